@@ -1,0 +1,21 @@
+//! The protocol, sans I/O: bytes in, values out. No module here knows of sockets or connections.
+
+pub mod chunked;
+pub mod conditional;
+pub mod date;
+pub mod encoding;
+mod error;
+mod field_lines;
+pub mod fields;
+pub mod framing;
+pub mod head;
+pub mod media_type;
+pub mod method;
+pub mod path;
+pub mod range;
+mod request_line;
+mod scan;
+mod target;
+mod view;
+pub mod status;
+pub mod write;

@@ -1,0 +1,250 @@
+//! Request targets and authorities (RFC 9112 section 3.2, RFC 3986 section 3.2).
+
+use super::error::HeadError;
+use super::method::Method;
+use super::scan;
+use core::net::Ipv6Addr;
+
+/// The four forms of a request target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Form {
+    /// `/path?query`
+    Origin,
+    /// `http://authority/path?query`
+    Absolute,
+    /// `*`, of OPTIONS only
+    Asterisk,
+    /// `host:port`, of CONNECT only
+    Authority,
+}
+
+/// The form of `target`, which consists of visible ASCII without `#`.
+///
+/// # Errors
+/// [`HeadError::TargetForm`] when `method` does not go with it or its authority is malformed.
+#[inline]
+pub(super) fn form(method: Method, target: &[u8]) -> Result<Form, HeadError> {
+    if method == Method::Connect {
+        return match authority(target) {
+            Some(Authority {
+                named: true,
+                port: Some(_),
+            }) => Ok(Form::Authority),
+            _ => Err(HeadError::TargetForm),
+        };
+    }
+    match target {
+        [b'/', ..] => Ok(Form::Origin),
+        b"*" if method == Method::Options => Ok(Form::Asterisk),
+        _ => match Absolute::split(target).and_then(|parts| authority(parts.authority)) {
+            // RFC 9110 section 4.2.1: an http URI without a host is invalid.
+            Some(Authority { named: true, .. }) => Ok(Form::Absolute),
+            _ => Err(HeadError::TargetForm),
+        },
+    }
+}
+
+/// The parts of an absolute-form target.
+pub(super) struct Absolute<'b> {
+    /// `host` or `host:port`; user information is refused (RFC 9110 section 4.2.4).
+    pub authority: &'b [u8],
+    /// What follows: empty, or beginning with `/` or `?`.
+    pub rest: &'b [u8],
+}
+
+impl<'b> Absolute<'b> {
+    /// Splits `target`; `None` when its scheme is not `http` or `https`.
+    pub(super) fn split(target: &'b [u8]) -> Option<Self> {
+        scan::looked_at(target.len());
+        let colon = target.iter().position(|&byte| byte == b':')?;
+        let (scheme, rest) = target.split_at(colon);
+        let after = rest.strip_prefix(b"://")?;
+        if !scheme.eq_ignore_ascii_case(b"http") && !scheme.eq_ignore_ascii_case(b"https") {
+            return None;
+        }
+        let end = after
+            .iter()
+            .position(|&byte| byte == b'/' || byte == b'?')
+            .unwrap_or(after.len());
+        let (authority, rest) = after.split_at(end);
+        Some(Self { authority, rest })
+    }
+}
+
+/// What a valid `host [":" port]` has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Authority {
+    /// The host is not empty.
+    pub named: bool,
+    /// The port, when there are digits after the colon.
+    pub port: Option<u16>,
+}
+
+/// Checks `uri-host [":" port]`: a registered name (which covers IPv4) or an IPv6 literal, with at
+/// most a 16-bit port. Address literals of future versions and zone identifiers are not taken.
+#[inline]
+pub(super) fn authority(value: &[u8]) -> Option<Authority> {
+    let length = match value.first() {
+        Some(b'[') => ipv6_literal(value)?,
+        _ => registered_name(value)?,
+    };
+    let port = match value.get(length..)? {
+        [] => None,
+        [b':', digits @ ..] => {
+            scan::looked_at(digits.len());
+            port(digits)?
+        }
+        _ => return None,
+    };
+    // An empty host with a port names nothing.
+    (length > 0 || value.is_empty()).then_some(Authority {
+        named: length > 0,
+        port,
+    })
+}
+
+/// The length of the registered name that `value` begins with.
+#[inline]
+fn registered_name(value: &[u8]) -> Option<usize> {
+    let mut end = scan::host_end(value, 0);
+    while value.get(end) == Some(&b'%') {
+        let digits = value.get(end + 1..end + 3)?;
+        if !digits.iter().all(u8::is_ascii_hexdigit) {
+            return None;
+        }
+        end = scan::host_end(value, end + 3);
+    }
+    Some(end)
+}
+
+/// The length of the bracketed address that `value` begins with.
+#[cold]
+fn ipv6_literal(value: &[u8]) -> Option<usize> {
+    let end = value.iter().position(|&byte| byte == b']')?;
+    let inner = core::str::from_utf8(value.get(1..end)?).ok()?;
+    inner.parse::<Ipv6Addr>().ok()?;
+    Some(end + 1)
+}
+
+/// Digits of the longest port that is taken, leading zeros included.
+const PORT_DIGIT_LIMIT: usize = 5;
+
+/// The port that `digits` spell; RFC 3986 allows none at all. `None` when it is malformed.
+#[expect(clippy::option_option, reason = "outer: malformed; inner: not given")]
+#[inline]
+fn port(digits: &[u8]) -> Option<Option<u16>> {
+    if digits.is_empty() {
+        return Some(None);
+    }
+    if digits.len() > PORT_DIGIT_LIMIT {
+        return None;
+    }
+    let mut port = 0;
+    for &digit in digits {
+        let digit = digit.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        // Five digits fit.
+        port = port * 10 + u32::from(digit);
+    }
+    u16::try_from(port).ok().map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn authorities() {
+        let named = |port| Some(Authority { named: true, port });
+        let cases: &[(&str, Option<Authority>)] = &[
+            (
+                "",
+                Some(Authority {
+                    named: false,
+                    port: None,
+                }),
+            ),
+            ("example.org", named(None)),
+            ("EXAMPLE.org:", named(None)),
+            ("127.0.0.1:8080", named(Some(8080))),
+            ("a:65535", named(Some(65535))),
+            ("a:0080", named(Some(80))),
+            ("a_b-c.~!$&'()*+,;=", named(None)),
+            ("%41%5f", named(None)),
+            ("[::1]", named(None)),
+            ("[2001:db8::7]:80", named(Some(80))),
+            ("[::ffff:1.2.3.4]", named(None)),
+            ("a:65536", None),
+            ("a:000080", None),
+            ("a:1:2", None),
+            ("a:+1", None),
+            ("a:8 0", None),
+            (":80", None),
+            (":", None),
+            ("%4", None),
+            ("%4x", None),
+            ("user@host", None),
+            ("a b", None),
+            ("a/b", None),
+            ("a\\b", None),
+            ("a?b", None),
+            ("a\tb", None),
+            ("\u{e4}.de", None),
+            ("[::1", None),
+            ("::1", None),
+            ("[]", None),
+            ("[1.2.3.4]", None),
+            ("[::1]x", None),
+            ("[::1%25eth0]", None),
+            ("[v1.a]", None),
+            ("[[::1]]", None),
+        ];
+        for (value, expected) in cases {
+            assert_eq!(authority(value.as_bytes()), *expected, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn forms_go_with_methods() {
+        use Method::{Connect, Get, Options, Other};
+        let cases: &[(Method, &str, Option<Form>)] = &[
+            (Get, "/", Some(Form::Origin)),
+            (Get, "//evil/x", Some(Form::Origin)),
+            (Options, "/a?b", Some(Form::Origin)),
+            (Options, "*", Some(Form::Asterisk)),
+            (Get, "*", None),
+            (Other, "*", None),
+            (Options, "**", None),
+            (Options, "*/x", None),
+            (Get, "http://a", Some(Form::Absolute)),
+            (Get, "HTTPS://a:1/b?c", Some(Form::Absolute)),
+            (Get, "http://a?b", Some(Form::Absolute)),
+            (Options, "http://[::1]:80", Some(Form::Absolute)),
+            (Get, "http:/a", None),
+            (Get, "http:///a", None),
+            (Get, "http://:80/a", None),
+            (Get, "http://u@a/", None),
+            (Get, "http://a:b/", None),
+            (Get, "ftp://a/", None),
+            (Get, "://a/", None),
+            (Get, "a/b", None),
+            (Get, "?a", None),
+            (Get, "a:80", None),
+            (Connect, "a:80", Some(Form::Authority)),
+            (Connect, "[::1]:443", Some(Form::Authority)),
+            (Connect, "a", None),
+            (Connect, "a:", None),
+            (Connect, ":80", None),
+            (Connect, "/", None),
+            (Connect, "*", None),
+            (Connect, "http://a:80/", None),
+        ];
+        for (method, target, expected) in cases {
+            let found = form(*method, target.as_bytes());
+            assert_eq!(found.ok(), *expected, "{method:?} {target}");
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Writing into fixed memory: what does not fit is noted, never cut silently.
+
+use core::fmt;
+
+/// Appends bytes to a buffer until it is full; from the first byte that did not fit it is
+/// *overflown* and takes nothing more.
+#[derive(Debug)]
+pub struct Writer<'b> {
+    buffer: &'b mut [u8],
+    length: usize,
+    overflown: bool,
+}
+
+impl<'b> Writer<'b> {
+    /// Writes from the start of `buffer`.
+    #[must_use]
+    pub fn new(buffer: &'b mut [u8]) -> Self {
+        Self { buffer, length: 0, overflown: false }
+    }
+
+    /// Appends all of `bytes`, or marks the writer overflown.
+    #[inline]
+    pub fn put(&mut self, bytes: &[u8]) {
+        match self.buffer.get_mut(self.length..).and_then(|rest| rest.get_mut(..bytes.len())) {
+            Some(room) if !self.overflown => {
+                room.copy_from_slice(bytes);
+                self.length += bytes.len();
+            }
+            _ => self.overflown = true,
+        }
+    }
+
+    /// Appends a number in decimal.
+    pub fn put_decimal(&mut self, number: u64) {
+        let mut digits = [0u8; 20]; // u64::MAX has 20 digits
+        let mut at = digits.len();
+        let mut rest = number;
+        loop {
+            at -= 1;
+            digits[at] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        self.put(&digits[at..]);
+    }
+
+    /// Replaces bytes written earlier, from `at` on; what lies beyond them is not touched.
+    pub(crate) fn overwrite(&mut self, at: usize, bytes: &[u8]) {
+        if let Some(place) = self.buffer[..self.length].get_mut(at..).and_then(|rest| rest.get_mut(..bytes.len())) {
+            place.copy_from_slice(bytes);
+        }
+    }
+
+    /// Bytes written so far.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Whether nothing has been written.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// Bytes that still fit.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.buffer.len() - self.length
+    }
+
+    /// Whether something did not fit.
+    #[must_use]
+    pub fn is_overflown(&self) -> bool {
+        self.overflown
+    }
+
+    /// What was written.
+    #[must_use]
+    pub fn written(&self) -> &[u8] {
+        &self.buffer[..self.length]
+    }
+
+    /// The free part of the buffer, to be filled in place and then [`Writer::claim`]ed.
+    pub fn spare(&mut self) -> &mut [u8] {
+        &mut self.buffer[self.length..]
+    }
+
+    /// Counts `count` bytes of [`Writer::spare`] as written; more than there is marks it overflown.
+    pub fn claim(&mut self, count: usize) {
+        if count <= self.room() {
+            self.length += count;
+        } else {
+            self.overflown = true;
+        }
+    }
+}
+
+impl fmt::Write for Writer<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.put(text.as_bytes());
+        if self.overflown { Err(fmt::Error) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_is_noted_and_nothing_follows_it() {
+        let mut memory = [0u8; 4];
+        let mut writer = Writer::new(&mut memory);
+        writer.put(b"abc");
+        writer.put(b"de");
+        writer.put(b"f");
+        assert!(writer.is_overflown());
+        assert_eq!(writer.written(), b"abc");
+    }
+
+    #[test]
+    fn decimals_are_written_whole() {
+        for (number, text) in [(0, "0"), (9, "9"), (10, "10"), (u64::MAX, "18446744073709551615")] {
+            let mut memory = [0u8; 20];
+            let mut writer = Writer::new(&mut memory);
+            writer.put_decimal(number);
+            assert_eq!(writer.written(), text.as_bytes());
+        }
+    }
+}

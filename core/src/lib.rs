@@ -1,0 +1,30 @@
+//! Capuchin's engine: HTTP/1.1 and the server loop, without I/O and without an allocator.
+//!
+//! Everything here works in memory that the caller hands over at the start; nothing here makes a
+//! system call, allocates, or contains `unsafe`. Sockets are reached through
+//! [`transport::Transport`], waiting through [`event::EventChannel`].
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(test)]
+extern crate std;
+
+mod connection;
+mod engine;
+
+pub mod event;
+#[cfg(feature = "fault")]
+pub mod fault;
+pub mod http;
+pub mod limits;
+pub mod pool;
+pub mod reply;
+pub mod route;
+pub mod server;
+pub mod service;
+pub mod site;
+pub mod stats;
+pub mod timer;
+pub mod transport;
+
+pub use connection::Slot;

@@ -1,0 +1,74 @@
+//! Every limit of a server, with its default.
+//!
+//! Counts of connections and buffers are given by the memory that a worker is handed
+//! ([`crate::pool`]); what is here can be changed without memory.
+
+/// Limits and timeouts of one worker. Times are in milliseconds and kept to the wheel's grain
+/// ([`crate::timer::GRAIN_MS`]): a deadline never fires early, and at most two grains late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Connections in service; one more is refused with 503 after the longest idle was evicted.
+    pub connections: u32,
+    /// Bytes of a request's head; of its request line, too. More is 431, or 414.
+    pub head_bytes: u16,
+    /// Bytes of a body that is read only to be thrown away, so that the connection lives on.
+    pub drain_bytes: u64,
+    /// Bytes of any body. More is 413.
+    pub body_bytes: u64,
+    /// Requests that one connection may make.
+    pub requests_per_connection: u32,
+    /// Requests of one connection that are answered before it is the next connection's turn.
+    pub turn_requests: u32,
+    /// Bytes that one connection may receive or send before it is the next connection's turn.
+    pub turn_bytes: u32,
+    /// Connections accepted in one turn of a listener.
+    pub turn_accepts: u32,
+    /// Connections that may wait for a free buffer; beyond that new ones are refused with 503.
+    pub waiting: u32,
+    /// From accept to the first byte of a request; then the connection is closed silently.
+    pub first_byte_ms: u32,
+    /// From the first byte of a head to its end; then 408.
+    pub head_ms: u32,
+    /// Between two pieces of a body; then 408.
+    pub body_ms: u32,
+    /// For a deferred reply to be completed; then 503.
+    pub handler_ms: u32,
+    /// Between two sends while the client does not take the reply; then the connection is reset.
+    pub write_ms: u32,
+    /// Between two requests; then the connection is closed silently.
+    pub idle_ms: u32,
+    /// After the last reply, for the client to read it and close.
+    pub linger_ms: u32,
+    /// For requests in flight to finish after [`crate::event::Message::Drain`].
+    pub drain_ms: u32,
+}
+
+impl Limits {
+    /// The defaults, as documented on each member of the table in the README.
+    pub const DEFAULT: Self = Self {
+        connections: 16_384,
+        head_bytes: 8_192,
+        drain_bytes: 65_536,
+        body_bytes: u64::MAX,
+        requests_per_connection: u32::MAX,
+        turn_requests: 64,
+        turn_bytes: 1 << 20,
+        turn_accepts: 64,
+        waiting: 16_384,
+        first_byte_ms: 20_000,
+        head_ms: 10_000,
+        body_ms: 30_000,
+        handler_ms: 60_000,
+        write_ms: 30_000,
+        idle_ms: 60_000,
+        linger_ms: 2_000,
+        drain_ms: 10_000,
+    };
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}

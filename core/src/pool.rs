@@ -1,0 +1,171 @@
+//! Connection slots and leased buffers, in memory that the caller hands over.
+//!
+//! A connection owns a *slot* as long as it lives and a *lease* (a buffer and a table of field
+//! positions) only while it has bytes in it. What is free is handed out last in, first out, so
+//! that a server with little to do touches little memory; memory that was never needed is never
+//! touched.
+
+use crate::http::fields::Field;
+
+/// A row of values that grows up to a fixed end and never moves a value's index.
+pub trait Arena<T> {
+    /// The values so far.
+    fn as_slice(&self) -> &[T];
+    /// The values so far, to be changed.
+    fn as_mut_slice(&mut self) -> &mut [T];
+    /// Adds a value; gives it back when there is no room.
+    ///
+    /// # Errors
+    /// The value itself, at the fixed end.
+    fn push(&mut self, value: T) -> Result<(), T>;
+}
+
+impl<T, const N: usize> Arena<T> for heapless::Vec<T, N> {
+    fn as_slice(&self) -> &[T] {
+        self
+    }
+    fn as_mut_slice(&mut self) -> &mut [T] {
+        self
+    }
+    fn push(&mut self, value: T) -> Result<(), T> {
+        heapless::Vec::push(self, value)
+    }
+}
+
+impl<T, A: Arena<T> + ?Sized> Arena<T> for &mut A {
+    fn as_slice(&self) -> &[T] {
+        (**self).as_slice()
+    }
+    fn as_mut_slice(&mut self) -> &mut [T] {
+        (**self).as_mut_slice()
+    }
+    fn push(&mut self, value: T) -> Result<(), T> {
+        (**self).push(value)
+    }
+}
+
+/// Names a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LeaseId(u16);
+
+/// No lease, in a free list.
+const END: u32 = u32::MAX;
+
+/// The buffers that connections lease.
+#[derive(Debug)]
+pub struct Leases<'m> {
+    bytes: &'m mut [u8],
+    fields: &'m mut [Field],
+    size: usize,
+    rows: usize,
+    count: u32,
+    /// Leases from here on were never handed out.
+    fresh: u32,
+    /// The first of the free list; each free lease begins with the number of the next.
+    free: u32,
+    taken: u32,
+}
+
+impl<'m> Leases<'m> {
+    /// Bytes that a lease must have.
+    pub const SMALLEST: usize = 1_024;
+    /// Bytes that a lease may have: positions in it are kept in 16 bits.
+    pub const LARGEST: usize = 65_535;
+
+    /// As many leases of `size` bytes and `rows` field positions as the two memories hold.
+    ///
+    /// # Panics
+    /// When `size` is outside [`Leases::SMALLEST`] to [`Leases::LARGEST`], when `rows` is below 8,
+    /// or when not one lease fits.
+    #[must_use]
+    pub fn new(bytes: &'m mut [u8], fields: &'m mut [Field], size: usize, rows: usize) -> Self {
+        assert!((Self::SMALLEST..=Self::LARGEST).contains(&size), "a lease has 1,024 to 65,535 bytes");
+        assert!(rows >= 8, "a lease has room for 8 fields at least");
+        let count = (bytes.len() / size).min(fields.len() / rows).min(usize::from(u16::MAX));
+        assert!(count > 0, "the memory holds no lease");
+        Self { bytes, fields, size, rows, count: count as u32, fresh: 0, free: END, taken: 0 }
+    }
+
+    /// Bytes of one lease.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Leases in all.
+    #[must_use]
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Leases handed out now.
+    #[must_use]
+    pub fn taken(&self) -> u32 {
+        self.taken
+    }
+
+    pub(crate) fn take(&mut self) -> Option<LeaseId> {
+        let id = if self.free != END {
+            let id = LeaseId(self.free as u16);
+            let link = self.bytes(id).first_chunk::<4>().copied().unwrap_or([0xff; 4]);
+            self.free = u32::from_le_bytes(link);
+            id
+        } else if self.fresh < self.count {
+            self.fresh += 1;
+            LeaseId((self.fresh - 1) as u16)
+        } else {
+            return None;
+        };
+        self.taken += 1;
+        Some(id)
+    }
+
+    pub(crate) fn give(&mut self, id: LeaseId) {
+        let next = self.free.to_le_bytes();
+        if let Some(link) = self.bytes(id).first_chunk_mut::<4>() {
+            *link = next;
+        }
+        self.free = u32::from(id.0);
+        self.taken -= 1;
+    }
+
+    pub(crate) fn has_free(&self) -> bool {
+        self.taken < self.count
+    }
+
+    pub(crate) fn bytes(&mut self, id: LeaseId) -> &mut [u8] {
+        &mut self.bytes[usize::from(id.0) * self.size..][..self.size]
+    }
+
+    pub(crate) fn parts(&mut self, id: LeaseId) -> (&mut [u8], &mut [Field]) {
+        let index = usize::from(id.0);
+        (&mut self.bytes[index * self.size..][..self.size], &mut self.fields[index * self.rows..][..self.rows])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec;
+
+    #[test]
+    fn leases_are_distinct_bounded_and_reused_last_in_first_out() {
+        let (mut bytes, mut fields) = (vec![0u8; 3 * 1_024 + 5], vec![Field::default(); 30]);
+        let mut leases = Leases::new(&mut bytes, &mut fields, 1_024, 10);
+        assert_eq!(leases.count(), 3);
+        let taken = [leases.take(), leases.take(), leases.take()].map(Option::unwrap);
+        assert!(leases.take().is_none());
+        assert!(!leases.has_free());
+        for (n, &id) in taken.iter().enumerate() {
+            leases.bytes(id).fill(n as u8);
+        }
+        for (n, &id) in taken.iter().enumerate() {
+            assert!(leases.bytes(id).iter().all(|&byte| byte == n as u8));
+        }
+        leases.give(taken[0]);
+        leases.give(taken[2]);
+        assert_eq!(leases.take(), Some(taken[2]));
+        assert_eq!(leases.take(), Some(taken[0]));
+        assert!(leases.take().is_none());
+    }
+}

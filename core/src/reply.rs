@@ -1,0 +1,380 @@
+//! Writing a reply: what a handler is given, and what it gives back.
+//!
+//! A [`Reply`] writes its head straight into the connection's buffer. Framing (`Content-Length`,
+//! `Transfer-Encoding`, `Connection`, `Date`) is the engine's business and cannot be set by a
+//! handler, so a reply is always framed right. A value with a line end in it is refused (the
+//! client gets 500 and the log a line), so that no request can smuggle fields into a reply.
+
+use crate::http::head::Version;
+use crate::http::status::Status;
+use crate::http::write::Writer;
+use crate::site::ContentId;
+use core::ops::Range;
+
+/// What the engine knows about an exchange when its reply is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'b> {
+    /// The client's version: what it can understand.
+    pub version: Version,
+    /// The request was HEAD: no content is sent, its length is told all the same.
+    pub head_only: bool,
+    /// The connection ends after this reply.
+    pub close: bool,
+    /// `Date`, ready to send.
+    pub date: &'b [u8; 29],
+}
+
+/// What the engine does after a handler returned; made by [`Reply`] and [`Head`].
+#[must_use = "the engine acts on this; return it from the handler"]
+#[derive(Debug)]
+pub struct Next(pub(crate) Step);
+
+impl Next {
+    /// The handler failed: the client gets 500 and the connection ends; `reason` goes to the log.
+    pub fn failed(reason: &'static str) -> Self {
+        Self(Step::Failed(reason))
+    }
+}
+
+/// The content of [`Next`].
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// A reply's head is written (`written` bytes), its content follows from `content`.
+    Reply { status: Status, written: usize, close: bool, content: Source },
+    /// The reply comes later, by ticket.
+    Defer,
+    /// Hand over the request's body in pieces, then ask again.
+    Receive,
+    /// Hand over the request's body in one piece.
+    Collect,
+    /// The reply could not be written; the reason is for the log.
+    Failed(&'static str),
+}
+
+/// Where a reply's content comes from.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// Written behind the head already: this many bytes.
+    Written(u64),
+    Static(&'static [u8]),
+    Content(ContentId, Range<u64>),
+    /// From the handler, piece by piece; `length` counts for [`StreamFraming::Length`] only.
+    Stream { framing: StreamFraming, length: u64 },
+}
+
+/// How the end of streamed content is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StreamFraming {
+    Chunked,
+    Length,
+    UntilClose,
+    /// HEAD: none is sent.
+    Nothing,
+}
+
+/// A reply of which nothing is written yet.
+#[derive(Debug)]
+pub struct Reply<'b> {
+    out: Writer<'b>,
+    terms: Terms<'b>,
+}
+
+impl<'b> Reply<'b> {
+    /// A reply that is written to `buffer`; head and, unless it is static, streamed or from a
+    /// site, content have to fit.
+    #[must_use]
+    pub fn new(buffer: &'b mut [u8], terms: Terms<'b>) -> Self {
+        Self { out: Writer::new(buffer), terms }
+    }
+
+    /// Ends the connection after this reply.
+    #[must_use]
+    pub fn close(mut self) -> Self {
+        self.terms.close = true;
+        self
+    }
+
+    /// Bytes that head and written content may take together.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.out.room()
+    }
+
+    /// Begins the reply.
+    #[must_use]
+    pub fn status(self, status: Status) -> Head<'b> {
+        let Self { mut out, terms } = self;
+        match status.line() {
+            Some(line) => out.put(line.as_bytes()),
+            None => {
+                out.put(b"HTTP/1.1 ");
+                out.put_decimal(u64::from(status.code()));
+                out.put(b" \r\n");
+            }
+        }
+        out.put(b"Date: ");
+        out.put(terms.date);
+        out.put(b"\r\n");
+        Head { out, terms, status, fault: None }
+    }
+
+    /// 200 with a short text.
+    pub fn text(self, text: &str) -> Next {
+        self.status(Status::OK).field("Content-Type", b"text/plain; charset=utf-8").body(text.as_bytes())
+    }
+
+    /// 200 with JSON.
+    pub fn json(self, json: &[u8]) -> Next {
+        self.status(Status::OK).field("Content-Type", b"application/json").body(json)
+    }
+
+    /// An error reply whose short text names the status and `why` (may be empty).
+    pub fn error(self, status: Status, why: &str) -> Next {
+        self.status(status).explained(why)
+    }
+
+    /// As [`Reply::error`], for reasons that have to be formatted.
+    pub(crate) fn error_by(self, status: Status, why: &dyn core::fmt::Display) -> Next {
+        self.status(status).explained_by(why)
+    }
+
+    /// The reply comes later: keep the [`crate::event::Ticket`] of the exchange, and complete it
+    /// from any thread with [`crate::event::Message::Complete`]; then
+    /// [`crate::service::Service::resume`] writes the reply. 503 when it takes longer than
+    /// [`crate::limits::Limits::handler_ms`].
+    pub fn defer(self) -> Next {
+        Next(Step::Defer)
+    }
+
+    /// Hands over the body piece by piece as it arrives, however long it is.
+    pub fn receive_body(self) -> Next {
+        Next(Step::Receive)
+    }
+
+    /// Hands over the body in one piece once all of it is there; the client gets 413 when it does
+    /// not fit the connection's buffer beside the head.
+    pub fn collect_body(self) -> Next {
+        Next(Step::Collect)
+    }
+}
+
+/// A reply whose head is being written.
+#[derive(Debug)]
+pub struct Head<'b> {
+    out: Writer<'b>,
+    terms: Terms<'b>,
+    status: Status,
+    fault: Option<&'static str>,
+}
+
+/// Whether `name` can name a field (RFC 9110 section 5.6.2).
+fn is_token(name: &str) -> bool {
+    let is_token_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !name.is_empty() && name.bytes().all(is_token_byte)
+}
+
+/// Fields that the engine writes itself.
+const RESERVED: [&str; 5] = ["content-length", "transfer-encoding", "connection", "date", "trailer"];
+
+impl<'b> Head<'b> {
+    /// Adds a field. `Content-Length`, `Transfer-Encoding`, `Connection`, `Date` and `Trailer` are
+    /// the engine's; naming one, a name that is no token, or a value with control bytes turns the
+    /// reply into a 500 and a line in the log.
+    #[must_use]
+    pub fn field(self, name: &str, value: &[u8]) -> Self {
+        self.field_of(name, &[value])
+    }
+
+    /// As [`Head::field`], with a value made of `parts`.
+    #[must_use]
+    pub fn field_of(mut self, name: &str, parts: &[&[u8]]) -> Self {
+        let clean = |part: &&[u8]| part.iter().all(|&byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f));
+        if !is_token(name) {
+            self.fault = Some("a field name in the reply is not a token");
+        } else if RESERVED.iter().any(|reserved| name.eq_ignore_ascii_case(reserved)) {
+            self.fault = Some("a handler set a field that frames the reply; the engine writes those");
+        } else if !parts.iter().all(clean) {
+            self.fault = Some("a field value in the reply has control bytes");
+        } else {
+            self.out.put(name.as_bytes());
+            self.out.put(b": ");
+            for part in parts {
+                self.out.put(part);
+            }
+            self.out.put(b"\r\n");
+        }
+        self
+    }
+
+    /// Adds a field whose name and value are known to be clean.
+    pub(crate) fn trusted(mut self, name: &str, value: &[u8]) -> Self {
+        self.out.put(name.as_bytes());
+        self.out.put(b": ");
+        self.out.put(value);
+        self.out.put(b"\r\n");
+        self
+    }
+
+    /// `Content-Range` of a 206 (RFC 9110 section 14.4).
+    #[must_use]
+    pub(crate) fn content_range(mut self, start: u64, end: u64, length: u64) -> Self {
+        self.out.put(b"Content-Range: bytes ");
+        self.out.put_decimal(start);
+        self.out.put(b"-");
+        self.out.put_decimal(end.saturating_sub(1));
+        self.out.put(b"/");
+        self.out.put_decimal(length);
+        self.out.put(b"\r\n");
+        self
+    }
+
+    /// `Content-Range` of a 416.
+    #[must_use]
+    pub(crate) fn content_range_unsatisfied(mut self, length: u64) -> Self {
+        self.out.put(b"Content-Range: bytes */");
+        self.out.put_decimal(length);
+        self.out.put(b"\r\n");
+        self
+    }
+
+    /// Ends the reply with these bytes as content.
+    pub fn body(mut self, content: &[u8]) -> Next {
+        self.end_head(content.len() as u64);
+        if self.carries_content() {
+            self.out.put(content);
+        }
+        let sent = if self.carries_content() { content.len() as u64 } else { 0 };
+        self.finish(Source::Written(sent))
+    }
+
+    /// Ends the reply with content that `write` formats; what does not fit makes it a 500.
+    pub fn body_with(self, write: impl FnOnce(&mut dyn core::fmt::Write) -> core::fmt::Result) -> Next {
+        // The length is known only afterwards: room for its digits is kept and filled in place.
+        const DIGITS: usize = 5; // a buffer has at most 65,535 bytes
+        if self.status.is_bodiless() {
+            return self.empty();
+        }
+        let mut head = self;
+        head.out.put(b"Content-Length: ");
+        let at = head.out.len();
+        head.out.put(&[b'0'; DIGITS]);
+        head.out.put(b"\r\n");
+        head.end_fields();
+        let begin = head.out.len();
+        let mut body = Writer::new(head.out.spare());
+        if write(&mut body).is_err() && !body.is_overflown() {
+            head.fault = Some("the handler could not format its reply");
+        }
+        let (length, overflown) = (body.len(), body.is_overflown());
+        if overflown {
+            head.out.claim(usize::MAX);
+        }
+        let mut rest = length;
+        let mut digits = [b'0'; DIGITS];
+        for digit in digits.iter_mut().rev() {
+            *digit = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+        head.out.overwrite(at, &digits);
+        let sent = if head.carries_content() { length } else { 0 };
+        head.out.claim(sent);
+        debug_assert!(overflown || head.out.len() == begin + sent);
+        head.finish(Source::Written(sent as u64))
+    }
+
+    /// Ends the reply with content that lives as long as the program: of any length, never copied.
+    pub fn body_static(mut self, content: &'static [u8]) -> Next {
+        self.end_head(content.len() as u64);
+        let source = if self.carries_content() { Source::Static(content) } else { Source::Written(0) };
+        self.finish(source)
+    }
+
+    /// Ends the reply without content.
+    pub fn empty(mut self) -> Next {
+        self.end_head(0);
+        self.finish(Source::Written(0))
+    }
+
+    /// Ends the reply with a short plain text: the status and, if not empty, `why`.
+    pub fn explained(self, why: &str) -> Next {
+        self.explained_by(&why)
+    }
+
+    /// As [`Head::explained`], for reasons that have to be formatted.
+    pub(crate) fn explained_by(self, why: &dyn core::fmt::Display) -> Next {
+        use core::fmt::Write as _;
+        let status = self.status;
+        let mut memory = [0u8; 256];
+        let mut text = Writer::new(&mut memory);
+        if write!(text, "{status}\n{why}\n").is_err() {
+            return self.field("Content-Type", b"text/plain; charset=utf-8").body(status.reason().as_bytes());
+        }
+        self.field("Content-Type", b"text/plain; charset=utf-8").body(text.written())
+    }
+
+    /// Ends the head; [`crate::service::Service::stream`] supplies the content while the socket
+    /// drains. Chunked for HTTP/1.1; for HTTP/1.0 the end of the connection ends the content.
+    pub fn stream(mut self) -> Next {
+        let framing = if !self.carries_content() {
+            StreamFraming::Nothing
+        } else if self.terms.version == Version::Http10 {
+            StreamFraming::UntilClose
+        } else {
+            StreamFraming::Chunked
+        };
+        if self.terms.version == Version::Http10 {
+            self.terms.close = true;
+        } else if !self.status.is_bodiless() {
+            self.out.put(b"Transfer-Encoding: chunked\r\n");
+        }
+        self.end_fields();
+        self.finish(Source::Stream { framing, length: 0 })
+    }
+
+    /// As [`Head::stream`], with a length told beforehand: exactly so many bytes have to follow.
+    pub fn stream_of(mut self, length: u64) -> Next {
+        self.end_head(length);
+        let framing = if self.carries_content() { StreamFraming::Length } else { StreamFraming::Nothing };
+        self.finish(Source::Stream { framing, length })
+    }
+
+    /// Ends the reply with a part of a site's content.
+    pub(crate) fn content(mut self, id: ContentId, range: Range<u64>) -> Next {
+        self.end_head(range.end - range.start);
+        self.finish(Source::Content(id, range))
+    }
+
+    fn carries_content(&self) -> bool {
+        !self.terms.head_only && !self.status.is_bodiless()
+    }
+
+    fn end_head(&mut self, length: u64) {
+        // No Content-Length in 1xx and 204 (RFC 9110 section 8.6); in a 304 it would describe the
+        // representation, which is not at hand here.
+        if !self.status.is_bodiless() {
+            self.out.put(b"Content-Length: ");
+            self.out.put_decimal(length);
+            self.out.put(b"\r\n");
+        }
+        self.end_fields();
+    }
+
+    /// `Connection` comes last: how content is framed may decide it.
+    fn end_fields(&mut self) {
+        self.out.put(match (self.terms.close, self.terms.version) {
+            (true, _) => b"Connection: close\r\n\r\n",
+            (false, Version::Http10) => b"Connection: keep-alive\r\n\r\n",
+            (false, Version::Http11) => b"\r\n",
+        });
+    }
+
+    fn finish(self, content: Source) -> Next {
+        if let Some(fault) = self.fault {
+            return Next(Step::Failed(fault));
+        }
+        if self.out.is_overflown() {
+            return Next(Step::Failed("a reply is larger than the connection's buffer; stream it or use static content"));
+        }
+        Next(Step::Reply { status: self.status, written: self.out.len(), close: self.terms.close, content })
+    }
+}

@@ -1,0 +1,384 @@
+//! Routing: method and path pattern to handler.
+//!
+//! A pattern is a path whose segments may be parameters: `/led/:id` matches one segment by name,
+//! `/files/*` matches the rest, however deep. Patterns are tried in the order of the table and
+//! the first that fits answers. HEAD is answered by the GET route, without content. A path that
+//! only routes of other methods match is 405 with `Allow`; OPTIONS is answered from the table.
+
+use crate::event::Ticket;
+use crate::http::method::Method;
+use crate::http::status::Status;
+use crate::http::write::Writer;
+use crate::reply::{Next, Reply};
+use crate::service::{Exchange, Progress, Request, Service};
+use crate::site::{self, Content, ContentId, Site};
+
+/// Parameters that one pattern may have.
+pub const PARAMETERS: usize = 8;
+
+/// The values that a pattern's parameters took.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Parameters<'r> {
+    pattern: &'static str,
+    path: &'r [u8],
+}
+
+impl<'r> Parameters<'r> {
+    /// The value of `:name`, or of `*` for the rest of the path: decoded bytes without a slash at
+    /// the front.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<&'r [u8]> {
+        let mut found = None;
+        walk(self.pattern, self.path, &mut |parameter, value| {
+            if parameter == name && found.is_none() {
+                found = Some(value);
+            }
+        });
+        found
+    }
+
+    /// The value of `:name` as text; `None` when it is no UTF-8.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&'r str> {
+        core::str::from_utf8(self.value(name)?).ok()
+    }
+
+    /// The value of `:name` as a number or whatever else can be parsed.
+    #[must_use]
+    pub fn parse<V: core::str::FromStr>(&self, name: &str) -> Option<V> {
+        self.text(name)?.parse().ok()
+    }
+}
+
+/// Whether `path` fits `pattern`, telling each parameter on the way.
+fn walk<'r>(pattern: &str, path: &'r [u8], tell: &mut dyn FnMut(&str, &'r [u8])) -> bool {
+    let Some(mut path) = path.strip_prefix(b"/") else { return pattern.as_bytes() == path };
+    let mut segments = pattern.strip_prefix('/').unwrap_or(pattern).split('/').peekable();
+    while let Some(segment) = segments.next() {
+        if segment == "*" {
+            tell("*", path);
+            return true;
+        }
+        let slash = memchr::memchr(b'/', path);
+        let value = &path[..slash.unwrap_or(path.len())];
+        match segment.strip_prefix(':') {
+            Some(name) if !value.is_empty() => tell(name, value),
+            Some(_) => return false,
+            None if segment.as_bytes() == value => {}
+            None => return false,
+        }
+        match (slash, segments.peek().is_some()) {
+            (Some(slash), true) => path = &path[slash + 1..],
+            (None, false) => return true,
+            _ => return false,
+        }
+    }
+    false
+}
+
+/// What a handler works with besides the request and the reply.
+pub struct Context<'c, A: ?Sized> {
+    /// The application's shared state.
+    pub app: &'c A,
+    /// The handler's own memory for this request; zero at its beginning.
+    pub state: &'c mut [u64; 2],
+    /// The claim check of this request, for a deferred reply.
+    pub ticket: Ticket,
+    /// Milliseconds of the worker's monotonic clock.
+    pub now: u64,
+    /// Seconds since 1970-01-01 00:00:00 UTC.
+    pub unix_time: u64,
+    /// The values of the pattern's parameters; empty after the head has been handled.
+    pub parameters: Parameters<'c>,
+}
+
+/// Answers the requests of a route. A plain function with the signature of [`Handle::request`]
+/// is a handler; one that takes bodies, streams or defers implements more of the trait.
+///
+/// ```
+/// use capuchin_core::reply::{Next, Reply};
+/// use capuchin_core::route::{Context, Route};
+/// use capuchin_core::http::method::Method;
+/// use capuchin_core::service::Request;
+///
+/// struct Board { name: &'static str }
+///
+/// fn name(context: &mut Context<'_, Board>, _: &Request<'_>, reply: Reply<'_>) -> Next {
+///     reply.text(context.app.name)
+/// }
+///
+/// let routes = [Route::new(Method::Get, "/name", &name)];
+/// # assert_eq!(routes[0].pattern(), "/name");
+/// ```
+pub trait Handle<A: ?Sized>: Sync {
+    /// The head of a request is there.
+    fn request(&self, context: &mut Context<'_, A>, request: &Request<'_>, reply: Reply<'_>) -> Next;
+
+    /// A piece of the body, after [`Reply::receive_body`].
+    ///
+    /// # Errors
+    /// The status of the reply that ends the request; the rest of the body is not read.
+    fn body(&self, context: &mut Context<'_, A>, piece: &[u8]) -> Result<(), Status> {
+        let _ = (context, piece);
+        Ok(())
+    }
+
+    /// The body has been received to its end, after [`Reply::receive_body`].
+    fn received(&self, context: &mut Context<'_, A>, reply: Reply<'_>) -> Next {
+        let _ = context;
+        reply.status(Status::NO_CONTENT).empty()
+    }
+
+    /// The whole body is there, after [`Reply::collect_body`].
+    fn collected(&self, context: &mut Context<'_, A>, request: &Request<'_>, body: &[u8], reply: Reply<'_>) -> Next {
+        let _ = (context, request, body);
+        reply.status(Status::NO_CONTENT).empty()
+    }
+
+    /// A deferred reply was completed with `value`.
+    fn resume(&self, context: &mut Context<'_, A>, value: u64, reply: Reply<'_>) -> Next {
+        let _ = (context, value);
+        reply.status(Status::NO_CONTENT).empty()
+    }
+
+    /// Room for more of a streamed reply.
+    fn stream(&self, context: &mut Context<'_, A>, out: &mut Writer<'_>) -> Progress {
+        let _ = (context, out);
+        Progress::Done
+    }
+
+    /// The request ends without the handler: the client is gone or a deadline passed.
+    fn abandoned(&self, context: &mut Context<'_, A>) {
+        let _ = context;
+    }
+}
+
+impl<A: ?Sized, F> Handle<A> for F
+where
+    F: Fn(&mut Context<'_, A>, &Request<'_>, Reply<'_>) -> Next + Sync,
+{
+    fn request(&self, context: &mut Context<'_, A>, request: &Request<'_>, reply: Reply<'_>) -> Next {
+        self(context, request, reply)
+    }
+}
+
+/// A row of the routing table.
+pub struct Route<'t, A: ?Sized> {
+    method: Method,
+    pattern: &'static str,
+    handler: &'t dyn Handle<A>,
+}
+
+impl<A: ?Sized> Clone for Route<'_, A> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<A: ?Sized> Copy for Route<'_, A> {}
+
+impl<'t, A: ?Sized> Route<'t, A> {
+    /// Requests of `method` for paths that fit `pattern` go to `handler`.
+    ///
+    /// # Panics
+    /// When the pattern does not begin with `/` or has a `*` before its end; in a `const` table
+    /// that is a compile error.
+    #[must_use]
+    pub const fn new(method: Method, pattern: &'static str, handler: &'t dyn Handle<A>) -> Self {
+        let bytes = pattern.as_bytes();
+        assert!(!bytes.is_empty() && bytes[0] == b'/', "a route's pattern begins with '/'");
+        let mut at = 0;
+        while at + 1 < bytes.len() {
+            assert!(bytes[at] != b'*', "'*' stands for the rest of the path and comes last");
+            at += 1;
+        }
+        Self { method, pattern, handler }
+    }
+
+    /// The path pattern.
+    #[must_use]
+    pub const fn pattern(&self) -> &'static str {
+        self.pattern
+    }
+
+    /// The method.
+    #[must_use]
+    pub const fn method(&self) -> Method {
+        self.method
+    }
+}
+
+/// A service made of a routing table over shared state, and a site for the paths that no route
+/// matches.
+pub struct Routed<'t, A: ?Sized, S> {
+    routes: &'t [Route<'t, A>],
+    app: &'t A,
+    site: S,
+}
+
+/// In [`Exchange::route`]: no route, that is, the site. Routes count from one.
+const NO_ROUTE: u16 = 0;
+
+impl<'t, A: ?Sized, S: Site> Routed<'t, A, S> {
+    /// A service of `routes` over `app`; `site` answers where no route's pattern fits.
+    #[must_use]
+    pub fn new(routes: &'t [Route<'t, A>], app: &'t A, site: S) -> Self {
+        Self { routes, app, site }
+    }
+
+    /// The site.
+    pub fn site(&mut self) -> &mut S {
+        &mut self.site
+    }
+
+    fn handler(&self, exchange: &Exchange<'_>) -> Option<&'t dyn Handle<A>> {
+        let row = usize::from(*exchange.route).checked_sub(1)?;
+        self.routes.get(row).map(|route| route.handler)
+    }
+
+    /// The methods that `path` has, or none when no route fits it.
+    fn allowed(&self, path: &[u8]) -> Allowed {
+        let fits = |route: &&Route<'_, A>| walk(route.pattern, path, &mut |_, _| {});
+        let mut allowed = Allowed::default();
+        for route in self.routes.iter().filter(fits) {
+            allowed.add(route.method);
+        }
+        allowed
+    }
+
+    fn not_allowed(&mut self, allowed: Allowed, request: &Request<'_>, reply: Reply<'_>) -> Next {
+        let options = request.method() == Method::Options;
+        let status = if options { Status::NO_CONTENT } else { Status::METHOD_NOT_ALLOWED };
+        let head = reply.status(status).field("Allow", allowed.list().as_slice());
+        if options { head.empty() } else { head.explained("this path has other methods, see Allow") }
+    }
+}
+
+/// The methods of a path, each once, in the order of the table.
+#[derive(Default)]
+struct Allowed {
+    methods: heapless::Vec<Method, 12>,
+}
+
+impl Allowed {
+    fn add(&mut self, method: Method) {
+        if !self.methods.contains(&method) {
+            // There are fewer methods than places: nothing is dropped.
+            let _ = self.methods.push(method);
+        }
+    }
+
+    fn list(&self) -> heapless::Vec<u8, 96> {
+        let mut text = heapless::Vec::new();
+        let implied = |method| match method {
+            Method::Head => self.methods.contains(&Method::Get) && !self.methods.contains(&Method::Head),
+            _ => !self.methods.contains(&method),
+        };
+        let extra = [Method::Head, Method::Options].into_iter().filter(|&method| implied(method));
+        for method in self.methods.iter().copied().chain(extra) {
+            if !text.is_empty() {
+                let _ = text.extend_from_slice(b", ");
+            }
+            let _ = text.extend_from_slice(method.as_str().as_bytes());
+        }
+        text
+    }
+}
+
+impl<A: ?Sized, S: Site> Service for Routed<'_, A, S> {
+    type File = S::File;
+
+    fn request(&mut self, exchange: &mut Exchange<'_>, request: &Request<'_>, reply: Reply<'_>) -> Next {
+        let wanted = match request.method() {
+            Method::Head => Method::Get,
+            other => other,
+        };
+        let mut path_known = false;
+        for (row, route) in self.routes.iter().enumerate() {
+            if !walk(route.pattern, request.path(), &mut |_, _| {}) {
+                continue;
+            }
+            path_known = true;
+            if route.method == wanted || route.method == request.method() {
+                *exchange.route = row as u16 + 1;
+                let parameters = Parameters { pattern: route.pattern, path: request.path() };
+                return route.handler.request(&mut context(self.app, exchange, parameters), request, reply);
+            }
+        }
+        *exchange.route = NO_ROUTE;
+        if path_known {
+            let allowed = self.allowed(request.path());
+            return self.not_allowed(allowed, request, reply);
+        }
+        if request.path() == b"*" {
+            return reply.status(Status::NO_CONTENT).field("Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS").empty();
+        }
+        site::respond(&mut self.site, request, reply, exchange.now, exchange.unix_time)
+    }
+
+    fn body(&mut self, exchange: &mut Exchange<'_>, piece: &[u8]) -> Result<(), Status> {
+        match self.handler(exchange) {
+            Some(handler) => handler.body(&mut context(self.app, exchange, Parameters::default()), piece),
+            None => Ok(()),
+        }
+    }
+
+    fn received(&mut self, exchange: &mut Exchange<'_>, reply: Reply<'_>) -> Next {
+        match self.handler(exchange) {
+            Some(handler) => handler.received(&mut context(self.app, exchange, Parameters::default()), reply),
+            None => reply.error(Status::INTERNAL_SERVER_ERROR, ""),
+        }
+    }
+
+    fn collected(&mut self, exchange: &mut Exchange<'_>, request: &Request<'_>, body: &[u8], reply: Reply<'_>) -> Next {
+        let row = usize::from(*exchange.route).wrapping_sub(1);
+        match self.routes.get(row) {
+            Some(route) => {
+                let parameters = Parameters { pattern: route.pattern, path: request.path() };
+                route.handler.collected(&mut context(self.app, exchange, parameters), request, body, reply)
+            }
+            None => reply.error(Status::INTERNAL_SERVER_ERROR, ""),
+        }
+    }
+
+    fn resume(&mut self, exchange: &mut Exchange<'_>, value: u64, reply: Reply<'_>) -> Next {
+        match self.handler(exchange) {
+            Some(handler) => handler.resume(&mut context(self.app, exchange, Parameters::default()), value, reply),
+            None => reply.error(Status::INTERNAL_SERVER_ERROR, ""),
+        }
+    }
+
+    fn stream(&mut self, exchange: &mut Exchange<'_>, out: &mut Writer<'_>) -> Progress {
+        match self.handler(exchange) {
+            Some(handler) => handler.stream(&mut context(self.app, exchange, Parameters::default()), out),
+            None => Progress::Failed,
+        }
+    }
+
+    fn abandoned(&mut self, exchange: &mut Exchange<'_>) {
+        if let Some(handler) = self.handler(exchange) {
+            handler.abandoned(&mut context(self.app, exchange, Parameters::default()));
+        }
+    }
+
+    fn message(&mut self, _value: u64) {}
+
+    fn content(&mut self, id: ContentId) -> Content<'_, S::File> {
+        self.site.content(id)
+    }
+
+    fn release(&mut self, id: ContentId) {
+        self.site.release(id);
+    }
+}
+
+fn context<'c, A: ?Sized>(app: &'c A, exchange: &'c mut Exchange<'_>, parameters: Parameters<'c>) -> Context<'c, A> {
+    Context {
+        app,
+        state: exchange.state,
+        ticket: exchange.ticket,
+        now: exchange.now,
+        unix_time: exchange.unix_time,
+        parameters,
+    }
+}

@@ -1,0 +1,662 @@
+//! The worker: one thread or task that waits for events and moves its connections on.
+//!
+//! A worker blocks only in [`EventChannel::wait`]. Each *turn* it handles the events of one wait,
+//! then the connections that have something left to do, then the deadlines that have passed. A
+//! connection that uses up its share of a turn goes to the end of the queue.
+
+use crate::connection::{Flags, NO_SLOT, Phase, Slot, State, Watch};
+use crate::engine::{Desk, Want};
+use crate::event::{self, Deadline, Event, EventChannel, EventList, Interest, Message, Readiness, Ticket, Token};
+use crate::http::date::HttpDate;
+use crate::http::status::Status;
+use crate::limits::Limits;
+use crate::pool::{Arena, Leases};
+use crate::service::Service;
+use crate::stats::{Counter, Stats};
+use crate::timer::Wheel;
+use crate::transport::{Clock, Error, Socket, Transport};
+
+/// Listening sockets that one worker may have.
+pub const LISTENERS: usize = 8;
+
+/// Slots beyond [`Limits::connections`] in which clients are told 503 and seen off. An arena of
+/// slots should have room for so many more.
+pub const REFUSALS: u32 = 16;
+
+/// How long a listener rests after the system had no descriptor for a connection.
+const EXHAUSTED_PAUSE_MS: u64 = 100;
+
+/// Slots that are looked at to find the longest idle connection; with no more slots than this the
+/// answer is exact.
+const EVICTION_SAMPLE: u32 = 64;
+
+/// In a token's index: listeners count down from here.
+const FIRST_LISTENER: u32 = u32::MAX - 1;
+
+/// All that a worker is made of. Memory is the caller's.
+pub struct Parts<'m, C, T, K, S, A> {
+    /// The worker's number: the one in its tickets.
+    pub index: u32,
+    /// Where it waits.
+    pub channel: C,
+    /// Its sockets.
+    pub transport: T,
+    /// Its clock.
+    pub clock: K,
+    /// The application.
+    pub service: S,
+    /// Room for [`Limits::connections`] and [`REFUSALS`] slots.
+    pub slots: A,
+    /// Buffers.
+    pub leases: Leases<'m>,
+    /// As long as a lease, or longer: for paths, refusals and bytes that are thrown away.
+    pub scratch: &'m mut [u8],
+    /// Its counters.
+    pub stats: &'m Stats,
+    /// Its limits.
+    pub limits: Limits,
+}
+
+/// A worker. [`Worker::run`] is its life; [`Worker::turn`] is one turn of it, for those who have a
+/// loop of their own.
+pub struct Worker<'m, C, T, K, S, A> {
+    channel: C,
+    clock: K,
+    desk: Desk<'m, T, S>,
+    slots: A,
+    free: u32,
+    /// Freed in this turn: reusable when its batch of events is over.
+    freed: u32,
+    open: u32,
+    run_queue: Queue,
+    lease_queue: Queue,
+    wheel: Wheel,
+    listeners: heapless::Vec<Listener, LISTENERS>,
+    events: EventList,
+    /// Where the search for the longest idle connection goes on.
+    hand: u32,
+    drain_until: Option<u64>,
+    stopped: bool,
+}
+
+struct Listener {
+    socket: Socket,
+    /// Rests until then.
+    paused_until: Option<u64>,
+}
+
+/// Slots in order, linked by [`Slot::next`].
+struct Queue {
+    first: u32,
+    last: u32,
+    length: u32,
+}
+
+impl Queue {
+    const EMPTY: Self = Self { first: NO_SLOT, last: NO_SLOT, length: 0 };
+
+    fn push(&mut self, slots: &mut [Slot], index: u32) {
+        slots[index as usize].next = NO_SLOT;
+        match self.last {
+            NO_SLOT => self.first = index,
+            last => slots[last as usize].next = index,
+        }
+        self.last = index;
+        self.length += 1;
+    }
+
+    fn pop(&mut self, slots: &mut [Slot]) -> Option<u32> {
+        let index = self.first;
+        if index == NO_SLOT {
+            return None;
+        }
+        self.first = slots[index as usize].next;
+        if self.first == NO_SLOT {
+            self.last = NO_SLOT;
+        }
+        self.length -= 1;
+        Some(index)
+    }
+}
+
+impl<'m, C, T, K, S, A> Worker<'m, C, T, K, S, A>
+where
+    C: EventChannel,
+    T: Transport,
+    K: Clock,
+    S: Service<File = T::File>,
+    A: Arena<Slot>,
+{
+    /// A worker of these parts, without a listener yet.
+    ///
+    /// # Panics
+    /// When the limits do not go with the memory: a head must fit three quarters of a lease, and
+    /// scratch must be as long as a lease.
+    #[must_use]
+    pub fn new(parts: Parts<'m, C, T, K, S, A>) -> Self {
+        let Parts { index, channel, transport, mut clock, service, slots, leases, scratch, stats, limits } = parts;
+        let largest_head = leases.size() - leases.size() / 4;
+        assert!(usize::from(limits.head_bytes) <= largest_head, "a head must fit three quarters of a lease");
+        assert!(scratch.len() >= leases.size(), "scratch memory must be as long as a lease");
+        assert!(limits.turn_requests > 0 && limits.turn_bytes > 0 && limits.turn_accepts > 0, "a turn must allow some work");
+        let (now, unix_time) = (clock.monotonic(), clock.unix_time());
+        let date = HttpDate(unix_time).format();
+        let desk = Desk {
+            transport,
+            service,
+            leases,
+            scratch,
+            stats,
+            limits,
+            worker: index,
+            now,
+            unix_time,
+            date,
+            draining: false,
+        };
+        Self {
+            channel,
+            clock,
+            desk,
+            slots,
+            free: NO_SLOT,
+            freed: NO_SLOT,
+            open: 0,
+            run_queue: Queue::EMPTY,
+            lease_queue: Queue::EMPTY,
+            wheel: Wheel::new(now),
+            listeners: heapless::Vec::new(),
+            events: EventList::new(),
+            hand: 0,
+            drain_until: None,
+            stopped: false,
+        }
+    }
+
+    /// Accepts connections from `socket`, a non-blocking listening socket that the worker owns
+    /// from now on.
+    ///
+    /// # Errors
+    /// What the channel answers; [`event::Error::NoRoom`] beyond [`LISTENERS`].
+    pub fn listen(&mut self, socket: Socket) -> Result<(), event::Error> {
+        let index = self.listeners.len();
+        if self.listeners.is_full() {
+            return Err(event::Error::NoRoom);
+        }
+        self.channel.add(socket, listener_token(index), Interest::READ)?;
+        self.listeners.push(Listener { socket, paused_until: None }).map_err(|_| event::Error::NoRoom)
+    }
+
+    /// The sending end of the worker's messages.
+    pub fn notifier(&self) -> C::Notifier {
+        self.channel.notifier()
+    }
+
+    /// The application.
+    pub fn service(&mut self) -> &mut S {
+        &mut self.desk.service
+    }
+
+    /// Works until [`Message::Stop`], or until [`Message::Drain`] has been carried out.
+    ///
+    /// # Errors
+    /// When the channel is broken; all connections are closed then.
+    pub fn run(&mut self) -> Result<(), event::Error> {
+        loop {
+            match self.turn(Deadline::Never) {
+                Ok(true) => {}
+                Ok(false) => return Ok(()),
+                Err(error) => {
+                    self.stop();
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// One turn: waits until something happens, a deadline of the worker's own, or `until`; then
+    /// handles it. `false` when the worker has stopped.
+    ///
+    /// # Errors
+    /// When the channel is broken.
+    pub fn turn(&mut self, until: Deadline) -> Result<bool, event::Error> {
+        if self.stopped {
+            return Ok(false);
+        }
+        let until = self.earliest(until);
+        self.channel.wait(&mut self.events, until)?;
+        self.tell_time();
+        self.desk.stats.count(Counter::Turns);
+        for at in 0..self.events.as_slice().len() {
+            match self.events.as_slice()[at] {
+                Event::Ready { token, readiness } => self.ready(token, readiness),
+                Event::Message(message) => self.message(message),
+            }
+        }
+        if self.stopped {
+            self.stop();
+            return Ok(false);
+        }
+        self.run_queued();
+        self.expire();
+        self.serve_lease_waiters();
+        self.resume_listeners();
+        self.recycle();
+        self.desk.service.turn_ended();
+        if self.drain_until.is_some_and(|until| self.open == 0 || self.desk.now >= until) {
+            self.stop();
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    fn tell_time(&mut self) {
+        self.desk.now = self.clock.monotonic();
+        let unix_time = self.clock.unix_time();
+        if unix_time != self.desk.unix_time {
+            self.desk.unix_time = unix_time;
+            self.desk.date = HttpDate(unix_time).format();
+        }
+    }
+
+    /// The earliest of the caller's deadline and the worker's own.
+    fn earliest(&self, until: Deadline) -> Deadline {
+        if self.run_queue.first != NO_SLOT || until == Deadline::Now {
+            return Deadline::Now;
+        }
+        let left = |moment: u64| moment.saturating_sub(self.desk.now).min(u64::from(u32::MAX)) as u32;
+        let mut after = self.wheel.next(self.desk.now);
+        let mut consider = |candidate: u32| after = Some(after.map_or(candidate, |after: u32| after.min(candidate)));
+        if let Deadline::After(caller) = until {
+            consider(caller);
+        }
+        self.listeners.iter().filter_map(|listener| listener.paused_until).map(left).for_each(&mut consider);
+        self.drain_until.map(left).into_iter().for_each(&mut consider);
+        after.map_or(Deadline::Never, Deadline::After)
+    }
+
+    // ---- events ----
+
+    fn ready(&mut self, token: Token, readiness: Readiness) {
+        self.desk.stats.count(Counter::EventsReady);
+        if let Some(listener) = listener_index(token) {
+            return self.accept(listener);
+        }
+        let Some(slot) = self.slots.as_mut_slice().get_mut(token.index as usize) else {
+            return self.desk.stats.count(Counter::EventsStale);
+        };
+        if slot.generation != token.generation || slot.state == State::Free || slot.flags.has(Flags::DEAD) {
+            return self.desk.stats.count(Counter::EventsStale);
+        }
+        if slot.flags.has(Flags::QUEUED) {
+            // Its turn comes. Only an error cannot wait: it would be reported over and over.
+            if readiness.contains(Readiness::FAILED) {
+                self.close(token.index);
+            }
+            return;
+        }
+        if readiness.contains(Readiness::FAILED) && matches!(slot.watch, Watch::Nothing) {
+            self.desk.stats.count(Counter::Reset);
+            return self.close(token.index);
+        }
+        // With an interest on, the receive or send that follows meets the error itself.
+        self.advance(token.index, true);
+    }
+
+    fn message(&mut self, message: Message) {
+        self.desk.stats.count(Counter::Messages);
+        match message {
+            Message::Adopt(socket) => self.adopt(socket),
+            Message::Complete { ticket, value } => self.complete(ticket, value),
+            Message::Application(value) => self.desk.service.message(value),
+            Message::Drain => self.drain(),
+            Message::Stop => self.stopped = true,
+        }
+    }
+
+    fn complete(&mut self, ticket: Ticket, value: u64) {
+        let token = ticket.connection;
+        let slot = self.slots.as_mut_slice().get_mut(token.index as usize);
+        let slot = slot.filter(|slot| slot.generation == token.generation && slot.state != State::Free);
+        let queued = slot.as_ref().is_some_and(|slot| slot.flags.has(Flags::QUEUED));
+        if !slot.is_some_and(|slot| self.desk.complete(slot, ticket, value)) {
+            self.desk.stats.count(Counter::StaleTickets);
+        } else if !queued {
+            self.advance(token.index, false);
+        }
+    }
+
+    /// Moves a connection on and sees to what it waits for next.
+    fn advance(&mut self, index: u32, readable: bool) {
+        let slots = self.slots.as_mut_slice();
+        let slot = &mut slots[index as usize];
+        let token = Token { index, generation: slot.generation };
+        let want = self.desk.advance(slot, token, readable);
+        let watch = match want {
+            Want::Read => Watch::Read,
+            Want::Write => Watch::Write,
+            Want::Ticket => Watch::Nothing,
+            Want::Turn => {
+                slot.flags.set(Flags::QUEUED);
+                self.run_queue.push(slots, index);
+                return self.set_deadline(index, want);
+            }
+            Want::Lease => {
+                slot.flags.set(Flags::QUEUED | Flags::WANTS_LEASE);
+                self.lease_queue.push(slots, index);
+                Watch::Nothing
+            }
+            Want::Close | Want::Abort => return self.close(index),
+        };
+        self.watch(index, watch);
+        self.set_deadline(index, want);
+    }
+
+    /// Tells the channel what a connection waits for, if that is news.
+    fn watch(&mut self, index: u32, watch: Watch) {
+        let slot = &mut self.slots.as_mut_slice()[index as usize];
+        if slot.watch == watch || slot.state == State::Free {
+            return;
+        }
+        let token = Token { index, generation: slot.generation };
+        let interest = match watch {
+            Watch::Read => Interest::READ,
+            Watch::Write => Interest::WRITE,
+            Watch::Nothing | Watch::Unknown => Interest::NONE,
+        };
+        let result = match slot.watch {
+            Watch::Unknown => self.channel.add(slot.socket, token, interest),
+            _ => self.channel.set_interest(slot.socket, token, interest),
+        };
+        match result {
+            Ok(()) => slot.watch = watch,
+            Err(error) => {
+                log::warn!("a connection was closed because it cannot be watched: {error}");
+                self.close(index);
+            }
+        }
+    }
+
+    fn set_deadline(&mut self, index: u32, want: Want) {
+        let slots = self.slots.as_mut_slice();
+        let slot = &mut slots[index as usize];
+        let limits = &self.desk.limits;
+        let (phase, after) = match (want, slot.state) {
+            (_, State::Free) => return,
+            (Want::Write, _) => (Phase::Write, limits.write_ms),
+            (_, State::Fresh) => (Phase::FirstByte, limits.first_byte_ms),
+            (_, State::Idle) => (Phase::Idle, limits.idle_ms),
+            (_, State::Head) => (Phase::Head, limits.head_ms),
+            (_, State::Receiving | State::Collecting | State::Discarding) => (Phase::Body, limits.body_ms),
+            (_, State::Waiting | State::Resuming | State::Paused) => (Phase::Handler, limits.handler_ms),
+            (_, State::Lingering) => (Phase::Linger, limits.linger_ms),
+            (_, State::Sending | State::Streaming | State::Closing) => (Phase::Write, limits.write_ms),
+        };
+        if slot.phase != phase || slot.flags.has(Flags::REARM) {
+            slot.phase = phase;
+            slot.flags.clear(Flags::REARM);
+            self.wheel.set(slots, index, self.desk.now, after);
+        }
+    }
+
+    // ---- deadlines ----
+
+    fn expire(&mut self) {
+        while let Some(index) = self.wheel.expired(self.slots.as_mut_slice(), self.desk.now) {
+            self.timed_out(index);
+        }
+    }
+
+    fn timed_out(&mut self, index: u32) {
+        let slot = &mut self.slots.as_mut_slice()[index as usize];
+        if slot.state == State::Free || slot.flags.has(Flags::DEAD) {
+            return;
+        }
+        self.desk.stats.count(Counter::TimedOut);
+        let token = Token { index, generation: slot.generation };
+        let status = match slot.phase {
+            Phase::Head | Phase::Body if slot.state != State::Discarding => Status::REQUEST_TIMEOUT,
+            Phase::Handler if slot.state != State::Paused => Status::SERVICE_UNAVAILABLE,
+            Phase::FirstByte | Phase::Idle if slot.flags.has(Flags::WANTS_LEASE) => Status::SERVICE_UNAVAILABLE,
+            _ => return self.close(index),
+        };
+        slot.phase = Phase::None;
+        self.desk.abandon(slot, token);
+        self.desk.refuse(slot, token, status, &"");
+        if !slot.flags.has(Flags::QUEUED) {
+            self.advance(index, false);
+        }
+    }
+
+    // ---- queues ----
+
+    fn run_queued(&mut self) {
+        for _ in 0..self.run_queue.length {
+            let Some(index) = self.run_queue.pop(self.slots.as_mut_slice()) else { return };
+            self.leave_queue(index);
+        }
+    }
+
+    fn serve_lease_waiters(&mut self) {
+        for _ in 0..self.lease_queue.length {
+            if !self.desk.leases.has_free() {
+                return;
+            }
+            let Some(index) = self.lease_queue.pop(self.slots.as_mut_slice()) else { return };
+            self.leave_queue(index);
+        }
+    }
+
+    fn leave_queue(&mut self, index: u32) {
+        let slot = &mut self.slots.as_mut_slice()[index as usize];
+        slot.flags.clear(Flags::QUEUED | Flags::WANTS_LEASE);
+        if slot.flags.has(Flags::DEAD) {
+            self.release_slot(index);
+        } else {
+            self.advance(index, true);
+        }
+    }
+
+    // ---- connections come and go ----
+
+    fn accept(&mut self, listener: usize) {
+        for _ in 0..self.desk.limits.turn_accepts {
+            let Some(socket) = self.listeners.get(listener).map(|listener| listener.socket) else { return };
+            match self.desk.transport.accept(socket) {
+                Ok(accepted) => self.adopt(accepted),
+                Err(Error::WouldBlock) => return,
+                Err(Error::Disconnected) => {}
+                Err(error) => return self.pause_listener(listener, error),
+            }
+        }
+    }
+
+    /// Out of descriptors: a listener that stays readable would spin.
+    fn pause_listener(&mut self, listener: usize, error: Error) {
+        self.desk.stats.count(Counter::AcceptFailed);
+        if self.desk.stats.value(Counter::AcceptFailed) == 1 {
+            log::error!("cannot accept a connection, new ones wait: {error}");
+        }
+        if let Some(paused) = self.listeners.get_mut(listener) {
+            paused.paused_until = Some(self.desk.now + EXHAUSTED_PAUSE_MS);
+            let result = self.channel.set_interest(paused.socket, listener_token(listener), Interest::NONE);
+            if let Err(error) = result {
+                log::error!("a listener cannot be paused: {error}");
+            }
+        }
+    }
+
+    fn resume_listeners(&mut self) {
+        for (index, listener) in self.listeners.iter_mut().enumerate() {
+            if listener.paused_until.is_some_and(|until| until <= self.desk.now) {
+                listener.paused_until = None;
+                if let Err(error) = self.channel.set_interest(listener.socket, listener_token(index), Interest::READ) {
+                    log::error!("a listener cannot be resumed: {error}");
+                }
+            }
+        }
+    }
+
+    /// Takes an accepted socket into service.
+    fn adopt(&mut self, socket: Socket) {
+        if self.open >= self.desk.limits.connections {
+            self.evict_longest_idle();
+        }
+        let full = self.open >= self.desk.limits.connections || self.lease_queue.length >= self.desk.limits.waiting;
+        let Some(index) = self.take_slot() else {
+            // Not even a place to say so.
+            self.desk.stats.count(Counter::Refused);
+            return self.close_socket(socket);
+        };
+        let slot = &mut self.slots.as_mut_slice()[index as usize];
+        slot.begin(socket);
+        let token = Token { index, generation: slot.generation };
+        self.open += 1;
+        self.desk.stats.count(Counter::Accepted);
+        self.desk.service.connected(index, socket);
+        if full || self.desk.draining {
+            self.desk.stats.count(Counter::Refused);
+            self.desk.fail(slot, token, Status::SERVICE_UNAVAILABLE, &"too many connections; try again in a moment");
+        }
+        // Most clients have sent their request by now: it is worth a look before waiting.
+        self.advance(index, true);
+    }
+
+    fn take_slot(&mut self) -> Option<u32> {
+        if self.free != NO_SLOT {
+            let index = self.free;
+            self.free = self.slots.as_slice()[index as usize].next;
+            return Some(index);
+        }
+        let index = self.slots.as_slice().len() as u32;
+        let limit = self.desk.limits.connections.saturating_add(REFUSALS);
+        (index < limit && self.slots.push(Slot::FREE).is_ok()).then_some(index)
+    }
+
+    /// Closes the connection that has been idle for longest, out of a sample.
+    fn evict_longest_idle(&mut self) {
+        let slots = self.slots.as_slice();
+        let count = slots.len() as u32;
+        let now = self.desk.now as u32;
+        let mut victim = None;
+        for step in 0..count.min(EVICTION_SAMPLE) {
+            let index = (self.hand + step) % count;
+            let slot = &slots[index as usize];
+            if slot.state == State::Idle && slot.lease.is_none() && !slot.flags.has(Flags::QUEUED) {
+                // The earlier its deadline, the longer it has been idle.
+                let left = slot.timer.deadline().wrapping_sub(now) as i32;
+                if victim.is_none_or(|(_, least)| left < least) {
+                    victim = Some((index, left));
+                }
+            }
+        }
+        self.hand = (self.hand + EVICTION_SAMPLE) % count.max(1);
+        if let Some((index, _)) = victim {
+            self.desk.stats.count(Counter::Evicted);
+            self.close(index);
+        }
+    }
+
+    /// Ends a connection, whatever its state.
+    fn close(&mut self, index: u32) {
+        self.wheel.clear(self.slots.as_mut_slice(), index);
+        let slot = &mut self.slots.as_mut_slice()[index as usize];
+        if slot.state == State::Free || slot.flags.has(Flags::DEAD) {
+            return;
+        }
+        let token = Token { index, generation: slot.generation };
+        self.desk.clear(slot, token);
+        let socket = slot.socket;
+        let watched = slot.watch != Watch::Unknown;
+        let queued = slot.flags.has(Flags::QUEUED);
+        slot.generation = slot.generation.wrapping_add(1);
+        slot.watch = Watch::Unknown;
+        if watched && let Err(error) = self.channel.remove(socket) {
+            log::warn!("a connection's socket cannot be unwatched: {error}");
+        }
+        self.close_socket(socket);
+        self.open -= 1;
+        self.desk.stats.count(Counter::Closed);
+        self.desk.service.closed(index);
+        if queued {
+            self.slots.as_mut_slice()[index as usize].flags.set(Flags::DEAD);
+        } else {
+            self.release_slot(index);
+        }
+    }
+
+    fn close_socket(&mut self, socket: Socket) {
+        if let Err(error) = self.desk.transport.close(socket) {
+            self.desk.stats.count(Counter::CloseFailed);
+            if self.desk.stats.value(Counter::CloseFailed) == 1 {
+                log::error!("a socket did not close, descriptors may run out: {error}");
+            }
+        }
+    }
+
+    fn release_slot(&mut self, index: u32) {
+        let slot = &mut self.slots.as_mut_slice()[index as usize];
+        *slot = Slot { generation: slot.generation, next: self.freed, ..Slot::FREE };
+        self.freed = index;
+    }
+
+    /// Makes the slots freed in this turn usable again.
+    fn recycle(&mut self) {
+        while self.freed != NO_SLOT {
+            let index = self.freed;
+            let slot = &mut self.slots.as_mut_slice()[index as usize];
+            self.freed = slot.next;
+            slot.next = self.free;
+            self.free = index;
+        }
+    }
+
+    // ---- the end ----
+
+    /// No new connections; those without a request are closed, the others finish.
+    fn drain(&mut self) {
+        if self.drain_until.is_some() {
+            return;
+        }
+        for listener in 0..self.listeners.len() {
+            self.accept(listener);
+        }
+        self.close_listeners();
+        self.desk.draining = true;
+        self.drain_until = Some(self.desk.now + u64::from(self.desk.limits.drain_ms));
+        for index in 0..self.slots.as_slice().len() as u32 {
+            let slot = &self.slots.as_slice()[index as usize];
+            if matches!(slot.state, State::Idle | State::Fresh) && !slot.flags.has(Flags::QUEUED) {
+                self.close(index);
+            }
+        }
+    }
+
+    fn close_listeners(&mut self) {
+        while let Some(listener) = self.listeners.pop() {
+            if let Err(error) = self.channel.remove(listener.socket) {
+                log::warn!("a listener cannot be unwatched: {error}");
+            }
+            self.close_socket(listener.socket);
+        }
+    }
+
+    /// Closes everything.
+    fn stop(&mut self) {
+        self.stopped = true;
+        self.close_listeners();
+        for index in 0..self.slots.as_slice().len() as u32 {
+            self.close(index);
+        }
+        self.desk.service.turn_ended();
+    }
+}
+
+fn listener_token(index: usize) -> Token {
+    Token { index: FIRST_LISTENER - index as u32, generation: 0 }
+}
+
+fn listener_index(token: Token) -> Option<usize> {
+    let index = FIRST_LISTENER.checked_sub(token.index)? as usize;
+    (index < LISTENERS).then_some(index)
+}

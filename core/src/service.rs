@@ -1,0 +1,169 @@
+//! What a server does with requests: the side that an application writes.
+//!
+//! The engine calls a [`Service`] from the worker's own thread or task, one call at a time; a call
+//! must not block. [`crate::route::Routed`] is the service that most applications use: a table of
+//! routes over shared application state, and a site for all other paths.
+
+use crate::event::Ticket;
+use crate::http::head::Head;
+use crate::http::method::Method;
+use crate::http::status::Status;
+use crate::http::write::Writer;
+use crate::reply::{Next, Reply};
+use crate::site::{Content, ContentId};
+
+/// A request whose head is complete.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'r> {
+    head: Head<'r>,
+    path: &'r [u8],
+}
+
+impl<'r> Request<'r> {
+    /// A request of this head, its path decoded and normalised.
+    #[must_use]
+    pub fn new(head: Head<'r>, path: &'r [u8]) -> Self {
+        Self { head, path }
+    }
+
+    /// The head as it came.
+    #[must_use]
+    pub fn head(&self) -> &Head<'r> {
+        &self.head
+    }
+
+    /// The method.
+    #[must_use]
+    pub fn method(&self) -> Method {
+        self.head.method()
+    }
+
+    /// The path: percent-decoded, without dot segments and empty segments, beginning with `/`
+    /// (or `*` for a server-wide OPTIONS). It may hold bytes that are no UTF-8.
+    #[must_use]
+    pub fn path(&self) -> &'r [u8] {
+        self.path
+    }
+
+    /// The query, as it came, without the `?`.
+    #[must_use]
+    pub fn query(&self) -> Option<&'r [u8]> {
+        self.head.query()
+    }
+
+    /// The first field of this name, whatever its case.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&'r [u8]> {
+        self.head.field(name)
+    }
+}
+
+/// What the engine keeps for a request between the calls that concern it.
+#[derive(Debug)]
+pub struct Exchange<'x> {
+    /// For the handler: zero when the request begins, kept until it is over.
+    pub state: &'x mut [u64; 2],
+    /// For the service: which route answers; zero when the request begins.
+    pub(crate) route: &'x mut u16,
+    /// Names this request, to complete a deferred reply.
+    pub ticket: Ticket,
+    /// Milliseconds of the worker's monotonic clock.
+    pub now: u64,
+    /// Seconds since 1970-01-01 00:00:00 UTC.
+    pub unix_time: u64,
+}
+
+/// What a streaming handler reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// More will follow: ask again when there is room.
+    More,
+    /// Nothing now: ask again when the exchange's ticket is completed.
+    Wait,
+    /// That was the last piece.
+    Done,
+    /// The content cannot be finished: the connection ends, so that the client sees that it is
+    /// incomplete.
+    Failed,
+}
+
+/// How an exchange ended, for logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The status sent; `None` when the connection was lost before any.
+    pub status: Option<Status>,
+    /// Bytes of content handed to the transport.
+    pub content: u64,
+    /// Whether the whole reply was handed to the transport.
+    pub complete: bool,
+}
+
+/// The application behind a worker.
+pub trait Service {
+    /// What the transport can send files from.
+    type File: Copy;
+
+    /// A connection was taken into service. `index` names it in [`Service::request`] and
+    /// [`Service::finished`] until [`Service::closed`].
+    fn connected(&mut self, index: u32, socket: crate::transport::Socket) {
+        let _ = (index, socket);
+    }
+
+    /// The connection is closed; its index will be used again.
+    fn closed(&mut self, index: u32) {
+        let _ = index;
+    }
+
+    /// A request's head is complete. Its body, if any, follows only if the reply asks for it.
+    fn request(&mut self, exchange: &mut Exchange<'_>, request: &Request<'_>, reply: Reply<'_>) -> Next;
+
+    /// A piece of the body, after [`Reply::receive_body`].
+    ///
+    /// # Errors
+    /// The status of the error reply that ends the request; the rest of the body is not read.
+    fn body(&mut self, exchange: &mut Exchange<'_>, piece: &[u8]) -> Result<(), Status>;
+
+    /// The body has been received to its end, after [`Reply::receive_body`].
+    fn received(&mut self, exchange: &mut Exchange<'_>, reply: Reply<'_>) -> Next;
+
+    /// The whole body is there, after [`Reply::collect_body`].
+    fn collected(&mut self, exchange: &mut Exchange<'_>, request: &Request<'_>, body: &[u8], reply: Reply<'_>) -> Next;
+
+    /// A deferred reply was completed with `value`.
+    fn resume(&mut self, exchange: &mut Exchange<'_>, value: u64, reply: Reply<'_>) -> Next;
+
+    /// Room for more of a streamed reply: write as much as is at hand and fits.
+    fn stream(&mut self, exchange: &mut Exchange<'_>, out: &mut Writer<'_>) -> Progress;
+
+    /// A request that the handler had begun (it deferred, receives or streams) ends without it:
+    /// the client is gone or a deadline passed. State that the exchange refers to can be freed.
+    fn abandoned(&mut self, exchange: &mut Exchange<'_>);
+
+    /// [`crate::event::Message::Application`] arrived.
+    fn message(&mut self, value: u64);
+
+    /// The bytes behind content that a reply holds.
+    fn content(&mut self, id: ContentId) -> Content<'_, Self::File>;
+
+    /// A reply needs the content no more.
+    fn release(&mut self, id: ContentId);
+
+    /// Asked before [`Service::observe`]: whether requests are to be reported.
+    fn observes(&self) -> bool {
+        false
+    }
+
+    /// The head of the request on connection `index`, for an access log; `None` when the bytes
+    /// received are no request. [`Service::finished`] follows.
+    fn observe(&mut self, index: u32, request: Option<&Head<'_>>, unix_time: u64) {
+        let _ = (index, request, unix_time);
+    }
+
+    /// The exchange on connection `index` is over.
+    fn finished(&mut self, index: u32, outcome: Outcome) {
+        let _ = (index, outcome);
+    }
+
+    /// The end of one turn of the worker: the moment to pass on what was gathered.
+    fn turn_ended(&mut self) {}
+}

@@ -1,0 +1,296 @@
+//! Static content: where representations come from, and the reply that each request for one gets.
+//!
+//! A [`Site`] finds a [`Representation`] for a path and keeps what it refers to alive until it is
+//! told to let go. [`respond`] turns one into a reply: preconditions, ranges, redirects. Neither
+//! touches a socket.
+
+use crate::http::conditional::{Conditions, EntityTag, Validators, Verdict, evaluate};
+use crate::http::date::HttpDate;
+use crate::http::encoding::{Coding, Codings};
+use crate::http::fields::Name;
+use crate::http::method::Method;
+use crate::http::range::{self, Selection};
+use crate::http::status::Status;
+use crate::reply::{Next, Reply};
+use crate::service::Request;
+use core::marker::PhantomData;
+
+/// Names content that a [`Site`] holds open for one reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ContentId(pub u32);
+
+/// Where the bytes of held content are.
+#[derive(Clone, Copy, Debug)]
+pub enum Content<'s, F> {
+    /// In memory, all of them.
+    Bytes(&'s [u8]),
+    /// In a file, to be sent by [`crate::transport::Transport::send_file`].
+    File(F),
+    /// Changed or gone since the reply began: what was promised can no longer be sent, and the
+    /// connection ends so that the client sees an incomplete reply, never a mixed one.
+    Gone,
+}
+
+/// What a path names, as far as a reply's head needs to know (RFC 9110 section 3.2).
+#[derive(Clone, Copy, Debug)]
+pub struct Representation<'s> {
+    /// Bytes of content.
+    pub length: u64,
+    /// `Content-Type`.
+    pub media_type: &'s str,
+    /// The entity tag, if it has one.
+    pub tag: Option<&'s EntityTag>,
+    /// The last modification, if it is known.
+    pub modified: Option<HttpDate>,
+    /// `Last-Modified` ready to send, when `modified` is known.
+    pub modified_text: Option<&'s [u8; 29]>,
+    /// How the stored bytes are coded.
+    pub coding: Coding,
+    /// Whether the choice depended on `Accept-Encoding`, so that `Vary` has to say so.
+    pub varies: bool,
+    /// `Cache-Control`, if the site gives one.
+    pub cache_control: Option<&'s str>,
+}
+
+/// What a [`Site`] answers for a path.
+#[derive(Clone, Copy, Debug)]
+pub enum Found<'s> {
+    /// Content, held open until [`Site::release`].
+    Content(ContentId, Representation<'s>),
+    /// A directory was named without its slash: the client is sent to the path with one.
+    Directory,
+}
+
+/// Why a [`Site`] has no content for a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SiteError {
+    /// Nothing there: 404.
+    NotFound,
+    /// There, but not to be served: 403.
+    Forbidden,
+    /// Out of descriptors or memory for the moment: 503.
+    Busy,
+    /// The storage failed: 500.
+    Failed,
+}
+
+impl SiteError {
+    /// The status that tells a client.
+    #[must_use]
+    pub const fn status(self) -> Status {
+        match self {
+            Self::NotFound => Status::NOT_FOUND,
+            Self::Forbidden => Status::FORBIDDEN,
+            Self::Busy => Status::SERVICE_UNAVAILABLE,
+            Self::Failed => Status::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+/// A source of static content.
+pub trait Site {
+    /// What [`Content::File`] names.
+    type File: Copy;
+
+    /// Finds what `path` names: decoded, normalised, beginning with `/`, possibly with bytes that
+    /// are no UTF-8. `accepts` are the codings the client takes, best first by the site's choice;
+    /// `now` is in milliseconds of the worker's monotonic clock.
+    ///
+    /// # Errors
+    /// [`SiteError`], each with its status.
+    fn find(&mut self, path: &[u8], accepts: Accepts<'_>, now: u64) -> Result<Found<'_>, SiteError>;
+
+    /// The bytes behind content that [`Site::find`] gave and that was not yet released.
+    fn content(&mut self, id: ContentId) -> Content<'_, Self::File>;
+
+    /// The reply that held the content is over; called once per content given.
+    fn release(&mut self, id: ContentId);
+}
+
+/// The `Accept-Encoding` of a request, evaluated only when a site has something to choose from.
+#[derive(Clone, Copy, Debug)]
+pub struct Accepts<'r> {
+    request: Option<&'r Request<'r>>,
+}
+
+impl<'r> Accepts<'r> {
+    /// What `request` accepts.
+    #[must_use]
+    pub fn of(request: &'r Request<'r>) -> Self {
+        Self { request: Some(request) }
+    }
+
+    /// Accepts what comes as it is.
+    #[must_use]
+    pub fn identity() -> Self {
+        Self { request: None }
+    }
+
+    /// The best of the `available` codings, if any is acceptable (RFC 9110 section 12.5.3).
+    #[must_use]
+    pub fn choose(&self, available: Codings) -> Option<Coding> {
+        match self.request {
+            Some(request) => crate::http::encoding::choose(request.head().values(Name::AcceptEncoding), available),
+            None => Some(Coding::Identity),
+        }
+    }
+}
+
+/// A site without content: every path is 404. `F` is the transport's kind of file.
+#[derive(Clone, Copy, Debug)]
+pub struct NoSite<F>(PhantomData<F>);
+
+impl<F> Default for NoSite<F> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<F: Copy> Site for NoSite<F> {
+    type File = F;
+
+    fn find(&mut self, _: &[u8], _: Accepts<'_>, _: u64) -> Result<Found<'_>, SiteError> {
+        Err(SiteError::NotFound)
+    }
+
+    fn content(&mut self, _: ContentId) -> Content<'_, F> {
+        Content::Gone
+    }
+
+    fn release(&mut self, _: ContentId) {}
+}
+
+/// Answers `request` from `site`: 200, 206, 301, 304, 403, 404, 405, 412, 416 or 5xx.
+///
+/// Preconditions are evaluated in the order of RFC 9110 section 13.2.2. One range is answered by
+/// 206; several are answered by the whole representation, as section 14.2 allows. `now` is in
+/// milliseconds of the monotonic clock, `unix_time` in seconds.
+pub fn respond<S: Site>(site: &mut S, request: &Request<'_>, reply: Reply<'_>, now: u64, unix_time: u64) -> Next {
+    if !matches!(request.method(), Method::Get | Method::Head) {
+        // Whether the path exists decides between 404 and 405, as it does for GET.
+        return match site.find(request.path(), Accepts::identity(), now) {
+            Ok(found) => {
+                if let Found::Content(id, _) = found {
+                    site.release(id);
+                }
+                let options = request.method() == Method::Options;
+                let status = if options { Status::NO_CONTENT } else { Status::METHOD_NOT_ALLOWED };
+                let head = reply.status(status).field("Allow", b"GET, HEAD, OPTIONS");
+                if options { head.empty() } else { head.explained("the content at this path can only be read") }
+            }
+            Err(error) => reply.error(error.status(), ""),
+        };
+    }
+    let (id, representation) = match site.find(request.path(), Accepts::of(request), now) {
+        Ok(Found::Content(id, representation)) => (id, representation),
+        Ok(Found::Directory) => return redirect_to_slash(request, reply),
+        Err(error) => return reply.error(error.status(), ""),
+    };
+    let (next, held) = represent(id, &representation, request, reply, unix_time);
+    if !held {
+        site.release(id);
+    }
+    next
+}
+
+/// The reply for one representation, and whether its content stays held for it.
+fn represent(
+    id: ContentId,
+    representation: &Representation<'_>,
+    request: &Request<'_>,
+    reply: Reply<'_>,
+    unix_time: u64,
+) -> (Next, bool) {
+    let head = request.head();
+    let mut range = None;
+    if has_conditions(request) {
+        let conditions = Conditions {
+            if_match: head.values(Name::IfMatch),
+            if_none_match: head.values(Name::IfNoneMatch),
+            if_modified_since: head.value(Name::IfModifiedSince),
+            if_unmodified_since: head.value(Name::IfUnmodifiedSince),
+            if_range: head.value(Name::IfRange),
+        };
+        let validators = Validators { tag: representation.tag, modified: representation.modified };
+        match evaluate(conditions, true, Some(&validators), unix_time) {
+            Verdict::NotModified => {
+                return (validators_of(reply.status(Status::NOT_MODIFIED), representation).empty(), false);
+            }
+            Verdict::PreconditionFailed => return (reply.error(Status::PRECONDITION_FAILED, ""), false),
+            Verdict::Proceed { range_applies } => {
+                // Range is defined for GET only (RFC 9110 section 14.2).
+                if range_applies && request.method() == Method::Get {
+                    range = head.value(Name::Range);
+                }
+            }
+        }
+    }
+    let selection = range.map_or(Selection::Whole, |field| range::evaluate(field, representation.length));
+    match selection {
+        Selection::Whole => {
+            let head = reply.status(Status::OK);
+            (describe(head, representation).content(id, 0..representation.length), true)
+        }
+        Selection::Part { start, end } => {
+            let head = reply.status(Status::PARTIAL_CONTENT).content_range(start, end, representation.length);
+            (describe(head, representation).content(id, start..end), true)
+        }
+        Selection::Unsatisfiable => {
+            let head = reply.status(Status::RANGE_NOT_SATISFIABLE).content_range_unsatisfied(representation.length);
+            (head.explained("the range lies beyond the end"), false)
+        }
+    }
+}
+
+/// Whether any field is there that could make the reply another than 200.
+fn has_conditions(request: &Request<'_>) -> bool {
+    const CONDITIONS: [Name; 6] = [
+        Name::IfMatch,
+        Name::IfNoneMatch,
+        Name::IfModifiedSince,
+        Name::IfUnmodifiedSince,
+        Name::IfRange,
+        Name::Range,
+    ];
+    CONDITIONS.into_iter().any(|name| request.head().value(name).is_some())
+}
+
+/// The fields that describe content which is sent.
+fn describe<'b>(head: crate::reply::Head<'b>, representation: &Representation<'_>) -> crate::reply::Head<'b> {
+    let mut head = head.trusted("Content-Type", representation.media_type.as_bytes());
+    if let Some(name) = representation.coding.name() {
+        head = head.trusted("Content-Encoding", name.as_bytes());
+    }
+    validators_of(head, representation).trusted("Accept-Ranges", b"bytes")
+}
+
+/// The fields that 200 and 304 share (RFC 9110 section 15.4.5).
+fn validators_of<'b>(head: crate::reply::Head<'b>, representation: &Representation<'_>) -> crate::reply::Head<'b> {
+    let mut head = head;
+    if let Some(tag) = representation.tag {
+        head = head.trusted("ETag", tag.as_bytes());
+    }
+    if let Some(text) = representation.modified_text {
+        head = head.trusted("Last-Modified", text);
+    }
+    if representation.varies {
+        head = head.trusted("Vary", b"Accept-Encoding");
+    }
+    if let Some(directives) = representation.cache_control {
+        head = head.field("Cache-Control", directives.as_bytes());
+    }
+    head
+}
+
+/// 301 to the same path with a slash, the query kept. The target is sent back as it came, so that
+/// nothing has to be encoded again; `//` at its start would name another host and is merged.
+fn redirect_to_slash(request: &Request<'_>, reply: Reply<'_>) -> Next {
+    let path = request.head().path();
+    let extra = path.iter().take_while(|&&byte| byte == b'/').count().saturating_sub(1);
+    let parts: [&[u8]; 4] = match request.head().query() {
+        Some(query) => [&path[extra..], b"/", b"?", query],
+        None => [&path[extra..], b"/", b"", b""],
+    };
+    reply.status(Status::MOVED_PERMANENTLY).field_of("Location", &parts).explained("the directory is at the path with a slash")
+}

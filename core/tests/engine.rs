@@ -1,0 +1,488 @@
+//! The engine over a network in memory, with a clock that only the tests move.
+
+mod sim;
+
+use capuchin_core::event::{Message, Token};
+use capuchin_core::stats::{Counter, Stats};
+use capuchin_core::transport::Socket;
+use sim::Net;
+use sim::rig::{App, LIMITS, Setup, run_plain};
+
+fn turns(turn: &mut dyn FnMut(), count: usize) {
+    (0..count).for_each(|_| turn());
+}
+
+fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")
+}
+
+fn body(reply: &[u8]) -> String {
+    let text = String::from_utf8_lossy(reply);
+    text.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()
+}
+
+fn starts(reply: &[u8], with: &str) {
+    let text = String::from_utf8_lossy(reply);
+    assert!(text.starts_with(with), "wanted {with:?}, got {text:?}");
+}
+
+/// One request on its own connection.
+fn exchange(request: &[u8]) -> (Vec<u8>, bool) {
+    let mut outcome = (Vec::new(), false);
+    run_plain(&Setup::default(), |net, turn, _, _| {
+        let client = net.connect(1_000_000);
+        net.send(client, request);
+        turns(turn, 20);
+        outcome = (net.received(client), net.ended(client));
+    });
+    outcome
+}
+
+fn advance(net: &Net, turn: &mut dyn FnMut(), milliseconds: u64) {
+    // In steps: the wheel is meant to be turned regularly.
+    for _ in 0..milliseconds.div_ceil(100) {
+        net.world().now += 100;
+        turns(turn, 2);
+    }
+}
+
+#[test]
+fn request_is_answered_and_the_connection_lives_on() {
+    run_plain(&Setup::default(), |net, turn, _, stats| {
+        let client = net.connect(10_000);
+        for round in 0..3 {
+            net.send(client, get("/hello").as_bytes());
+            turns(turn, 2);
+            let reply = net.read(client);
+            starts(&reply, "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:38 GMT\r\n");
+            assert_eq!(body(&reply), "hello\n", "round {round}");
+        }
+        assert!(!net.ended(client));
+        assert_eq!(stats.value(Counter::Requests), 3);
+    });
+}
+
+#[test]
+fn idle_connection_owns_no_lease() {
+    run_plain(&Setup::default(), |net, turn, _, stats| {
+        for _ in 0..20 {
+            let client = net.connect(10_000);
+            net.send(client, get("/hello").as_bytes());
+            turns(turn, 2);
+        }
+        assert_eq!(stats.open(), 20);
+        assert_eq!(stats.value(Counter::LeasesTaken), stats.value(Counter::LeasesReturned));
+    });
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_order_by_one_send() {
+    run_plain(&Setup { lease_bytes: 8_192, ..Setup::default() }, |net, turn, _, _| {
+        let client = net.connect(1_000_000);
+        let requests: String = (0..16).map(|n| get(&format!("/echo/w{n}"))).collect();
+        net.send(client, requests.as_bytes());
+        turns(turn, 1);
+        let text = String::from_utf8(net.received(client)).unwrap();
+        let words: Vec<&str> = text.split("HTTP/1.1 200 OK").skip(1).map(|reply| reply.split("\r\n\r\n").nth(1).unwrap()).collect();
+        assert_eq!(words, (0..16).map(|n| format!("w{n}")).collect::<Vec<_>>());
+        assert_eq!(net.world().sends, 1);
+        assert_eq!(net.world().receives, 1);
+    });
+}
+
+#[test]
+fn keep_alive_request_costs_one_receive_and_one_send() {
+    run_plain(&Setup::default(), |net, turn, _, _| {
+        let client = net.connect(10_000);
+        turns(turn, 2);
+        let calls = || {
+            let world = net.world();
+            (world.receives, world.sends)
+        };
+        let before = calls();
+        for _ in 0..10 {
+            net.send(client, get("/hello").as_bytes());
+            turns(turn, 1);
+        }
+        let after = calls();
+        assert_eq!((after.0 - before.0, after.1 - before.1), (10, 10));
+    });
+}
+
+#[test]
+fn bodies_are_collected_with_either_framing() {
+    let (reply, _) = exchange(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nabcde");
+    assert_eq!(body(&reply), "abcde");
+    let chunked = b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\nab\r\n3\r\ncde\r\n0\r\nT: v\r\n\r\n";
+    let (reply, _) = exchange(chunked);
+    assert_eq!(body(&reply), "abcde");
+}
+
+#[test]
+fn chunked_body_that_comes_byte_by_byte_is_collected_whole() {
+    run_plain(&Setup::default(), |net, turn, _, _| {
+        let client = net.connect(10_000);
+        let request = b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\nab\r\n3\r\ncde\r\n0\r\nT: v\r\n\r\nGET /hello HTTP/1.1\r\nHost: a\r\n\r\n";
+        for byte in request {
+            net.send(client, &[*byte]);
+            turns(turn, 2);
+        }
+        let text = String::from_utf8(net.received(client)).unwrap();
+        assert!(text.contains("\r\n\r\nabcdeHTTP/1.1 200"), "{text}");
+        assert!(text.ends_with("hello\n"), "{text}");
+    });
+}
+
+#[test]
+fn upload_larger_than_memory_goes_through_the_handler() {
+    run_plain(&Setup::default(), |net, turn, _, stats| {
+        let client = net.connect(10_000);
+        net.send(client, b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n");
+        for _ in 0..1_000 {
+            net.send(client, &[7; 1_000]);
+            turns(turn, 3);
+        }
+        assert_eq!(body(&net.received(client)), "1000000 7000000");
+        assert!(stats.value(Counter::LeasesTaken) > 0);
+    });
+}
+
+#[test]
+fn body_refused_by_the_handler_gets_its_status_and_a_gentle_close() {
+    run_plain(&Setup::default(), |net, turn, _, _| {
+        let client = net.connect(10_000);
+        net.send(client, b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nab!");
+        turns(turn, 3);
+        starts(&net.received(client), "HTTP/1.1 422");
+        assert!(net.ended(client));
+        net.send(client, &[b'x'; 97]);
+        net.finish(client);
+        turns(turn, 3);
+        assert!(!net.was_reset(client));
+    });
+}
+
+#[test]
+fn expectation_is_met_only_where_the_body_is_wanted() {
+    run_plain(&Setup::default(), |net, turn, _, _| {
+        let client = net.connect(10_000);
+        net.send(client, b"POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n");
+        turns(turn, 2);
+        assert_eq!(net.read(client), b"HTTP/1.1 100 Continue\r\n\r\n");
+        net.send(client, b"abc");
+        turns(turn, 2);
+        assert_eq!(body(&net.read(client)), "abc");
+        net.send(client, b"POST /nowhere HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n");
+        turns(turn, 2);
+        let reply = net.read(client);
+        starts(&reply, "HTTP/1.1 404");
+        assert!(String::from_utf8_lossy(&reply).contains("Connection: close"));
+    });
+}
+
+#[test]
+fn unread_body_is_drained_up_to_the_limit_and_not_beyond() {
+    let small = [b"POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 4000\r\n\r\n".as_slice(), &[b'x'; 4_000], get("/hello").as_bytes()].concat();
+    let (reply, ended) = exchange(&small);
+    let text = String::from_utf8_lossy(&reply);
+    assert!(text.starts_with("HTTP/1.1 404") && text.ends_with("hello\n") && !ended, "{text}");
+    let large = [b"POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 4001\r\n\r\n".as_slice(), &[b'x'; 4_001], get("/hello").as_bytes()].concat();
+    let (reply, ended) = exchange(&large);
+    let text = String::from_utf8_lossy(&reply);
+    assert!(text.contains("Connection: close") && !text.contains("hello") && ended, "{text}");
+}
+
+#[test]
+fn streamed_replies_are_framed_for_the_client_s_version() {
+    let (reply, ended) = exchange(get("/stream/5000").as_bytes());
+    let text = String::from_utf8_lossy(&reply);
+    assert!(text.contains("Transfer-Encoding: chunked\r\n") && reply.ends_with(b"\r\n0\r\n\r\n") && !ended);
+    let (reply, ended) = exchange(b"GET /stream/5000 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    let text = String::from_utf8_lossy(&reply);
+    assert!(text.contains("Connection: close\r\n") && ended, "{text}");
+    let at = reply.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+    assert_eq!(reply[at..].len(), 5_000);
+    assert!(reply[at..].iter().enumerate().all(|(n, &byte)| byte == (n % 251) as u8));
+    let (reply, ended) = exchange(b"HEAD /stream/5000 HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(reply.ends_with(b"\r\n\r\n") && !ended);
+}
+
+#[test]
+fn slow_reader_gets_all_of_memory_files_and_streams() {
+    for path in ["/large", "/file/50000", "/memory/50000", "/stream/50000"] {
+        run_plain(&Setup::default(), |net, turn, _, stats| {
+            let client = net.connect(700);
+            net.send(client, format!("{}{}", get(path), get("/hello")).as_bytes());
+            let mut all = Vec::new();
+            for _ in 0..1_000 {
+                turns(turn, 2);
+                all.extend(net.read(client));
+            }
+            assert!(all.ends_with(b"\r\n\r\nhello\n"), "{path}");
+            assert!(all.len() > 50_000, "{path}: {}", all.len());
+            assert_eq!(stats.value(Counter::Replies2xx), 2);
+        });
+    }
+}
+
+#[test]
+fn large_download_holds_no_lease_while_the_client_is_slow() {
+    run_plain(&Setup { leases: 2, ..Setup::default() }, |net, turn, _, _| {
+        let slow: Vec<Socket> = (0..10).map(|_| net.connect(700)).collect();
+        for &client in &slow {
+            net.send(client, get("/file/50000").as_bytes());
+            turns(turn, 3);
+            // The head and a bit are out, the rest is the file's.
+            net.read(client);
+            turns(turn, 3);
+        }
+        let client = net.connect(10_000);
+        net.send(client, get("/hello").as_bytes());
+        turns(turn, 5);
+        assert_eq!(body(&net.received(client)), "hello\n");
+    });
+}
+
+#[test]
+fn connections_beyond_the_leases_wait_in_order_and_all_are_served() {
+    run_plain(&Setup { leases: 2, ..Setup::default() }, |net, turn, _, stats| {
+        // Two clients hold both leases with heads that do not end.
+        let holders: Vec<Socket> = (0..2).map(|_| net.connect(10_000)).collect();
+        holders.iter().for_each(|&client| net.send(client, b"GET /hello HTTP/1.1\r\nHost:"));
+        turns(turn, 3);
+        let waiting: Vec<Socket> = (0..10).map(|_| net.connect(10_000)).collect();
+        waiting.iter().for_each(|&client| net.send(client, get("/hello").as_bytes()));
+        turns(turn, 5);
+        assert!(waiting.iter().all(|&client| net.received(client).is_empty()));
+        assert_eq!(stats.value(Counter::LeaseWaits), 10);
+        net.send(holders[0], b" a\r\n\r\n");
+        turns(turn, 20);
+        assert!(waiting.iter().all(|&client| body(&net.received(client)) == "hello\n"));
+        assert_eq!(body(&net.received(holders[0])), "hello\n");
+    });
+}
+
+#[test]
+fn deferred_reply_is_written_when_its_ticket_is_completed() {
+    run_plain(&Setup::default(), |net, turn, app, stats| {
+        let clients: Vec<Socket> = (0..3).map(|_| net.connect(10_000)).collect();
+        clients.iter().for_each(|&client| net.send(client, format!("{}{}", get("/later"), get("/hello")).as_bytes()));
+        turns(turn, 3);
+        let tickets = app.tickets.lock().unwrap().clone();
+        for (n, &ticket) in tickets.iter().enumerate().rev() {
+            assert!(net.received(clients[n]).is_empty());
+            net.world().messages.push_back(Message::Complete { ticket, value: n as u64 });
+            // A second completion of the same ticket is one too many.
+            net.world().messages.push_back(Message::Complete { ticket, value: 99 });
+            turns(turn, 3);
+            let text = String::from_utf8(net.received(clients[n])).unwrap();
+            assert!(text.contains(&format!("value {n}")) && text.ends_with("hello\n"), "{text}");
+        }
+        assert_eq!(stats.value(Counter::StaleTickets), 3);
+    });
+}
+
+#[test]
+fn ticket_of_a_lost_client_completes_nothing() {
+    run_plain(&Setup::default(), |net, turn, app, stats| {
+        let client = net.connect(10_000);
+        net.send(client, get("/later").as_bytes());
+        turns(turn, 2);
+        let ticket = app.tickets.lock().unwrap()[0];
+        advance(net, turn, u64::from(LIMITS.handler_ms) + 500);
+        starts(&net.received(client), "HTTP/1.1 503");
+        net.finish(client);
+        turns(turn, 2);
+        let other = net.connect(10_000);
+        net.send(other, get("/later").as_bytes());
+        turns(turn, 2);
+        let newer = app.tickets.lock().unwrap()[1];
+        assert_eq!(newer.connection.index, ticket.connection.index, "the slot was used again");
+        net.world().messages.push_back(Message::Complete { ticket, value: 1 });
+        turns(turn, 2);
+        assert!(net.received(other).is_empty());
+        assert_eq!(stats.value(Counter::StaleTickets), 1);
+        assert_eq!(*app.abandoned.lock().unwrap(), 1);
+    });
+}
+
+/// What a client did before it fell silent, what it then gets, and after how long.
+#[test]
+fn each_phase_has_its_deadline() {
+    let cases: [(&str, &[u8], u32, &str); 7] = [
+        ("first byte", b"", LIMITS.first_byte_ms, ""),
+        ("head", b"GET / HT", LIMITS.head_ms, "HTTP/1.1 408"),
+        ("body", b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nx", LIMITS.body_ms, "HTTP/1.1 408"),
+        ("collected body", b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nx", LIMITS.body_ms, "HTTP/1.1 408"),
+        ("handler", b"GET /later HTTP/1.1\r\nHost: a\r\n\r\n", LIMITS.handler_ms, "HTTP/1.1 503"),
+        ("idle", b"GET /hello HTTP/1.1\r\nHost: a\r\n\r\n", LIMITS.idle_ms, "HTTP/1.1 200"),
+        ("write", b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n", LIMITS.write_ms, "HTTP/1.1 200"),
+    ];
+    for (phase, sent, after, reply) in cases {
+        run_plain(&Setup::default(), |net, turn, _, stats| {
+            let client = net.connect(1_000);
+            net.send(client, sent);
+            turns(turn, 2);
+            advance(net, turn, u64::from(after) - 200);
+            assert!(!net.ended(client), "{phase}: too early");
+            advance(net, turn, 500);
+            assert!(net.ended(client), "{phase}: too late");
+            starts(&net.received(client), reply);
+            assert_eq!(stats.value(Counter::TimedOut), 1, "{phase}");
+        });
+    }
+}
+
+#[test]
+fn head_that_trickles_is_not_given_more_time() {
+    run_plain(&Setup::default(), |net, turn, _, _| {
+        let client = net.connect(1_000);
+        for byte in b"GET /hello HTTP/1.1\r\nHost: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" {
+            net.send(client, &[*byte]);
+            advance(net, turn, 1_000);
+            if net.ended(client) {
+                break;
+            }
+        }
+        starts(&net.received(client), "HTTP/1.1 408");
+    });
+}
+
+#[test]
+fn longest_idle_is_evicted_then_newcomers_are_refused() {
+    run_plain(&Setup::default(), |net, turn, _, stats| {
+        let clients: Vec<Socket> = (0..LIMITS.connections).map(|_| net.connect(10_000)).collect();
+        for &client in &clients {
+            net.send(client, get("/hello").as_bytes());
+            turns(turn, 2);
+            net.world().now += 10;
+        }
+        let newcomer = net.connect(10_000);
+        net.send(newcomer, get("/hello").as_bytes());
+        turns(turn, 2);
+        assert_eq!(body(&net.received(newcomer)), "hello\n");
+        assert!(net.ended(clients[0]), "the longest idle made room");
+        assert_eq!(stats.value(Counter::Evicted), 1);
+        // All busy: nobody can be sent away for a newcomer.
+        for &client in &clients[1..] {
+            net.send(client, b"GET /hel");
+        }
+        net.send(newcomer, b"GET /hel");
+        turns(turn, 2);
+        let late = net.connect(10_000);
+        net.send(late, get("/hello").as_bytes());
+        turns(turn, 2);
+        starts(&net.received(late), "HTTP/1.1 503");
+        assert!(net.ended(late));
+        assert_eq!(stats.value(Counter::Refused), 1);
+        net.send(clients[5], b"lo HTTP/1.1\r\nHost: a\r\n\r\n");
+        turns(turn, 3);
+        assert!(net.received(clients[5]).ends_with(b"hello\n"));
+    });
+}
+
+#[test]
+fn event_for_a_former_life_of_a_slot_is_dropped() {
+    use capuchin_core::event::{Deadline, Error, EventChannel, EventList, Interest, Readiness};
+    use capuchin_core::transport::Socket;
+
+    /// Reports every token that it ever saw, readable, in every wait.
+    struct Repeating(Net, Vec<Token>);
+    impl EventChannel for Repeating {
+        type Notifier = Net;
+        fn add(&mut self, socket: Socket, token: Token, interest: Interest) -> Result<(), Error> {
+            self.1.push(token);
+            self.0.add(socket, token, interest)
+        }
+        fn set_interest(&mut self, socket: Socket, token: Token, interest: Interest) -> Result<(), Error> {
+            self.0.set_interest(socket, token, interest)
+        }
+        fn remove(&mut self, socket: Socket) -> Result<(), Error> {
+            self.0.remove(socket)
+        }
+        fn wait(&mut self, events: &mut EventList, until: Deadline) -> Result<(), Error> {
+            self.0.wait(events, until)?;
+            for &token in self.1.iter().rev() {
+                let _ = events.push(capuchin_core::event::Event::Ready { token, readiness: Readiness::READABLE });
+            }
+            Ok(())
+        }
+        fn notifier(&self) -> Net {
+            self.0.clone()
+        }
+    }
+
+    let net = Net::new();
+    let channel = Repeating(net.clone(), Vec::new());
+    sim::rig::run(&Setup::default(), &net, channel, net.clone(), |turn, _: &App, stats: &Stats| {
+        for _ in 0..10 {
+            let client = net.connect(10_000);
+            net.send(client, b"GET /hello HTTP/1.1\r\nHost: a\r\n");
+            turns(turn, 2);
+            net.send(client, b"Connection: close\r\n\r\n");
+            turns(turn, 2);
+            assert!(net.received(client).ends_with(b"hello\n"));
+        }
+        assert!(stats.value(Counter::EventsStale) > 10);
+        assert_eq!(stats.value(Counter::Reset), 0);
+    });
+}
+
+#[test]
+fn draining_finishes_what_has_begun_and_nothing_else() {
+    run_plain(&Setup::default(), |net, turn, _, stats| {
+        let (idle, busy) = (net.connect(10_000), net.connect(10_000));
+        net.send(idle, get("/hello").as_bytes());
+        net.send(busy, b"GET /hello HTTP/1.1\r\n");
+        turns(turn, 2);
+        net.world().messages.push_back(Message::Drain);
+        turns(turn, 2);
+        assert!(net.ended(idle) && !net.ended(busy));
+        net.send(busy, b"Host: a\r\n\r\n");
+        turns(turn, 3);
+        let text = String::from_utf8(net.received(busy)).unwrap();
+        assert!(text.contains("Connection: close") && text.ends_with("hello\n"), "{text}");
+        assert_eq!(stats.open(), 0);
+    });
+}
+
+#[test]
+fn busy_connection_leaves_the_others_their_turn() {
+    run_plain(&Setup { lease_bytes: 60_000, ..Setup::default() }, |net, turn, _, _| {
+        let (greedy, modest) = (net.connect(1_000_000), net.connect(10_000));
+        let many: String = (0..1_000).map(|_| get("/hello")).collect();
+        net.send(greedy, many.as_bytes());
+        net.send(modest, get("/hello").as_bytes());
+        turns(turn, 2);
+        assert_eq!(body(&net.received(modest)), "hello\n");
+        let answered = String::from_utf8(net.received(greedy)).unwrap().matches("hello\n").count();
+        assert!(answered <= 4 * LIMITS.turn_requests as usize, "{answered} in two turns");
+        turns(turn, 100);
+        let answered = String::from_utf8(net.received(greedy)).unwrap().matches("hello\n").count();
+        assert_eq!(answered, 1_000);
+    });
+}
+
+#[test]
+fn error_reply_to_a_request_after_head_has_its_text() {
+    // What HEAD asked for must not shape the reply to the request that follows it.
+    let (reply, ended) = exchange(b"HEAD /hello HTTP/1.1\r\nHost: a\r\n\r\nBROKEN\r\n\r\n");
+    let text = String::from_utf8(reply).unwrap();
+    let second = text.split("HTTP/1.1 ").nth(2).unwrap();
+    let length: usize = second.split("Content-Length: ").nth(1).unwrap().split("\r\n").next().unwrap().parse().unwrap();
+    assert!(second.starts_with("400") && length > 0 && ended);
+    assert_eq!(body(second.as_bytes()).len(), length);
+}
+
+#[test]
+fn half_closed_client_gets_its_replies() {
+    run_plain(&Setup::default(), |net, turn, _, _| {
+        let client = net.connect(10_000);
+        net.send(client, format!("{}{}", get("/hello"), get("/stream/3000")).as_bytes());
+        net.finish(client);
+        turns(turn, 10);
+        let reply = net.received(client);
+        assert!(reply.ends_with(b"\r\n0\r\n\r\n"));
+        assert!(net.ended(client) && !net.was_reset(client));
+    });
+}

@@ -1,0 +1,236 @@
+//! A worker over the network in memory, with an application that uses all that handlers can do.
+
+use super::{LISTENER, Net, SimFile};
+use capuchin_core::Slot;
+use capuchin_core::event::{Deadline, EventChannel, Message, Ticket};
+use capuchin_core::http::date::HttpDate;
+use capuchin_core::http::encoding::Coding;
+use capuchin_core::http::fields::Field;
+use capuchin_core::http::method::Method;
+use capuchin_core::http::status::Status;
+use capuchin_core::http::write::Writer;
+use capuchin_core::limits::Limits;
+use capuchin_core::pool::{Arena, Leases};
+use capuchin_core::reply::{Next, Reply};
+use capuchin_core::route::{Context, Handle, Route, Routed};
+use capuchin_core::server::{Parts, REFUSALS, Worker};
+use capuchin_core::service::{Progress, Request};
+use capuchin_core::site::{Accepts, Content, ContentId, Found, Representation, Site, SiteError};
+use capuchin_core::stats::{Counter, Stats};
+use capuchin_core::transport::Transport;
+use std::sync::Mutex;
+
+#[derive(Default)]
+pub struct App {
+    pub tickets: Mutex<Vec<Ticket>>,
+    pub abandoned: Mutex<u32>,
+}
+
+fn hello(_: &mut Context<'_, App>, _: &Request<'_>, reply: Reply<'_>) -> Next {
+    reply.text("hello\n")
+}
+
+fn echo_word(context: &mut Context<'_, App>, _: &Request<'_>, reply: Reply<'_>) -> Next {
+    reply.status(Status::OK).body(context.parameters.value("word").unwrap_or_default())
+}
+
+fn large(_: &mut Context<'_, App>, _: &Request<'_>, reply: Reply<'_>) -> Next {
+    static PATTERN: [u8; 50_000] = [b'x'; 50_000];
+    reply.status(Status::OK).body_static(&PATTERN)
+}
+
+struct EchoBody;
+impl Handle<App> for EchoBody {
+    fn request(&self, _: &mut Context<'_, App>, _: &Request<'_>, reply: Reply<'_>) -> Next {
+        reply.collect_body()
+    }
+    fn collected(&self, _: &mut Context<'_, App>, _: &Request<'_>, body: &[u8], reply: Reply<'_>) -> Next {
+        reply.status(Status::OK).body(body)
+    }
+}
+
+/// Counts and sums the bytes of any body.
+struct Upload;
+impl Handle<App> for Upload {
+    fn request(&self, _: &mut Context<'_, App>, _: &Request<'_>, reply: Reply<'_>) -> Next {
+        reply.receive_body()
+    }
+    fn body(&self, context: &mut Context<'_, App>, piece: &[u8]) -> Result<(), Status> {
+        context.state[0] += piece.len() as u64;
+        context.state[1] += piece.iter().map(|&byte| u64::from(byte)).sum::<u64>();
+        if piece.contains(&b'!') { Err(Status::UNPROCESSABLE_CONTENT) } else { Ok(()) }
+    }
+    fn received(&self, context: &mut Context<'_, App>, reply: Reply<'_>) -> Next {
+        let [length, sum] = *context.state;
+        reply.status(Status::OK).body_with(|out| write!(out, "{length} {sum}"))
+    }
+    fn abandoned(&self, context: &mut Context<'_, App>) {
+        *context.app.abandoned.lock().unwrap() += 1;
+    }
+}
+
+/// Streams as many bytes as the path says.
+struct Stream;
+impl Handle<App> for Stream {
+    fn request(&self, context: &mut Context<'_, App>, _: &Request<'_>, reply: Reply<'_>) -> Next {
+        context.state[1] = context.parameters.parse("bytes").unwrap_or(0);
+        reply.status(Status::OK).stream()
+    }
+    fn stream(&self, context: &mut Context<'_, App>, out: &mut Writer<'_>) -> Progress {
+        let [at, end] = *context.state;
+        let count = (end - at).min(out.room() as u64);
+        for byte in at..at + count {
+            out.put(&[(byte % 251) as u8]);
+        }
+        context.state[0] += count;
+        if context.state[0] == end { Progress::Done } else { Progress::More }
+    }
+    fn abandoned(&self, context: &mut Context<'_, App>) {
+        *context.app.abandoned.lock().unwrap() += 1;
+    }
+}
+
+/// Keeps its ticket; the reply names the value that it is completed with.
+struct Later;
+impl Handle<App> for Later {
+    fn request(&self, context: &mut Context<'_, App>, _: &Request<'_>, reply: Reply<'_>) -> Next {
+        context.app.tickets.lock().unwrap().push(context.ticket);
+        reply.defer()
+    }
+    fn resume(&self, _: &mut Context<'_, App>, value: u64, reply: Reply<'_>) -> Next {
+        reply.status(Status::OK).body_with(|out| write!(out, "value {value}"))
+    }
+    fn abandoned(&self, context: &mut Context<'_, App>) {
+        *context.app.abandoned.lock().unwrap() += 1;
+    }
+}
+
+/// `/file/N` is a file of N bytes, `/memory/N` the same in memory.
+#[derive(Default)]
+pub struct SimSite {
+    held: Vec<Option<(u64, bool)>>,
+    memory: Vec<u8>,
+}
+
+impl Site for SimSite {
+    type File = SimFile;
+
+    fn find(&mut self, path: &[u8], _: Accepts<'_>, _: u64) -> Result<Found<'_>, SiteError> {
+        let path = std::str::from_utf8(path).map_err(|_| SiteError::NotFound)?;
+        let (kind, length) = path[1..].split_once('/').ok_or(SiteError::NotFound)?;
+        let length: u64 = length.parse().map_err(|_| SiteError::NotFound)?;
+        if !matches!(kind, "file" | "memory") {
+            return Err(SiteError::NotFound);
+        }
+        self.memory = (0..100_000u64).map(|at| (at % 251) as u8).collect();
+        self.held.push(Some((length, kind == "memory")));
+        Ok(Found::Content(
+            ContentId(self.held.len() as u32 - 1),
+            Representation {
+                length,
+                media_type: "application/octet-stream",
+                tag: None,
+                modified: Some(HttpDate(700_000_000)),
+                modified_text: None,
+                coding: Coding::Identity,
+                varies: false,
+                cache_control: None,
+            },
+        ))
+    }
+
+    fn content(&mut self, id: ContentId) -> Content<'_, SimFile> {
+        match self.held[id.0 as usize].expect("held") {
+            (length, true) => Content::Bytes(&self.memory[..length as usize]),
+            (length, false) => Content::File(SimFile(0, length)),
+        }
+    }
+
+    fn release(&mut self, id: ContentId) {
+        self.held[id.0 as usize].take().expect("released once");
+    }
+}
+
+pub const ROUTES: &[Route<'static, App>] = &[
+    Route::new(Method::Get, "/hello", &hello),
+    Route::new(Method::Get, "/echo/:word", &echo_word),
+    Route::new(Method::Post, "/echo", &EchoBody),
+    Route::new(Method::Post, "/upload", &Upload),
+    Route::new(Method::Get, "/stream/:bytes", &Stream),
+    Route::new(Method::Get, "/later", &Later),
+    Route::new(Method::Get, "/large", &large),
+];
+
+pub const LIMITS: Limits = {
+    let mut limits = Limits::DEFAULT;
+    limits.connections = 32;
+    limits.head_bytes = 1_024;
+    limits.drain_bytes = 4_000;
+    limits
+};
+
+pub struct Setup {
+    pub limits: Limits,
+    pub leases: usize,
+    pub lease_bytes: usize,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self { limits: LIMITS, leases: 16, lease_bytes: 2_048 }
+    }
+}
+
+/// Builds a worker around `channel` and `transport` and hands a driver of it to `test`.
+pub fn run<C, T>(setup: &Setup, net: &Net, channel: C, transport: T, test: impl FnOnce(&mut dyn FnMut(), &App, &Stats))
+where
+    C: EventChannel,
+    T: Transport<File = SimFile>,
+{
+    let app = App::default();
+    let stats = Stats::new();
+    let mut slots: heapless::Vec<Slot, { 64 + REFUSALS as usize }> = heapless::Vec::new();
+    let mut bytes = vec![0xa5u8; setup.leases * setup.lease_bytes];
+    let mut fields = vec![Field::default(); setup.leases * 32];
+    let mut scratch = vec![0u8; setup.lease_bytes];
+    let leases = Leases::new(&mut bytes, &mut fields, setup.lease_bytes, 32);
+    let mut worker = Worker::new(Parts {
+        index: 0,
+        channel,
+        transport,
+        clock: net.clone(),
+        service: Routed::new(ROUTES, &app, SimSite::default()),
+        slots: &mut slots,
+        leases,
+        scratch: &mut scratch,
+        stats: &stats,
+        limits: setup.limits,
+    });
+    worker.listen(LISTENER).expect("room for one listener");
+    let mut going = true;
+    let mut turn = || {
+        if going {
+            going = worker.turn(Deadline::Now).expect("the channel works");
+        }
+    };
+    test(&mut turn, &app, &stats);
+    // Whatever happened: at the end nothing is held any more.
+    net.world().messages.push_back(Message::Stop);
+    for _ in 0..100 {
+        turn();
+    }
+    assert!(!going, "stopped");
+    assert_eq!(stats.open(), 0, "every connection was closed");
+    assert_eq!(stats.value(Counter::LeasesTaken), stats.value(Counter::LeasesReturned), "every lease came back");
+    assert!(worker.service().site().held.iter().all(Option::is_none), "all content was released");
+    drop(worker);
+    let world = net.world();
+    assert!(world.pipes.values().all(|pipe| pipe.closed), "every socket was closed");
+    let _ = Arena::<Slot>::as_slice(&slots);
+}
+
+/// As [`run`], without faults.
+pub fn run_plain(setup: &Setup, test: impl FnOnce(&Net, &mut dyn FnMut(), &App, &Stats)) {
+    let net = Net::new();
+    run(setup, &net, net.clone(), net.clone(), |turn, app, stats| test(&net, turn, app, stats));
+}
