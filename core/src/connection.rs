@@ -162,6 +162,8 @@ impl Flags {
     pub const OBSERVED: u16 = 1 << 10;
     /// Part of a reply's head is in the lease or sent: no error reply can be given any more.
     pub const REPLIED: u16 = 1 << 11;
+    /// Came when all places were taken.
+    pub const REFUSED: u16 = 1 << 12;
 
     pub fn has(self, flag: u16) -> bool {
         self.0 & flag != 0
@@ -217,7 +219,7 @@ pub struct Slot {
 }
 
 // The figure of design.md section 4, on 64-bit systems; smaller where words are.
-const _: () = assert!(size_of::<Slot>() <= 144, "a connection slot has grown");
+const _: () = assert!(size_of::<Slot>() <= 136, "a connection slot has grown");
 
 impl Slot {
     /// A slot in no use.

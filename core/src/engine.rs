@@ -152,7 +152,14 @@ where
                 }
                 self.more(slot, token, budget)
             }
-            Ok(_) => self.refuse(slot, token, Status::from_error(slot.parser.full().status()), &"the request's head is too large"),
+            Ok(_) => {
+                let line = memchr::memchr(b'\n', &input[..held.min(limit)]);
+                if line.is_none() {
+                    self.refuse(slot, token, Status::URI_TOO_LONG, &"the request line is too long")
+                } else {
+                    self.refuse(slot, token, Status::REQUEST_HEADER_FIELDS_TOO_LARGE, &"the request's fields are too large")
+                }
+            }
             Err(error) => self.refuse(slot, token, Status::from_error(error.status()), &error),
         }
     }
@@ -463,8 +470,10 @@ where
     /// Copies content that lies in memory behind its head; `false` when it does not.
     fn copy_content(&mut self, slot: &mut Slot, id: crate::site::ContentId, range: &core::ops::Range<u64>) -> bool {
         let Some(lease) = slot.lease else { return false };
-        let Content::Bytes(bytes) = self.service.content(id) else { return false };
-        let Some(part) = bytes.get(range.start as usize..range.end as usize) else { return false };
+        let Content::Bytes(part) = self.service.content(id, range.clone()) else { return false };
+        if part.len() as u64 != range.end - range.start {
+            return false;
+        }
         let at = usize::from(slot.out_end);
         self.leases.bytes(lease)[at..at + part.len()].copy_from_slice(part);
         slot.out_end += part.len() as u16;
@@ -524,7 +533,7 @@ where
         slot.count = 0;
         let Some(lease) = slot.lease else {
             // Nothing is on its way then, and a short reply fits any socket's empty buffer.
-            let reply = Reply::new(self.scratch, terms).error_by(status, why);
+            let reply = error_reply(Reply::new(self.scratch, terms), status, why);
             if let Step::Reply { written, .. } = reply.0 {
                 let sent = self.transport.send(slot.socket, &[&self.scratch[..written]], false);
                 self.stats.add(Counter::BytesSent, sent.unwrap_or(0));
@@ -535,7 +544,7 @@ where
             (slot.out, slot.out_end) = (slot.end, slot.end);
         }
         let at = usize::from(slot.out_end);
-        let reply = Reply::new(&mut self.leases.bytes(lease)[at..], terms).error_by(status, why);
+        let reply = error_reply(Reply::new(&mut self.leases.bytes(lease)[at..], terms), status, why);
         if let Step::Reply { written, content, .. } = reply.0 {
             slot.out_end += written as u16;
             if let Source::Written(length) = content {
@@ -888,10 +897,9 @@ where
                     let part = &rest[..rest.len().min(share)];
                     (send_parts(&mut self.transport, slot, output, part), pending + part.len())
                 }
-                Tail::Site { id, at, end } => match self.service.content(id) {
-                    Content::Bytes(all) => {
-                        let Some(rest) = all.get(at as usize..end as usize) else { return Flushed::Broken };
-                        let part = &rest[..rest.len().min(share)];
+                Tail::Site { id, at, end } => match self.service.content(id, at..end.min(at.saturating_add(share as u64))) {
+                    Content::Bytes([]) => return Flushed::Broken,
+                    Content::Bytes(part) => {
                         (send_parts(&mut self.transport, slot, output, part), pending + part.len())
                     }
                     Content::File(_) if pending > 0 => (self.transport.send(slot.socket, &[output], true), pending),
@@ -998,6 +1006,15 @@ where
         let used = if slot.has_output() { slot.out_end } else { slot.end };
         self.leases.size() - usize::from(used)
     }
+}
+
+/// Seconds after which a client that was told 503 may try again.
+const RETRY_AFTER: &[u8] = b"1";
+
+fn error_reply(reply: Reply<'_>, status: Status, why: &dyn Display) -> Next {
+    let head = reply.status(status);
+    let head = if status == Status::SERVICE_UNAVAILABLE { head.trusted("Retry-After", RETRY_AFTER) } else { head };
+    head.explained_by(why)
 }
 
 fn terms_of<'d>(slot: &Slot, date: &'d [u8; 29]) -> Terms<'d> {

@@ -9,6 +9,7 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod acceptor;
 mod connection;
 mod engine;
 
@@ -24,6 +25,7 @@ pub mod server;
 pub mod service;
 pub mod site;
 pub mod stats;
+pub mod table;
 pub mod timer;
 pub mod transport;
 

@@ -133,11 +133,6 @@ impl<'b> Reply<'b> {
         self.status(status).explained(why)
     }
 
-    /// As [`Reply::error`], for reasons that have to be formatted.
-    pub(crate) fn error_by(self, status: Status, why: &dyn core::fmt::Display) -> Next {
-        self.status(status).explained_by(why)
-    }
-
     /// The reply comes later: keep the [`crate::event::Ticket`] of the exchange, and complete it
     /// from any thread with [`crate::event::Message::Complete`]; then
     /// [`crate::service::Service::resume`] writes the reply. 503 when it takes longer than
@@ -166,6 +161,9 @@ pub struct Head<'b> {
     status: Status,
     fault: Option<&'static str>,
 }
+
+/// For the log.
+const TOO_LARGE: &str = "a reply is larger than the connection's buffer; stream it or use static content";
 
 /// Whether `name` can name a field (RFC 9110 section 5.6.2).
 fn is_token(name: &str) -> bool {
@@ -248,38 +246,29 @@ impl<'b> Head<'b> {
     }
 
     /// Ends the reply with content that `write` formats; what does not fit makes it a 500.
-    pub fn body_with(self, write: impl FnOnce(&mut dyn core::fmt::Write) -> core::fmt::Result) -> Next {
-        // The length is known only afterwards: room for its digits is kept and filled in place.
-        const DIGITS: usize = 5; // a buffer has at most 65,535 bytes
+    pub fn body_with(mut self, write: impl FnOnce(&mut dyn core::fmt::Write) -> core::fmt::Result) -> Next {
         if self.status.is_bodiless() {
             return self.empty();
         }
-        let mut head = self;
-        head.out.put(b"Content-Length: ");
-        let at = head.out.len();
-        head.out.put(&[b'0'; DIGITS]);
-        head.out.put(b"\r\n");
-        head.end_fields();
-        let begin = head.out.len();
-        let mut body = Writer::new(head.out.spare());
-        if write(&mut body).is_err() && !body.is_overflown() {
-            head.fault = Some("the handler could not format its reply");
-        }
+        // The head ends with a length that is known only afterwards: the content is written behind
+        // the longest end that there can be, and moved up to the one that there is.
+        const LONGEST_END: usize = "Content-Length: 65535\r\nConnection: keep-alive\r\n\r\n".len();
+        let spare = self.out.spare();
+        let from = LONGEST_END.min(spare.len());
+        let mut body = Writer::new(&mut spare[from..]);
+        let result = write(&mut body);
         let (length, overflown) = (body.len(), body.is_overflown());
         if overflown {
-            head.out.claim(usize::MAX);
+            return Next(Step::Failed(TOO_LARGE));
         }
-        let mut rest = length;
-        let mut digits = [b'0'; DIGITS];
-        for digit in digits.iter_mut().rev() {
-            *digit = b'0' + (rest % 10) as u8;
-            rest /= 10;
+        if result.is_err() {
+            return Next(Step::Failed("a handler could not format its reply"));
         }
-        head.out.overwrite(at, &digits);
-        let sent = if head.carries_content() { length } else { 0 };
-        head.out.claim(sent);
-        debug_assert!(overflown || head.out.len() == begin + sent);
-        head.finish(Source::Written(sent as u64))
+        let begin = self.out.len() + from;
+        self.end_head(length as u64);
+        let sent = if self.carries_content() { length } else { 0 };
+        self.out.take_over(begin, sent);
+        self.finish(Source::Written(sent as u64))
     }
 
     /// Ends the reply with content that lives as long as the program: of any length, never copied.
@@ -373,7 +362,7 @@ impl<'b> Head<'b> {
             return Next(Step::Failed(fault));
         }
         if self.out.is_overflown() {
-            return Next(Step::Failed("a reply is larger than the connection's buffer; stream it or use static content"));
+            return Next(Step::Failed(TOO_LARGE));
         }
         Next(Step::Reply { status: self.status, written: self.out.len(), close: self.terms.close, content })
     }

@@ -12,6 +12,7 @@ use crate::http::write::Writer;
 use crate::reply::{Next, Reply};
 use crate::service::{Exchange, Progress, Request, Service};
 use crate::site::{self, Content, ContentId, Site};
+use core::ops::Range;
 
 /// Parameters that one pattern may have.
 pub const PARAMETERS: usize = 8;
@@ -363,8 +364,8 @@ impl<A: ?Sized, S: Site> Service for Routed<'_, A, S> {
 
     fn message(&mut self, _value: u64) {}
 
-    fn content(&mut self, id: ContentId) -> Content<'_, S::File> {
-        self.site.content(id)
+    fn content(&mut self, id: ContentId, range: Range<u64>) -> Content<'_, S::File> {
+        self.site.content(id, range)
     }
 
     fn release(&mut self, id: ContentId) {

@@ -68,6 +68,8 @@ pub struct Worker<'m, C, T, K, S, A> {
     /// Freed in this turn: reusable when its batch of events is over.
     freed: u32,
     open: u32,
+    /// Of these, being told 503: they do not count towards the limit.
+    refused: u32,
     run_queue: Queue,
     lease_queue: Queue,
     wheel: Wheel,
@@ -162,6 +164,7 @@ where
             free: NO_SLOT,
             freed: NO_SLOT,
             open: 0,
+            refused: 0,
             run_queue: Queue::EMPTY,
             lease_queue: Queue::EMPTY,
             wheel: Wheel::new(now),
@@ -499,10 +502,11 @@ where
 
     /// Takes an accepted socket into service.
     fn adopt(&mut self, socket: Socket) {
-        if self.open >= self.desk.limits.connections {
+        let full = |worker: &Self| worker.open - worker.refused >= worker.desk.limits.connections;
+        if full(self) {
             self.evict_longest_idle();
         }
-        let full = self.open >= self.desk.limits.connections || self.lease_queue.length >= self.desk.limits.waiting;
+        let full = full(self) || self.lease_queue.length >= self.desk.limits.waiting;
         let Some(index) = self.take_slot() else {
             // Not even a place to say so.
             self.desk.stats.count(Counter::Refused);
@@ -516,6 +520,8 @@ where
         self.desk.service.connected(index, socket);
         if full || self.desk.draining {
             self.desk.stats.count(Counter::Refused);
+            self.refused += 1;
+            slot.flags.set(Flags::REFUSED);
             self.desk.fail(slot, token, Status::SERVICE_UNAVAILABLE, &"too many connections; try again in a moment");
         }
         // Most clients have sent their request by now: it is worth a look before waiting.
@@ -568,7 +574,7 @@ where
         self.desk.clear(slot, token);
         let socket = slot.socket;
         let watched = slot.watch != Watch::Unknown;
-        let queued = slot.flags.has(Flags::QUEUED);
+        let (queued, refused) = (slot.flags.has(Flags::QUEUED), slot.flags.has(Flags::REFUSED));
         slot.generation = slot.generation.wrapping_add(1);
         slot.watch = Watch::Unknown;
         if watched && let Err(error) = self.channel.remove(socket) {
@@ -576,6 +582,7 @@ where
         }
         self.close_socket(socket);
         self.open -= 1;
+        self.refused -= u32::from(refused);
         self.desk.stats.count(Counter::Closed);
         self.desk.service.closed(index);
         if queued {

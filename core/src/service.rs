@@ -11,6 +11,7 @@ use crate::http::status::Status;
 use crate::http::write::Writer;
 use crate::reply::{Next, Reply};
 use crate::site::{Content, ContentId};
+use core::ops::Range;
 
 /// A request whose head is complete.
 #[derive(Clone, Copy, Debug)]
@@ -142,8 +143,8 @@ pub trait Service {
     /// [`crate::event::Message::Application`] arrived.
     fn message(&mut self, value: u64);
 
-    /// The bytes behind content that a reply holds.
-    fn content(&mut self, id: ContentId) -> Content<'_, Self::File>;
+    /// The bytes at `range`, which is not empty, of content that a reply holds.
+    fn content(&mut self, id: ContentId, range: Range<u64>) -> Content<'_, Self::File>;
 
     /// A reply needs the content no more.
     fn release(&mut self, id: ContentId);

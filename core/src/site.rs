@@ -14,6 +14,7 @@ use crate::http::status::Status;
 use crate::reply::{Next, Reply};
 use crate::service::Request;
 use core::marker::PhantomData;
+use core::ops::Range;
 
 /// Names content that a [`Site`] holds open for one reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +23,7 @@ pub struct ContentId(pub u32);
 /// Where the bytes of held content are.
 #[derive(Clone, Copy, Debug)]
 pub enum Content<'s, F> {
-    /// In memory, all of them.
+    /// In memory: the first of the bytes asked for, as many of them as are at hand, at least one.
     Bytes(&'s [u8]),
     /// In a file, to be sent by [`crate::transport::Transport::send_file`].
     File(F),
@@ -101,8 +102,9 @@ pub trait Site {
     /// [`SiteError`], each with its status.
     fn find(&mut self, path: &[u8], accepts: Accepts<'_>, now: u64) -> Result<Found<'_>, SiteError>;
 
-    /// The bytes behind content that [`Site::find`] gave and that was not yet released.
-    fn content(&mut self, id: ContentId) -> Content<'_, Self::File>;
+    /// The bytes at `range`, which is not empty, of content that [`Site::find`] gave and that was
+    /// not yet released.
+    fn content(&mut self, id: ContentId, range: Range<u64>) -> Content<'_, Self::File>;
 
     /// The reply that held the content is over; called once per content given.
     fn release(&mut self, id: ContentId);
@@ -154,7 +156,7 @@ impl<F: Copy> Site for NoSite<F> {
         Err(SiteError::NotFound)
     }
 
-    fn content(&mut self, _: ContentId) -> Content<'_, F> {
+    fn content(&mut self, _: ContentId, _: Range<u64>) -> Content<'_, F> {
         Content::Gone
     }
 

@@ -343,7 +343,7 @@ mod tests {
 
     #[test]
     fn what_is_no_date_is_refused() {
-        let table: [&[u8]; 34] = [
+        let table: [&[u8]; 35] = [
             b"",
             b"Sun",
             b"Sun,",
@@ -369,6 +369,7 @@ mod tests {
             b"Sun, 06 Nov 1994 24:00:00 GMT",
             b"Sun, 06 Nov 1994 08:60:37 GMT",
             b"Sun, 06 Nov 1994 08:49:60 GMT",
+            b"Sun, 06 Nov 1994 23:58:60 GMT",
             b"Sun, 06 Nov 1994 23:59:61 GMT",
             b"Wed, 31 Dec 1969 23:59:59 GMT",
             b"Fri, 31 Dec 9999 23:59:60 GMT",

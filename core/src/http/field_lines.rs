@@ -49,7 +49,10 @@ impl HeadParser {
                     Some(b':') => {}
                     Some(&byte) => return Err(name_error(byte)),
                 }
-                let name = bytes.get(mark..position).unwrap_or_default();
+                // The range is valid; a branch that never runs costs less than an empty default.
+                let Some(name) = bytes.get(mark..position) else {
+                    return Err(HeadError::NameByte);
+                };
                 let known = Name::recognise(name);
                 if known.is_none() {
                     check_name(name)?;
@@ -91,7 +94,10 @@ impl HeadParser {
                 Some(_) => return Err(HeadError::BareCr),
             }
             scan::looked_at(1);
-            let value = scan::trim_end(bytes.get(mark..position - 1).unwrap_or_default());
+            let Some(value) = bytes.get(mark..position - 1) else {
+                return Err(HeadError::ValueByte);
+            };
+            let value = scan::trim_end(value);
             let entry = fields
                 .get_mut(usize::from(self.count))
                 .ok_or(HeadError::TooManyFields)?;

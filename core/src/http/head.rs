@@ -146,7 +146,14 @@ pub(super) use pause;
 
 impl HeadParser {
     /// A parser that has seen nothing.
-    pub const NEW: Self = Self { seen: 0, position: 0, mark: 0, flags: 0, count: 0, stage: Stage::Start };
+    pub const NEW: Self = Self {
+        seen: 0,
+        position: 0,
+        mark: 0,
+        flags: 0,
+        count: 0,
+        stage: Stage::Start,
+    };
 
     /// Bytes of the head so far; once it is complete, its length.
     #[must_use]

@@ -11,6 +11,7 @@ pub mod framing;
 pub mod head;
 pub mod media_type;
 pub mod method;
+mod names;
 pub mod path;
 pub mod range;
 mod request_line;

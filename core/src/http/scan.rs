@@ -156,7 +156,9 @@ pub(super) fn value_end(bytes: &[u8], from: usize) -> usize {
 fn plain_end(bytes: &[u8], from: usize) -> usize {
     let mut at = from;
     if cfg!(any(target_feature = "sse2", target_feature = "neon")) {
-        let mut rest = bytes.get(from..).unwrap_or_default();
+        let Some(mut rest) = bytes.get(from..) else {
+            return from;
+        };
         while let Some((chunk, tail)) = rest.split_first_chunk::<16>() {
             // Signed comparison finds controls and obs-text at once.
             let special = chunk.iter().fold(0, |found, &byte| {
@@ -188,7 +190,9 @@ fn scan(
     marks: impl Fn(u64) -> u64,
     stops: impl Fn(u8) -> bool,
 ) -> usize {
-    let mut rest = bytes.get(from..).unwrap_or_default();
+    let Some(mut rest) = bytes.get(from..) else {
+        return from;
+    };
     while let Some((chunk, tail)) = rest.split_first_chunk::<8>() {
         let found = marks(u64::from_le_bytes(*chunk)) & each(0x80);
         if found != 0 {

@@ -46,11 +46,14 @@ impl<'b> Writer<'b> {
         self.put(&digits[at..]);
     }
 
-    /// Replaces bytes written earlier, from `at` on; what lies beyond them is not touched.
-    pub(crate) fn overwrite(&mut self, at: usize, bytes: &[u8]) {
-        if let Some(place) = self.buffer[..self.length].get_mut(at..).and_then(|rest| rest.get_mut(..bytes.len())) {
-            place.copy_from_slice(bytes);
+    /// Appends `count` bytes that lie in the free part, from position `begin` of the buffer on.
+    pub(crate) fn take_over(&mut self, begin: usize, count: usize) {
+        if self.overflown || begin < self.length || begin + count > self.buffer.len() {
+            self.overflown = true;
+            return;
         }
+        self.buffer.copy_within(begin..begin + count, self.length);
+        self.length += count;
     }
 
     /// Bytes written so far.

@@ -1,0 +1,190 @@
+//! The event channel of Linux: epoll for sockets, a pipe to be woken by other threads.
+//!
+//! epoll is used level-triggered, so a connection that keeps reading costs one `epoll_ctl` in its
+//! life. Messages travel in a bounded queue; the pipe only wakes, and one byte in it stands for
+//! any number of them.
+//!
+//! # Forked descriptors
+//!
+//! epoll watches the open file behind a descriptor, not the number: a socket that a forked child
+//! still holds stays watched after it is closed here (epoll(7), "Questions and answers"). The
+//! engine removes each socket before it closes it, and every descriptor is close-on-exec; a
+//! program that forks without exec must close them in the child.
+
+mod sys;
+
+use capuchin_core::event::{
+    Deadline, Error, Event, EventChannel, EventList, Full, Interest, Message, Notifier, Readiness, Token,
+};
+use capuchin_core::transport::Socket;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use sys::{Descriptor, Poll};
+
+/// Messages that one wait reports at the most. Their places are kept for them, and the others for
+/// sockets, so that neither can starve the other.
+const MESSAGES_PER_WAIT: usize = 16;
+
+/// Ready sockets that one wait reports at the most, the pipe among them. Those that epoll did not
+/// get to tell come first in its next answer.
+const SOCKETS_PER_WAIT: usize = EventList::CAPACITY - MESSAGES_PER_WAIT;
+
+/// The pipe's mark among the tokens; the engine counts its indices from the other end.
+const WAKE: u64 = u64::MAX;
+
+/// Waits with epoll; the contract is that of [`EventChannel`].
+#[derive(Debug)]
+pub struct EpollChannel {
+    poll: Poll,
+    messages: Receiver<Message>,
+    sender: SyncSender<Message>,
+    wake: Arc<Wake>,
+    /// The reading end of the pipe.
+    drain: Descriptor,
+    /// Messages were left in the queue by the last wait.
+    backlog: bool,
+}
+
+/// What senders share with the channel.
+#[derive(Debug)]
+struct Wake {
+    /// A byte is in the pipe, or about to be, and has not been taken note of.
+    pending: AtomicBool,
+    pipe: Descriptor,
+}
+
+impl EpollChannel {
+    /// A channel whose queue holds `capacity` messages, at least one.
+    ///
+    /// # Errors
+    /// [`Error::System`] with the `errno` of epoll_create1(2), pipe2(2) or epoll_ctl(2): most
+    /// likely no descriptor is left.
+    pub fn new(capacity: usize) -> Result<Self, Error> {
+        let poll = Poll::new().map_err(Error::System)?;
+        let (drain, pipe) = sys::pipe().map_err(Error::System)?;
+        poll.add(drain.number(), WAKE, Interest::READ).map_err(Error::System)?;
+        let (sender, messages) = sync_channel(capacity.max(1));
+        let wake = Arc::new(Wake { pending: AtomicBool::new(false), pipe });
+        Ok(Self { poll, messages, sender, wake, drain, backlog: false })
+    }
+
+    /// Moves queued messages to `events`.
+    fn take_messages(&mut self, events: &mut EventList) {
+        // Why no message is lost: a sender queues first and then raises the flag, writing a byte
+        // only when it was down. The byte is taken and the flag lowered here *before* the queue is
+        // looked at. A message queued before that moment is seen below. One queued after it finds
+        // the flag down, or raised by another sender that came after, so a byte lies in the pipe
+        // and the next wait returns at once. Lowering the flag after looking would lose the
+        // message of a sender that came between the two.
+        self.drain.read_empty();
+        self.wake.pending.store(false, Ordering::SeqCst);
+        self.backlog = false;
+        for _ in 0..MESSAGES_PER_WAIT {
+            match self.messages.try_recv() {
+                Ok(message) => {
+                    // Room for all of these was kept.
+                    let taken = events.push(Event::Message(message));
+                    debug_assert!(taken);
+                }
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => return,
+            }
+        }
+        // There may be more, without a byte in the pipe for them.
+        self.backlog = true;
+    }
+}
+
+impl EventChannel for EpollChannel {
+    type Notifier = EpollNotifier;
+
+    fn add(&mut self, socket: Socket, token: Token, interest: Interest) -> Result<(), Error> {
+        self.poll.add(socket.0, token.to_bits(), interest).map_err(|errno| match errno {
+            libc::EEXIST => Error::Registration,
+            libc::ENOSPC | libc::ENOMEM => Error::NoRoom,
+            other => Error::System(other),
+        })
+    }
+
+    fn set_interest(&mut self, socket: Socket, token: Token, interest: Interest) -> Result<(), Error> {
+        self.poll.change(socket.0, token.to_bits(), interest).map_err(registration)
+    }
+
+    fn remove(&mut self, socket: Socket) -> Result<(), Error> {
+        self.poll.remove(socket.0).map_err(registration)
+    }
+
+    fn wait(&mut self, events: &mut EventList, until: Deadline) -> Result<(), Error> {
+        events.clear();
+        let timeout = match until {
+            _ if self.backlog => 0,
+            Deadline::Now => 0,
+            // epoll rounds up to its own tick; a clamped wait returns early, which is allowed.
+            Deadline::After(milliseconds) => i32::try_from(milliseconds).unwrap_or(i32::MAX),
+            Deadline::Never => -1,
+        };
+        let ready = match self.poll.wait(SOCKETS_PER_WAIT, timeout) {
+            Ok(ready) => ready,
+            Err(libc::EINTR) => &[],
+            Err(errno) => return Err(Error::System(errno)),
+        };
+        let mut woken = self.backlog;
+        for event in ready {
+            if event.u64 == WAKE {
+                woken = true;
+            } else {
+                let token = Token::from_bits(event.u64);
+                let taken = events.push(Event::Ready { token, readiness: readiness(event.events) });
+                debug_assert!(taken);
+            }
+        }
+        if woken {
+            self.take_messages(events);
+        }
+        Ok(())
+    }
+
+    fn notifier(&self) -> EpollNotifier {
+        EpollNotifier { sender: self.sender.clone(), wake: Arc::clone(&self.wake) }
+    }
+}
+
+fn registration(errno: i32) -> Error {
+    match errno {
+        libc::ENOENT => Error::Registration,
+        other => Error::System(other),
+    }
+}
+
+fn readiness(events: u32) -> Readiness {
+    let has = |bit: i32| events & bit as u32 != 0;
+    let mut readiness = Readiness::NONE;
+    if has(libc::EPOLLIN) || has(libc::EPOLLHUP) {
+        readiness = readiness.and(Readiness::READABLE);
+    }
+    if has(libc::EPOLLOUT) {
+        readiness = readiness.and(Readiness::WRITABLE);
+    }
+    if has(libc::EPOLLERR) || has(libc::EPOLLHUP) {
+        readiness = readiness.and(Readiness::FAILED);
+    }
+    readiness
+}
+
+/// Sends messages to a worker that waits with epoll. After its channel is gone every message is
+/// [`Full`].
+#[derive(Clone, Debug)]
+pub struct EpollNotifier {
+    sender: SyncSender<Message>,
+    wake: Arc<Wake>,
+}
+
+impl Notifier for EpollNotifier {
+    fn send(&self, message: Message) -> Result<(), Full> {
+        self.sender.try_send(message).map_err(|_| Full)?;
+        if !self.wake.pending.swap(true, Ordering::SeqCst) {
+            self.wake.pipe.write_byte();
+        }
+        Ok(())
+    }
+}

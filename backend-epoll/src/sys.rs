@@ -1,0 +1,119 @@
+//! The system calls: epoll(7) and pipe(7).
+
+use capuchin_core::event::{EventList, Interest};
+use capuchin_posix::errno;
+use core::ffi::c_int;
+
+/// A descriptor that is closed with its owner.
+#[derive(Debug)]
+pub(crate) struct Descriptor(c_int);
+
+impl Descriptor {
+    pub(crate) fn number(&self) -> c_int {
+        self.0
+    }
+
+    /// Reads until nothing is left; for a non-blocking pipe.
+    pub(crate) fn read_empty(&self) {
+        let mut bytes = [0u8; 64];
+        loop {
+            // SAFETY: the buffer is valid for writing as many bytes as are passed.
+            let count = unsafe { libc::read(self.0, bytes.as_mut_ptr().cast(), bytes.len()) };
+            let interrupted = count < 0 && errno() == libc::EINTR;
+            if !interrupted && count < bytes.len() as isize {
+                return;
+            }
+        }
+    }
+
+    /// Puts one byte into the pipe. A full pipe wakes as well as one byte does.
+    pub(crate) fn write_byte(&self) {
+        loop {
+            // SAFETY: one byte is valid for reading. The reading end is open as long as the channel
+            // lives; a write after that fails with EPIPE, and the signal that comes with it is
+            // ignored by Rust's runtime.
+            let result = unsafe { libc::write(self.0, [1u8].as_ptr().cast(), 1) };
+            if result >= 0 || errno() != libc::EINTR {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Descriptor {
+    fn drop(&mut self) {
+        // SAFETY: the descriptor is owned and used no more.
+        unsafe { libc::close(self.0) };
+    }
+}
+
+/// A non-blocking pipe: its reading and its writing end.
+pub(crate) fn pipe() -> Result<(Descriptor, Descriptor), i32> {
+    let mut ends = [0; 2];
+    // SAFETY: there is room for two descriptors.
+    if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_NONBLOCK | libc::O_CLOEXEC) } < 0 {
+        return Err(errno());
+    }
+    Ok((Descriptor(ends[0]), Descriptor(ends[1])))
+}
+
+/// An epoll instance and room for what it reports.
+pub(crate) struct Poll {
+    descriptor: Descriptor,
+    ready: [libc::epoll_event; EventList::CAPACITY],
+}
+
+impl core::fmt::Debug for Poll {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_tuple("Poll").field(&self.descriptor).finish()
+    }
+}
+
+impl Poll {
+    pub(crate) fn new() -> Result<Self, i32> {
+        // SAFETY: no memory is passed.
+        let descriptor = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
+        if descriptor < 0 {
+            return Err(errno());
+        }
+        let empty = libc::epoll_event { events: 0, u64: 0 };
+        Ok(Self { descriptor: Descriptor(descriptor), ready: [empty; EventList::CAPACITY] })
+    }
+
+    pub(crate) fn add(&self, descriptor: c_int, mark: u64, interest: Interest) -> Result<(), i32> {
+        self.control(libc::EPOLL_CTL_ADD, descriptor, mark, interest)
+    }
+
+    pub(crate) fn change(&self, descriptor: c_int, mark: u64, interest: Interest) -> Result<(), i32> {
+        self.control(libc::EPOLL_CTL_MOD, descriptor, mark, interest)
+    }
+
+    pub(crate) fn remove(&self, descriptor: c_int) -> Result<(), i32> {
+        self.control(libc::EPOLL_CTL_DEL, descriptor, 0, Interest::NONE)
+    }
+
+    fn control(&self, operation: c_int, descriptor: c_int, mark: u64, interest: Interest) -> Result<(), i32> {
+        let mut events = 0;
+        if interest.wants_read() {
+            events |= libc::EPOLLIN;
+        }
+        if interest.wants_write() {
+            events |= libc::EPOLLOUT;
+        }
+        let mut event = libc::epoll_event { events: events as u32, u64: mark };
+        // SAFETY: `event` lives through the call.
+        let result = unsafe { libc::epoll_ctl(self.descriptor.0, operation, descriptor, &raw mut event) };
+        if result < 0 { Err(errno()) } else { Ok(()) }
+    }
+
+    /// Up to `limit` events; blocks for `timeout` milliseconds, for ever when it is negative.
+    pub(crate) fn wait(&mut self, limit: usize, timeout: c_int) -> Result<&[libc::epoll_event], i32> {
+        let limit = limit.clamp(1, self.ready.len());
+        // SAFETY: there is room for `limit` events.
+        let count = unsafe { libc::epoll_wait(self.descriptor.0, self.ready.as_mut_ptr(), limit as c_int, timeout) };
+        match usize::try_from(count) {
+            Ok(count) => Ok(&self.ready[..count]),
+            Err(_) => Err(errno()),
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! What a server does to its own process before it serves.
+
+use crate::errno::errno;
+use core::ffi::{CStr, c_int};
+use core::fmt;
+
+/// Why the process could not become another user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UserError {
+    /// The system knows no such user.
+    Unknown,
+    /// Only root may do this, and the process is not root.
+    NotPermitted,
+    /// Root's rights could be had back afterwards: nothing was gained.
+    Reversible,
+    /// The system refused with this `errno`.
+    System(i32),
+}
+
+impl fmt::Display for UserError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("there is no such user: create it, or name another"),
+            Self::NotPermitted => f.write_str("only root can become another user: start as root, or leave the option out"),
+            Self::Reversible => f.write_str("root's rights could be had back: run without root's capabilities"),
+            Self::System(errno) => write!(f, "the system refused to change the user (error {errno})"),
+        }
+    }
+}
+
+impl core::error::Error for UserError {}
+
+/// Becomes `user` for good: group, supplementary groups, then user, as setuid(2) says. Call it
+/// before there are other threads.
+///
+/// # Errors
+/// [`UserError`]; the process should end then, for it may be half changed.
+#[cfg(not(target_os = "rtems"))]
+pub fn become_user(user: &CStr) -> Result<(), UserError> {
+    // SAFETY: `user` ends with NUL; the result is read before any other call could overwrite it.
+    let (uid, gid) = unsafe {
+        let entry = libc::getpwnam(user.as_ptr()).as_ref().ok_or(UserError::Unknown)?;
+        (entry.pw_uid, entry.pw_gid)
+    };
+    // SAFETY: `user` ends with NUL; the others take numbers.
+    unsafe {
+        if libc::getuid() == uid && libc::geteuid() == uid && uid != 0 {
+            return Ok(());
+        }
+        check(libc::setgid(gid))?;
+        check(libc::initgroups(user.as_ptr(), gid as _))?;
+        check(libc::setuid(uid))?;
+        if uid != 0 && libc::setuid(0) == 0 {
+            return Err(UserError::Reversible);
+        }
+    }
+    Ok(())
+}
+
+/// Becomes another user: there are none here.
+///
+/// # Errors
+/// Always [`UserError::Unknown`].
+#[cfg(target_os = "rtems")]
+pub fn become_user(_: &CStr) -> Result<(), UserError> {
+    Err(UserError::Unknown)
+}
+
+fn check(result: c_int) -> Result<(), UserError> {
+    match if result < 0 { errno() } else { 0 } {
+        0 => Ok(()),
+        libc::EPERM => Err(UserError::NotPermitted),
+        error => Err(UserError::System(error)),
+    }
+}
+
+/// Raises the limit of open descriptors to `wanted`, or as far as it goes; tells how many there
+/// may be now (setrlimit(2)).
+#[cfg(not(target_os = "rtems"))]
+pub fn raise_descriptor_limit(wanted: u64) -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is valid for writing and reading.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) < 0 {
+            return wanted;
+        }
+        if (limit.rlim_cur as u64) < wanted {
+            let before = limit.rlim_cur;
+            limit.rlim_cur = limit.rlim_max.min(wanted as _);
+            if libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) < 0 {
+                limit.rlim_cur = before;
+            }
+        }
+    }
+    limit.rlim_cur as u64
+}
+
+/// The limit of open descriptors is part of the system's configuration here.
+#[cfg(target_os = "rtems")]
+pub fn raise_descriptor_limit(wanted: u64) -> u64 {
+    wanted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::ToString;
+
+    #[test]
+    fn unknown_user_is_told_as_such() {
+        let error = become_user(c"no-such-user-as-this").unwrap_err();
+        assert_eq!(error, UserError::Unknown);
+        assert!(error.to_string().contains("name another"));
+    }
+
+    #[test]
+    fn descriptor_limit_never_falls() {
+        let now = raise_descriptor_limit(1);
+        assert!(now >= 1);
+        assert!(raise_descriptor_limit(now) >= now);
+    }
+}

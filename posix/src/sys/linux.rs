@@ -1,0 +1,94 @@
+//! Linux.
+
+use core::ffi::c_int;
+use libc::{c_long, off_t};
+
+pub(crate) use libc::__errno_location as errno_location;
+
+/// Asks for the longest backlog: the kernel cuts it to `net.core.somaxconn` (listen(2)).
+pub(crate) const BACKLOG: c_int = c_int::MAX;
+
+/// Spreads connections over the listeners that share an address (socket(7)).
+pub(crate) const REUSEPORT: Option<c_int> = Some(libc::SO_REUSEPORT);
+
+/// Sockets inherit `TCP_NODELAY` from the listener that they were accepted from.
+pub(crate) const NODELAY_IS_INHERITED: bool = true;
+
+/// Flags of a send: a broken pipe is an error number, not a signal.
+pub(crate) const SEND_FLAGS: c_int = libc::MSG_NOSIGNAL;
+/// A short packet may wait for what follows at once.
+pub(crate) const SEND_MORE: c_int = libc::MSG_MORE;
+
+/// Opens only to look at, where the system knows that (open(2)).
+pub(crate) const O_LOOK: c_int = libc::O_PATH;
+
+/// Accepts a connection, non-blocking and close-on-exec.
+pub(crate) fn accept(listener: c_int) -> isize {
+    // SAFETY: no address is asked for, so both pointers may be null.
+    let socket = unsafe {
+        libc::accept4(
+            listener,
+            core::ptr::null_mut(),
+            core::ptr::null_mut(),
+            libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC,
+        )
+    };
+    socket as isize
+}
+
+/// Makes a stream socket, non-blocking and close-on-exec.
+pub(crate) fn stream_socket(family: c_int) -> isize {
+    // SAFETY: no memory is passed.
+    let socket = unsafe { libc::socket(family, libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC, 0) };
+    socket as isize
+}
+
+/// Sends from a file; how many bytes the socket took, 0 at the file's end (sendfile(2)).
+pub(crate) fn send_file(socket: c_int, file: c_int, offset: u64, length: usize) -> isize {
+    let Ok(mut offset) = off_t::try_from(offset) else { return 0 };
+    // SAFETY: `offset` lives through the call.
+    unsafe { libc::sendfile(socket, file, &mut offset, length) }
+}
+
+/// Longest queue of TCP Fast Open requests that are not yet complete connections (tcp(7)).
+const FAST_OPEN_QUEUE: c_int = 256;
+
+/// Options of a listener that are an improvement where they exist: level, name, value.
+pub(crate) fn listener_extras(fast_open: bool, defer_seconds: u16) -> [Option<(c_int, c_int, c_int)>; 2] {
+    [
+        fast_open.then_some((libc::IPPROTO_TCP, libc::TCP_FASTOPEN, FAST_OPEN_QUEUE)),
+        (defer_seconds > 0).then_some((libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, c_int::from(defer_seconds))),
+    ]
+}
+
+/// `struct open_how` of openat2(2).
+#[repr(C)]
+struct OpenHow {
+    flags: u64,
+    mode: u64,
+    resolve: u64,
+}
+
+/// Opens `path` below `directory` without leaving it, in one call. `None` when this kernel cannot
+/// (before 5.6, or a seccomp filter that does not know the call).
+pub(crate) fn open_beneath(directory: c_int, path: &core::ffi::CStr, flags: c_int, follow: bool) -> Option<Result<c_int, i32>> {
+    const RESOLVE_NO_MAGICLINKS: u64 = 0x02; // linux/openat2.h
+    const RESOLVE_NO_SYMLINKS: u64 = 0x04;
+    const RESOLVE_BENEATH: u64 = 0x08;
+    let links = if follow { 0 } else { RESOLVE_NO_SYMLINKS };
+    let how = OpenHow { flags: flags as u64, mode: 0, resolve: RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | links };
+    let call = || -> isize {
+        // SAFETY: `path` ends with NUL, `how` has the size that is passed with it.
+        let result: c_long =
+            unsafe { libc::syscall(libc::SYS_openat2, directory, path.as_ptr(), &raw const how, size_of::<OpenHow>()) };
+        result as isize
+    };
+    match crate::errno::retry(call) {
+        Ok(descriptor) => Some(Ok(descriptor as c_int)),
+        Err(libc::ENOSYS | libc::EPERM) => None,
+        Err(error) => Some(Err(error)),
+    }
+}
+
+pub(crate) const COARSE_MONOTONIC: libc::clockid_t = libc::CLOCK_MONOTONIC_COARSE;
+pub(crate) const COARSE_REALTIME: libc::clockid_t = libc::CLOCK_REALTIME_COARSE;

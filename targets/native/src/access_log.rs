@@ -1,0 +1,461 @@
+//! The access log: one line for each request, in the Common or Combined Log Format.
+//!
+//! Workers gather lines in memory and hand them over once a turn; one thread writes them. The queue
+//! between them is bounded and nobody waits for it: when the destination is too slow, lines are
+//! lost and counted, and the loss is said in the server's own log.
+
+use crate::listing::civil;
+use capuchin_core::http::fields::Name;
+use capuchin_core::http::head::{Head, Version};
+use capuchin_core::service::Outcome;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// What a line tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// `host - - [time] "request" status bytes`
+    Common,
+    /// The same with `"referer" "user-agent"`.
+    Combined,
+}
+
+/// Where lines go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// Standard output.
+    Stdout,
+    /// Appended to this file, which is made when it is missing.
+    File(PathBuf),
+}
+
+/// Batches that may wait to be written, of all workers together.
+const QUEUE: usize = 64;
+
+/// Bytes of a batch from which it is handed over in the middle of a turn.
+const BATCH_BYTES: usize = 32 << 10;
+
+/// Bytes of one text from a client; what is longer is cut.
+const TEXT_LIMIT: usize = 2_048;
+
+/// How long to wait, at the end, for a destination that does not take what is left.
+const FINISH_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often the writer looks whether it is to reopen or to end, and losses are said.
+const TICK: Duration = Duration::from_millis(200);
+
+/// What the writer and the workers share.
+#[derive(Debug, Default)]
+struct Shared {
+    reopen: AtomicBool,
+    end: AtomicBool,
+    ended: AtomicBool,
+    lost: AtomicU64,
+    /// Empty buffers on their way back to the workers.
+    spare: Mutex<Vec<Vec<u8>>>,
+}
+
+/// The log's writer.
+#[derive(Debug)]
+pub struct AccessLog {
+    format: Format,
+    sender: SyncSender<Vec<u8>>,
+    shared: Arc<Shared>,
+}
+
+impl AccessLog {
+    /// Opens the destination and starts the thread that writes to it.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, or no thread be started.
+    pub fn start(destination: Destination, format: Format) -> io::Result<Self> {
+        let (sender, receiver) = sync_channel(QUEUE);
+        let shared = Arc::new(Shared::default());
+        let output = open(&destination)?;
+        let writer = Writer { destination, output, shared: Arc::clone(&shared) };
+        thread::Builder::new().name("access log".into()).spawn(move || writer.run(&receiver))?;
+        Ok(Self { format, sender, shared })
+    }
+
+    /// The gathering end for one worker.
+    #[must_use]
+    pub fn lines(&self) -> Lines {
+        Lines {
+            format: self.format,
+            sender: self.sender.clone(),
+            shared: Arc::clone(&self.shared),
+            batch: Vec::new(),
+            batch_lines: 0,
+            connections: Vec::new(),
+            stamp: (u64::MAX, String::new()),
+        }
+    }
+
+    /// Has the file opened again by its name, after it was renamed. Returns at once.
+    pub fn reopen(&self) {
+        self.shared.reopen.store(true, Ordering::SeqCst);
+    }
+
+    /// Lines lost so far because the destination was too slow.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.shared.lost.load(Ordering::Relaxed)
+    }
+
+    /// Waits until all is written that was handed over, but no longer than a second.
+    pub fn finish(self) {
+        self.shared.end.store(true, Ordering::SeqCst);
+        let begin = Instant::now();
+        while !self.shared.ended.load(Ordering::SeqCst) {
+            if begin.elapsed() > FINISH_PATIENCE {
+                log::warn!("the access log was left unfinished: its destination takes nothing");
+                return;
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+/// The thread's side.
+struct Writer {
+    destination: Destination,
+    output: Box<dyn Write + Send>,
+    shared: Arc<Shared>,
+}
+
+impl Writer {
+    fn run(mut self, batches: &Receiver<Vec<u8>>) {
+        let (mut said, mut failed) = (0, false);
+        loop {
+            let ending = self.shared.end.load(Ordering::SeqCst);
+            // After the end is told nothing new comes: what is queued is all there is.
+            let wait = if ending { Duration::ZERO } else { TICK };
+            let received = batches.recv_timeout(wait);
+            if self.shared.reopen.swap(false, Ordering::SeqCst) {
+                match open(&self.destination) {
+                    Ok(output) => self.output = output,
+                    Err(error) => log::error!("the access log cannot be opened again, the old file is kept: {error}"),
+                }
+            }
+            match received {
+                Ok(mut batch) => {
+                    let result = self.output.write_all(&batch).and_then(|()| self.output.flush());
+                    if let Err(error) = &result
+                        && !failed
+                    {
+                        log::error!("the access log cannot be written: {error}");
+                    }
+                    failed = result.is_err();
+                    batch.clear();
+                    if let Ok(mut spare) = self.shared.spare.try_lock()
+                        && spare.len() < QUEUE
+                    {
+                        spare.push(batch);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) if !ending => {}
+                Err(_) => break,
+            }
+            let lost = self.shared.lost.load(Ordering::Relaxed);
+            if lost != said {
+                log::warn!("{} lines of the access log were lost: its destination is too slow", lost - said);
+                said = lost;
+            }
+        }
+        self.shared.ended.store(true, Ordering::SeqCst);
+    }
+}
+
+fn open(destination: &Destination) -> io::Result<Box<dyn Write + Send>> {
+    Ok(match destination {
+        Destination::Stdout => Box::new(io::stdout()),
+        Destination::File(path) => {
+            let file: File = OpenOptions::new().append(true).create(true).mode(0o640).open(path)?;
+            Box::new(file)
+        }
+    })
+}
+
+/// Gathers the lines of one worker. Nothing here waits or makes a system call but to hand a batch
+/// over.
+#[derive(Debug)]
+pub struct Lines {
+    format: Format,
+    sender: SyncSender<Vec<u8>>,
+    shared: Arc<Shared>,
+    batch: Vec<u8>,
+    batch_lines: u64,
+    connections: Vec<Option<Box<Connection>>>,
+    /// The last second that was written out, and its text.
+    stamp: (u64, String),
+}
+
+#[derive(Debug, Default)]
+struct Connection {
+    peer: Option<SocketAddr>,
+    /// From the time to the request, ready to write.
+    begun: Vec<u8>,
+    /// Referer and user agent, ready to write.
+    sender: Vec<u8>,
+}
+
+impl Lines {
+    /// A connection begins.
+    pub fn connected(&mut self, index: u32, peer: Option<SocketAddr>) {
+        let index = index as usize;
+        if self.connections.len() <= index {
+            self.connections.resize_with(index + 1, || None);
+        }
+        self.connections[index] = Some(Box::new(Connection { peer, ..Connection::default() }));
+    }
+
+    /// A connection is over.
+    pub fn closed(&mut self, index: u32) {
+        if let Some(place) = self.connections.get_mut(index as usize) {
+            *place = None;
+        }
+    }
+
+    /// A request begins; `None` when what came is none.
+    pub fn observe(&mut self, index: u32, request: Option<&Head<'_>>, unix_time: u64) {
+        if self.stamp.0 != unix_time {
+            self.stamp = (unix_time, stamp(unix_time));
+        }
+        let Some(Some(connection)) = self.connections.get_mut(index as usize) else { return };
+        connection.begun.clear();
+        connection.sender.clear();
+        let begun = &mut connection.begun;
+        begun.extend_from_slice(self.stamp.1.as_bytes());
+        begun.extend_from_slice(b" \"");
+        match request {
+            Some(head) => {
+                escape(head.method_token(), begun);
+                begun.push(b' ');
+                escape(head.target(), begun);
+                begun.extend_from_slice(match head.version() {
+                    Version::Http10 => b" HTTP/1.0\"",
+                    Version::Http11 => b" HTTP/1.1\"",
+                });
+            }
+            None => begun.extend_from_slice(b"-\""),
+        }
+        if self.format == Format::Combined {
+            for name in [Name::Referer, Name::UserAgent] {
+                let sender = &mut connection.sender;
+                sender.extend_from_slice(b" \"");
+                escape(request.and_then(|head| head.value(name)).unwrap_or(b"-"), sender);
+                sender.push(b'"');
+            }
+        }
+    }
+
+    /// A request is over: its line is complete.
+    pub fn finished(&mut self, index: u32, outcome: Outcome) {
+        let Some(Some(connection)) = self.connections.get_mut(index as usize) else { return };
+        let batch = &mut self.batch;
+        // Writing to a vector cannot fail.
+        let _ = match connection.peer {
+            Some(peer) => write!(batch, "{}", peer.ip()),
+            None => write!(batch, "-"),
+        };
+        batch.extend_from_slice(b" - - ");
+        batch.extend_from_slice(&connection.begun);
+        let _ = match outcome.status {
+            Some(status) => write!(batch, " {} ", status.code()),
+            None => write!(batch, " - "),
+        };
+        let _ = if outcome.content == 0 { write!(batch, "-") } else { write!(batch, "{}", outcome.content) };
+        batch.extend_from_slice(&connection.sender);
+        batch.push(b'\n');
+        self.batch_lines += 1;
+        // An idle connection keeps no large buffers.
+        if connection.begun.capacity() > 512 {
+            connection.begun = Vec::new();
+        }
+        if connection.sender.capacity() > 512 {
+            connection.sender = Vec::new();
+        }
+        if self.batch.len() >= BATCH_BYTES {
+            self.hand_over();
+        }
+    }
+
+    /// A turn of the worker is over.
+    pub fn turn_ended(&mut self) {
+        if !self.batch.is_empty() {
+            self.hand_over();
+        }
+    }
+
+    fn hand_over(&mut self) {
+        let spare = self.shared.spare.try_lock().ok().and_then(|mut spare| spare.pop()).unwrap_or_default();
+        let batch = std::mem::replace(&mut self.batch, spare);
+        let lines = std::mem::take(&mut self.batch_lines);
+        if let Err(TrySendError::Full(mut batch) | TrySendError::Disconnected(mut batch)) = self.sender.try_send(batch) {
+            self.shared.lost.fetch_add(lines, Ordering::Relaxed);
+            batch.clear();
+            self.batch = batch;
+        }
+    }
+}
+
+/// `[20/Nov/2026:22:17:05 +0000]`
+fn stamp(unix_time: u64) -> String {
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let (date, time) = civil(unix_time);
+    let mut parts = date.splitn(3, '-');
+    let (year, month, day) = (parts.next(), parts.next(), parts.next());
+    let month = month.and_then(|month| MONTHS.get(month.parse::<usize>().ok()?.wrapping_sub(1)));
+    format!("[{}/{}/{}:{time} +0000]", day.unwrap_or("-"), month.unwrap_or(&"-"), year.unwrap_or("-"))
+}
+
+/// Text from a client, cut and escaped so that it can neither end its field nor its line.
+fn escape(text: &[u8], out: &mut Vec<u8>) {
+    for &byte in &text[..text.len().min(TEXT_LIMIT)] {
+        match byte {
+            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+            0x20..=0x7e => out.push(byte),
+            _ => {
+                let _ = write!(out, "\\x{byte:02x}");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use capuchin_core::http::head::{Field, HeadParser};
+    use capuchin_core::http::status::Status;
+    use std::fs;
+    use std::os::fd::AsRawFd;
+
+    fn outcome(status: Status, content: u64) -> Outcome {
+        Outcome { status: Some(status), content, complete: true }
+    }
+
+    fn request(lines: &mut Lines, index: u32, head: &[u8], outcome: Outcome) {
+        let (mut parser, mut fields) = (HeadParser::default(), [Field::EMPTY; 16]);
+        parser.advance(head, &mut fields).unwrap();
+        lines.observe(index, Some(&Head::new(&parser, head, &fields)), 1_795_213_025);
+        lines.finished(index, outcome);
+    }
+
+    fn path(name: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("capuchin-log-{}-{name}", std::process::id()))
+    }
+
+    fn logged(name: &str, format: Format, act: impl FnOnce(&mut Lines)) -> String {
+        let path = path(name);
+        let _ = fs::remove_file(&path);
+        let log = AccessLog::start(Destination::File(path.clone()), format).unwrap();
+        let mut lines = log.lines();
+        lines.connected(0, Some("192.0.2.7:99".parse().unwrap()));
+        act(&mut lines);
+        lines.turn_ended();
+        log.finish();
+        let text = fs::read_to_string(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        text
+    }
+
+    #[test]
+    fn lines_have_the_formats_that_tools_read() {
+        let head = b"GET /a?b HTTP/1.1\r\nHost: h\r\nReferer: http://r/\r\nUser-Agent: agent \"x\"\r\n\r\n";
+        let text = logged("common", Format::Common, |lines| request(lines, 0, head, outcome(Status::OK, 2_326)));
+        assert_eq!(text, "192.0.2.7 - - [20/Nov/2026:22:17:05 +0000] \"GET /a?b HTTP/1.1\" 200 2326\n");
+        let text = logged("combined", Format::Combined, |lines| request(lines, 0, head, outcome(Status::NOT_MODIFIED, 0)));
+        assert_eq!(
+            text,
+            "192.0.2.7 - - [20/Nov/2026:22:17:05 +0000] \"GET /a?b HTTP/1.1\" 304 - \"http://r/\" \"agent \\\"x\\\"\"\n"
+        );
+    }
+
+    #[test]
+    fn what_is_no_request_and_what_got_no_reply_is_a_dash() {
+        let text = logged("dash", Format::Combined, |lines| {
+            lines.observe(0, None, 0);
+            lines.finished(0, Outcome { status: None, content: 0, complete: false });
+        });
+        assert_eq!(text, "192.0.2.7 - - [01/Jan/1970:00:00:00 +0000] \"-\" - - \"-\" \"-\"\n");
+    }
+
+    #[test]
+    fn client_texts_end_neither_field_nor_line() {
+        let mut out = Vec::new();
+        escape(b"a\"b\\c\nd\x1be\xff", &mut out);
+        assert_eq!(out, b"a\\\"b\\\\c\\x0ad\\x1be\\xff");
+        let mut out = Vec::new();
+        escape(&[b'x'; 10_000], &mut out);
+        assert_eq!(out.len(), TEXT_LIMIT);
+    }
+
+    #[test]
+    fn destination_that_takes_nothing_stalls_nobody() {
+        let path = path("fifo");
+        let _ = fs::remove_file(&path);
+        let name = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
+        // SAFETY: the path ends with NUL.
+        assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+        // Open for both, so that opening it waits for nobody; never read.
+        let holder = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        assert!(holder.as_raw_fd() >= 0);
+        let log = AccessLog::start(Destination::File(path.clone()), Format::Common).unwrap();
+        let mut lines = log.lines();
+        lines.connected(0, None);
+        let begin = Instant::now();
+        let head = format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "x".repeat(1_000));
+        for _ in 0..10_000 {
+            request(&mut lines, 0, head.as_bytes(), outcome(Status::OK, 1));
+            lines.turn_ended();
+        }
+        assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+        assert!(log.lost() > 5_000, "{}", log.lost());
+        let begin = Instant::now();
+        log.finish();
+        assert!(begin.elapsed() < 2 * FINISH_PATIENCE, "{:?}", begin.elapsed());
+        drop(holder);
+        let _ = fs::remove_file(&path);
+    }
+
+    #[test]
+    fn reopening_goes_on_in_a_new_file_and_loses_nothing() {
+        let (path, old) = (path("rotated"), path("rotated.1"));
+        for file in [&path, &old] {
+            let _ = fs::remove_file(file);
+        }
+        let log = AccessLog::start(Destination::File(path.clone()), Format::Common).unwrap();
+        let mut lines = log.lines();
+        lines.connected(0, None);
+        let write = |lines: &mut Lines, from: usize| {
+            for n in from..from + 100 {
+                request(lines, 0, format!("GET /{n} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes(), outcome(Status::OK, 1));
+            }
+            lines.turn_ended();
+        };
+        write(&mut lines, 0);
+        while fs::read_to_string(&path).unwrap().lines().count() < 100 {
+            thread::sleep(Duration::from_millis(5));
+        }
+        fs::rename(&path, &old).unwrap();
+        log.reopen();
+        write(&mut lines, 100);
+        log.finish();
+        let all = fs::read_to_string(&old).unwrap() + &fs::read_to_string(&path).unwrap();
+        let numbers: Vec<usize> =
+            all.lines().map(|line| line.split(" \"GET /").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap()).collect();
+        assert_eq!(numbers, (0..200).collect::<Vec<_>>());
+        assert!(!fs::read_to_string(&path).unwrap().is_empty());
+        for file in [&path, &old] {
+            fs::remove_file(file).unwrap();
+        }
+    }
+}

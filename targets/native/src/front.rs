@@ -1,0 +1,170 @@
+//! What stands between the engine and an application here: panics are caught, requests logged,
+//! and counters shown.
+
+use crate::access_log::Lines;
+use capuchin_core::http::head::Head;
+use capuchin_core::http::method::Method;
+use capuchin_core::http::status::Status;
+use capuchin_core::http::write::Writer;
+use capuchin_core::reply::{Next, Reply};
+use capuchin_core::service::{Exchange, Outcome, Progress, Request, Service};
+use capuchin_core::site::{Content, ContentId};
+use capuchin_core::stats::{Snapshot, Stats};
+use capuchin_core::transport::Socket;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Called for [`capuchin_core::event::Message::Application`], on the worker's thread.
+pub(crate) type OnMessage<A> = Arc<dyn Fn(&A, u32, u64) + Send + Sync>;
+
+/// Where the counters are shown.
+#[derive(Clone)]
+pub(crate) struct StatusPage {
+    /// Answers this path and `PATH/metrics`; `/` for a listener of its own.
+    pub path: Arc<str>,
+    pub stats: Arc<[Stats]>,
+}
+
+/// A service with all that the native target adds.
+pub(crate) struct Front<S, M> {
+    pub inner: S,
+    pub log: Option<Lines>,
+    pub status: Option<StatusPage>,
+    pub on_message: M,
+}
+
+/// What the log says when a handler panicked; where, the panic's own message has told.
+const PANICKED: &str = "a handler panicked";
+
+impl<S: Service, M: FnMut(u64)> Service for Front<S, M> {
+    type File = S::File;
+
+    fn connected(&mut self, index: u32, socket: Socket) {
+        if let Some(log) = &mut self.log {
+            log.connected(index, capuchin_posix::peer_address(socket));
+        }
+    }
+
+    fn closed(&mut self, index: u32) {
+        if let Some(log) = &mut self.log {
+            log.closed(index);
+        }
+    }
+
+    fn request(&mut self, exchange: &mut Exchange<'_>, request: &Request<'_>, reply: Reply<'_>) -> Next {
+        if let Some(status) = &self.status
+            && let Some(view) = status.view(request)
+        {
+            return status.show(view, request, reply);
+        }
+        catch_unwind(AssertUnwindSafe(|| self.inner.request(exchange, request, reply)))
+            .unwrap_or_else(|_| Next::failed(PANICKED))
+    }
+
+    fn body(&mut self, exchange: &mut Exchange<'_>, piece: &[u8]) -> Result<(), Status> {
+        catch_unwind(AssertUnwindSafe(|| self.inner.body(exchange, piece))).unwrap_or(Err(Status::INTERNAL_SERVER_ERROR))
+    }
+
+    fn received(&mut self, exchange: &mut Exchange<'_>, reply: Reply<'_>) -> Next {
+        catch_unwind(AssertUnwindSafe(|| self.inner.received(exchange, reply))).unwrap_or_else(|_| Next::failed(PANICKED))
+    }
+
+    fn collected(&mut self, exchange: &mut Exchange<'_>, request: &Request<'_>, body: &[u8], reply: Reply<'_>) -> Next {
+        catch_unwind(AssertUnwindSafe(|| self.inner.collected(exchange, request, body, reply)))
+            .unwrap_or_else(|_| Next::failed(PANICKED))
+    }
+
+    fn resume(&mut self, exchange: &mut Exchange<'_>, value: u64, reply: Reply<'_>) -> Next {
+        catch_unwind(AssertUnwindSafe(|| self.inner.resume(exchange, value, reply)))
+            .unwrap_or_else(|_| Next::failed(PANICKED))
+    }
+
+    fn stream(&mut self, exchange: &mut Exchange<'_>, out: &mut Writer<'_>) -> Progress {
+        catch_unwind(AssertUnwindSafe(|| self.inner.stream(exchange, out))).unwrap_or(Progress::Failed)
+    }
+
+    fn abandoned(&mut self, exchange: &mut Exchange<'_>) {
+        // The request is over; there is nobody left to tell.
+        let _ = catch_unwind(AssertUnwindSafe(|| self.inner.abandoned(exchange)));
+    }
+
+    fn message(&mut self, value: u64) {
+        if catch_unwind(AssertUnwindSafe(|| (self.on_message)(value))).is_err() {
+            log::error!("the application panicked over a message");
+        }
+    }
+
+    #[inline]
+    fn content(&mut self, id: ContentId, range: Range<u64>) -> Content<'_, S::File> {
+        self.inner.content(id, range)
+    }
+
+    #[inline]
+    fn release(&mut self, id: ContentId) {
+        self.inner.release(id);
+    }
+
+    #[inline]
+    fn observes(&self) -> bool {
+        self.log.is_some()
+    }
+
+    fn observe(&mut self, index: u32, request: Option<&Head<'_>>, unix_time: u64) {
+        if let Some(log) = &mut self.log {
+            log.observe(index, request, unix_time);
+        }
+    }
+
+    fn finished(&mut self, index: u32, outcome: Outcome) {
+        if let Some(log) = &mut self.log {
+            log.finished(index, outcome);
+        }
+    }
+
+    fn turn_ended(&mut self) {
+        if let Some(log) = &mut self.log {
+            log.turn_ended();
+        }
+    }
+}
+
+/// How the counters are written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum View {
+    Text,
+    Prometheus,
+}
+
+impl StatusPage {
+    /// Whether a request asks for the counters, and in which form.
+    fn view(&self, request: &Request<'_>) -> Option<View> {
+        let path = request.path();
+        let base = self.path.as_bytes();
+        if path == base {
+            // Prometheus says which version of its text format it takes.
+            let wants_metrics = request.field("accept").is_some_and(|accept| accept.windows(14).any(|part| part == b"version=0.0.4;"));
+            return Some(if wants_metrics { View::Prometheus } else { View::Text });
+        }
+        let rest = path.strip_prefix(base)?;
+        matches!(rest, b"metrics" | b"/metrics").then_some(View::Prometheus)
+    }
+
+    fn show(&self, view: View, request: &Request<'_>, reply: Reply<'_>) -> Next {
+        if !matches!(request.method(), Method::Get | Method::Head) {
+            return reply
+                .status(Status::METHOD_NOT_ALLOWED)
+                .field("Allow", b"GET, HEAD")
+                .explained("the counters can only be read");
+        }
+        let mut sum = Snapshot::default();
+        self.stats.iter().for_each(|stats| sum.add(stats));
+        let head = reply.status(Status::OK).field("Cache-Control", b"no-store");
+        match view {
+            View::Text => head.field("Content-Type", b"text/plain; charset=utf-8").body_with(|out| sum.write_text(out)),
+            View::Prometheus => head
+                .field("Content-Type", b"text/plain; version=0.0.4; charset=utf-8")
+                .body_with(|out| sum.write_prometheus(out)),
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The `capuchin` command: serves a directory.
+
+mod logger;
+mod options;
+
+use capuchin::access_log::AccessLog;
+use capuchin::{Running, Server};
+use options::{Command, Options};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// A mistake of the operator's, or something that the server needs and cannot have.
+const MISTAKE: u8 = 2;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("capuchin: {message}");
+            ExitCode::from(MISTAKE)
+        }
+    }
+}
+
+fn run() -> Result<(), String> {
+    let options = match options::parse(std::env::args_os().skip(1))? {
+        Command::Help => return print(options::HELP),
+        Command::Version => return print(concat!("capuchin ", env!("CARGO_PKG_VERSION"), "\n")),
+        Command::Serve(options) => *options,
+    };
+    logger::start(options.log_level);
+    if options.check {
+        capuchin::Directory::open(&options.directory, options.site.clone()).map_err(|error| error.to_string())?;
+        return print("the options are right\n");
+    }
+    // Before there are threads, so that all of them leave these signals to the loop below.
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|error| format!("signals cannot be handled: {error}"))?;
+    let log = open_log(&options)?;
+    let running = start(&options, log.clone())?;
+    announce(&running)?;
+    let signals_handle = signals.handle();
+    let mut running = Some(running);
+    let mut joiner = None;
+    for signal in signals.forever() {
+        match signal {
+            SIGHUP => log.iter().for_each(|log| log.reopen()),
+            _ => match running.take() {
+                Some(draining) => {
+                    log::info!("finishing the requests in flight; another signal ends at once");
+                    draining.drain();
+                    let handle = signals_handle.clone();
+                    joiner = Some(std::thread::spawn(move || {
+                        draining.join();
+                        handle.close();
+                    }));
+                }
+                // Whoever asks twice does not want to wait.
+                None => std::process::exit(1),
+            },
+        }
+    }
+    if let Some(joiner) = joiner
+        && joiner.join().is_err()
+    {
+        log::error!("the server did not end as it should");
+    }
+    if let Some(log) = log.and_then(Arc::into_inner) {
+        log.finish();
+    }
+    Ok(())
+}
+
+fn open_log(options: &Options) -> Result<Option<Arc<AccessLog>>, String> {
+    let Some(destination) = options.access_log.clone() else { return Ok(None) };
+    let log = AccessLog::start(destination, options.access_format)
+        .map_err(|error| format!("the access log cannot be opened: {error}: name a file that can be written"))?;
+    Ok(Some(Arc::new(log)))
+}
+
+fn start(options: &Options, log: Option<Arc<AccessLog>>) -> Result<Running, String> {
+    let mut server = Server::new(())
+        .directory(&options.directory, options.site.clone())
+        .workers(options.workers)
+        .accept(options.accept)
+        .limits(options.limits)
+        .fast_open(options.fast_open)
+        .defer_accept(options.defer_accept);
+    for &address in &options.listen {
+        server = server.listen(address);
+    }
+    if let Some(log) = log {
+        server = server.access_log(log);
+    }
+    if let Some(address) = options.status {
+        server = server.status_address(address);
+    }
+    if let Some(path) = &options.status_path {
+        server = server.status_path(path);
+    }
+    if let Some(user) = &options.user {
+        server = server.user(user.clone());
+    }
+    server.start().map_err(|error| error.to_string())
+}
+
+/// Prints where the server can be reached: what a person opens, or a script reads.
+fn announce(running: &Running) -> Result<(), String> {
+    let mut lines: String = running.addresses().iter().map(|address| format!("http://{address}/\n")).collect();
+    if let Some(address) = running.status_address() {
+        lines.push_str(&format!("counters: http://{address}/\n"));
+    }
+    print(&lines)
+}
+
+fn print(text: &str) -> Result<(), String> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| format!("cannot print: {error}"))
+}

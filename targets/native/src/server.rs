@@ -1,0 +1,608 @@
+//! Configuring, starting and stopping a server of several workers.
+
+use crate::access_log::AccessLog;
+use crate::directory::{Directory, DirectoryError, DirectoryOptions};
+use crate::front::{Front, OnMessage, StatusPage};
+use crate::worker::{self, Channel, MESSAGES, Wake};
+use capuchin_core::acceptor::Acceptor;
+use capuchin_core::event::{Full, Message, Notifier, Ticket};
+use capuchin_core::http::method::Method;
+use capuchin_core::limits::Limits;
+use capuchin_core::route::{Handle, Route, Routed};
+use capuchin_core::server::LISTENERS;
+use capuchin_core::site::{Accepts, Content, ContentId, Found, NoSite, Site, SiteError};
+use capuchin_core::stats::{Snapshot, Stats};
+use capuchin_core::table::{Entry, Table};
+use capuchin_core::transport::{Socket, Transport};
+use capuchin_posix::{File, ListenError, ListenOptions, PosixTransport, listen, local_address, raise_descriptor_limit};
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::{fmt, io, thread};
+
+/// How connections come to workers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Accept {
+    /// Each worker has its own listeners, and the system spreads connections over them.
+    #[default]
+    Each,
+    /// One thread accepts and hands each connection to the worker with the fewest.
+    One,
+}
+
+/// Why a server did not start. The text says what to do.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// An address cannot be listened on.
+    Listen(ListenError),
+    /// The directory cannot be served.
+    Directory(DirectoryError),
+    /// There are no addresses, or more than [`LISTENERS`].
+    Addresses(usize),
+    /// A thread or an event channel could not be made.
+    Resources(String),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listen(error) => error.fmt(f),
+            Self::Directory(error) => error.fmt(f),
+            Self::Addresses(0) => f.write_str("there is no address to listen on: name at least one"),
+            Self::Addresses(count) => write!(f, "{count} addresses are too many: name at most {LISTENERS}"),
+            Self::Resources(what) => write!(f, "{what}: close other programs or raise the limits (ulimit -a)"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// What answers where no route does.
+enum Rest {
+    Nothing,
+    Table(&'static [Entry]),
+    Directory(PathBuf, DirectoryOptions),
+}
+
+/// A server that is being configured. `A` is the application's state, shared by all handlers.
+pub struct Server<A: 'static> {
+    app: Arc<A>,
+    routes: Vec<Route<'static, A>>,
+    rest: Rest,
+    addresses: Vec<SocketAddr>,
+    workers: usize,
+    accept: Accept,
+    limits: Limits,
+    log: Option<Arc<AccessLog>>,
+    status_path: Option<Arc<str>>,
+    status_address: Option<SocketAddr>,
+    on_message: Option<OnMessage<A>>,
+    fast_open: bool,
+    defer_accept: u16,
+    user: Option<std::ffi::CString>,
+}
+
+impl<A: Send + Sync + 'static> Server<A> {
+    /// A server without routes: every path is 404. One worker, default limits.
+    #[must_use]
+    pub fn new(app: A) -> Self {
+        Self::shared(Arc::new(app))
+    }
+
+    /// As [`Server::new`], for state that other threads share.
+    #[must_use]
+    pub fn shared(app: Arc<A>) -> Self {
+        Self {
+            app,
+            routes: Vec::new(),
+            rest: Rest::Nothing,
+            addresses: Vec::new(),
+            workers: 1,
+            accept: Accept::Each,
+            limits: Limits::DEFAULT,
+            log: None,
+            status_path: None,
+            status_address: None,
+            on_message: None,
+            fast_open: false,
+            defer_accept: 0,
+            user: None,
+        }
+    }
+
+    /// Requests of `method` for paths that fit `pattern` go to `handler`; see
+    /// [`capuchin_core::route`] for patterns. A plain function is a handler: `&my_function`.
+    ///
+    /// # Panics
+    /// When the pattern is none.
+    #[must_use]
+    pub fn route(mut self, method: Method, pattern: &'static str, handler: &'static dyn Handle<A>) -> Self {
+        self.routes.push(Route::new(method, pattern, handler));
+        self
+    }
+
+    /// Paths that no route fits are served from a directory.
+    #[must_use]
+    pub fn directory(mut self, path: impl AsRef<Path>, options: DirectoryOptions) -> Self {
+        self.rest = Rest::Directory(path.as_ref().to_owned(), options);
+        self
+    }
+
+    /// Paths that no route fits are served from a baked table.
+    #[must_use]
+    pub fn table(mut self, entries: &'static [Entry]) -> Self {
+        self.rest = Rest::Table(entries);
+        self
+    }
+
+    /// Listens on this address; call it for each. Port 0 lets the system choose.
+    #[must_use]
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.addresses.push(address);
+        self
+    }
+
+    /// Threads that serve; at least one.
+    #[must_use]
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers.max(1);
+        self
+    }
+
+    /// How connections come to workers.
+    #[must_use]
+    pub fn accept(mut self, accept: Accept) -> Self {
+        self.accept = accept;
+        self
+    }
+
+    /// Limits and timeouts; [`Limits::connections`] is for the whole server.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Logs every request.
+    #[must_use]
+    pub fn access_log(mut self, log: Arc<AccessLog>) -> Self {
+        self.log = Some(log);
+        self
+    }
+
+    /// Shows the counters at this path as text, and at `PATH/metrics` for Prometheus.
+    #[must_use]
+    pub fn status_path(mut self, path: &str) -> Self {
+        self.status_path = Some(path.into());
+        self
+    }
+
+    /// Shows the counters at `/` and `/metrics` of a listener of its own.
+    #[must_use]
+    pub fn status_address(mut self, address: SocketAddr) -> Self {
+        self.status_address = Some(address);
+        self
+    }
+
+    /// `f` is called on a worker's thread for each application message that it is sent
+    /// ([`Running::send`]): the application, the worker's number, the message.
+    #[must_use]
+    pub fn on_message(mut self, f: impl Fn(&A, u32, u64) + Send + Sync + 'static) -> Self {
+        self.on_message = Some(Arc::new(f));
+        self
+    }
+
+    /// Takes data that comes with a connection's first packet, where the system can.
+    #[must_use]
+    pub fn fast_open(mut self, on: bool) -> Self {
+        self.fast_open = on;
+        self
+    }
+
+    /// Lets the system keep connections back until their first data, or so many seconds, where it
+    /// can; 0 does not.
+    #[must_use]
+    pub fn defer_accept(mut self, seconds: u16) -> Self {
+        self.defer_accept = seconds;
+        self
+    }
+
+    /// Becomes this user once the addresses are bound and before anything is served.
+    #[must_use]
+    pub fn user(mut self, user: std::ffi::CString) -> Self {
+        self.user = Some(user);
+        self
+    }
+
+    /// Binds the addresses and opens the directory, then starts the workers.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing runs then.
+    pub fn start(self) -> Result<Running, StartError> {
+        if self.addresses.is_empty() || self.addresses.len() > LISTENERS {
+            return Err(StartError::Addresses(self.addresses.len()));
+        }
+        let mut listeners = Listeners::default();
+        let groups = if self.accept == Accept::Each { self.workers } else { 1 };
+        let (per_group, addresses) = self.bind(groups, &mut listeners)?;
+        let status_listener = self.status_address.map(|address| listeners.bind(address, &ListenOptions::default())).transpose()?;
+        let mut sites = (0..self.workers).map(|_| self.open_site()).collect::<Result<Vec<_>, _>>()?;
+        if let Some(user) = &self.user {
+            capuchin_posix::become_user(user).map_err(|error| StartError::Resources(format!("{}: {error}", user.to_string_lossy())))?;
+            // The new user may not be able to read what root could.
+            sites = (0..self.workers).map(|_| self.open_site()).collect::<Result<Vec<_>, _>>()?;
+        }
+        let mut limits = self.limits;
+        // Files and channels need descriptors besides the connections' own.
+        let wanted = u64::from(limits.connections) + 64 + self.workers as u64 * 300;
+        let granted = raise_descriptor_limit(wanted);
+        if granted < wanted {
+            let possible = u32::try_from(granted.saturating_sub(64) * 3 / 4).unwrap_or(u32::MAX).max(16);
+            if possible < limits.connections {
+                log::warn!("the limit of open files allows for {possible} connections, not {}: raise it (ulimit -n)", limits.connections);
+                limits.connections = possible;
+            }
+        }
+        limits.connections = limits.connections.div_ceil(self.workers as u32);
+
+        let stats: Arc<[Stats]> = (0..self.workers).map(|_| Stats::new()).collect();
+        let status_page = |path: &str| StatusPage { path: path.into(), stats: Arc::clone(&stats) };
+        let mut running = Running {
+            addresses,
+            status_address: status_listener.and_then(local_address),
+            notifiers: Arc::new([]),
+            others: Vec::new(),
+            threads: Vec::new(),
+            stats: Arc::clone(&stats),
+        };
+        // From here on the workers own the listeners and close them.
+        listeners.keep();
+        let routes: Arc<[Route<'static, A>]> = self.routes.into();
+        let mut notifiers = Vec::new();
+        for (index, site) in sites.into_iter().enumerate() {
+            let own = if self.accept == Accept::Each { per_group[index].clone() } else { Vec::new() };
+            let (app, routes, stats) = (Arc::clone(&self.app), Arc::clone(&routes), Arc::clone(&stats));
+            let log = self.log.as_ref().map(|log| log.lines());
+            let status = self.status_path.as_deref().map(status_page);
+            let on_message = self.on_message.clone();
+            let started = spawn(&format!("worker {index}"), move |ready| {
+                let front = Front {
+                    inner: Routed::new(&routes, &*app, site),
+                    log,
+                    status,
+                    on_message: |value| {
+                        if let Some(on_message) = &on_message {
+                            on_message(&app, index as u32, value);
+                        }
+                    },
+                };
+                worker::serve(index as u32, &own, front, &stats[index], limits, ready);
+            });
+            match started {
+                Ok((notifier, thread)) => {
+                    notifiers.push(notifier);
+                    running.threads.push(thread);
+                }
+                Err(error) => {
+                    running.notifiers = notifiers.into();
+                    running.stop();
+                    running.join();
+                    return Err(error);
+                }
+            }
+        }
+        running.notifiers = notifiers.into();
+        if self.accept == Accept::One {
+            let (own, notifiers, stats) = (per_group[0].clone(), Arc::clone(&running.notifiers), Arc::clone(&stats));
+            running = running.with(spawn("acceptor", move |ready| accept_for(&own, &notifiers, &stats, ready)))?;
+        }
+        if let Some(listener) = status_listener {
+            let page = status_page("/");
+            running = running.with(spawn("status", move |ready| serve_status(listener, page, ready)))?;
+        }
+        Ok(running)
+    }
+
+    /// Listeners on every address, for each of `groups`; and the addresses, chosen ports filled in.
+    fn bind(&self, groups: usize, listeners: &mut Listeners) -> Result<(Vec<Vec<Socket>>, Vec<SocketAddr>), StartError> {
+        let options = ListenOptions { share: groups > 1, fast_open: self.fast_open, defer_seconds: self.defer_accept };
+        let mut per_group = vec![Vec::new(); groups];
+        let mut addresses = Vec::new();
+        for &wanted in &self.addresses {
+            if groups > 1 && wanted.port() != 0 {
+                // Sharing would also let another server of ours join in: ask for the address alone
+                // first, so that a port in use is told.
+                let alone = listen(wanted, &ListenOptions::default()).map_err(StartError::Listen)?;
+                let _ = PosixTransport.close(alone);
+            }
+            let mut address = wanted;
+            for group in &mut per_group {
+                let socket = listeners.bind(address, &options)?;
+                // The first one chooses the port, the others join it.
+                address = local_address(socket).unwrap_or(address);
+                group.push(socket);
+            }
+            addresses.push(address);
+        }
+        Ok((per_group, addresses))
+    }
+
+    fn open_site(&self) -> Result<AnySite, StartError> {
+        Ok(match &self.rest {
+            Rest::Nothing => AnySite::Nothing(NoSite::default()),
+            Rest::Table(entries) => AnySite::Table(Table::new(entries)),
+            Rest::Directory(path, options) => {
+                AnySite::Directory(Box::new(Directory::open(path, options.clone()).map_err(StartError::Directory)?))
+            }
+        })
+    }
+}
+
+/// Listeners that nobody owns yet: closed again if the start fails.
+#[derive(Default)]
+struct Listeners(Vec<Socket>);
+
+impl Listeners {
+    fn bind(&mut self, address: SocketAddr, options: &ListenOptions) -> Result<Socket, StartError> {
+        let socket = listen(address, options).map_err(StartError::Listen)?;
+        self.0.push(socket);
+        Ok(socket)
+    }
+
+    /// Workers own them now.
+    fn keep(mut self) {
+        self.0.clear();
+    }
+}
+
+impl Drop for Listeners {
+    fn drop(&mut self) {
+        for &socket in &self.0 {
+            // The start has failed for another reason, which is told.
+            let _ = PosixTransport.close(socket);
+        }
+    }
+}
+
+type Ready = Box<dyn FnOnce(Result<Wake, capuchin_core::event::Error>)>;
+
+/// Starts a thread and waits until it has its channel.
+fn spawn(name: &str, body: impl FnOnce(Ready) + Send + 'static) -> Result<(Wake, JoinHandle<()>), StartError> {
+    let (sender, receiver) = mpsc::channel();
+    let failed = |error: &dyn fmt::Display| StartError::Resources(format!("the {name} cannot be started ({error})"));
+    let thread = thread::Builder::new()
+        .name(name.into())
+        .spawn(move || {
+            body(Box::new(move |result| {
+                // The receiver waits for exactly this.
+                let _ = sender.send(result);
+            }));
+        })
+        .map_err(|error: io::Error| failed(&error))?;
+    match receiver.recv() {
+        Ok(Ok(notifier)) => Ok((notifier, thread)),
+        Ok(Err(error)) => Err(failed(&error)),
+        Err(_) => Err(failed(&"it ended at once")),
+    }
+}
+
+fn accept_for(listeners: &[Socket], workers: &[Wake], stats: &[Stats], ready: Ready) {
+    let channel = match Channel::new(MESSAGES) {
+        Ok(channel) => channel,
+        Err(error) => return ready(Err(error)),
+    };
+    let stats: Vec<&Stats> = stats.iter().collect();
+    let mut handed = vec![0; workers.len()];
+    let mut acceptor = Acceptor::new(channel, PosixTransport, workers, &stats, &mut handed);
+    for &listener in listeners {
+        if let Err(error) = acceptor.listen(listener) {
+            return ready(Err(error));
+        }
+    }
+    ready(Ok(acceptor.notifier()));
+    if let Err(error) = acceptor.run() {
+        log::error!("the acceptor stopped: {error}");
+    }
+}
+
+/// Connections that the status listener takes at the same time.
+const STATUS_CONNECTIONS: u32 = 16;
+
+fn serve_status(listener: Socket, page: StatusPage, ready: Ready) {
+    let mut limits = Limits::DEFAULT;
+    limits.connections = STATUS_CONNECTIONS;
+    let inner = Routed::new(&[], &(), AnySite::Nothing(NoSite::default()));
+    let front = Front { inner, log: None, status: Some(page), on_message: |_| {} };
+    worker::serve(u32::MAX, &[listener], front, &Stats::new(), limits, ready);
+}
+
+/// The sites that a server can have, chosen when it starts.
+enum AnySite {
+    Nothing(NoSite<File>),
+    Table(Table<File>),
+    Directory(Box<Directory>),
+}
+
+impl Site for AnySite {
+    type File = File;
+
+    #[inline]
+    fn find(&mut self, path: &[u8], accepts: Accepts<'_>, now: u64) -> Result<Found<'_>, SiteError> {
+        match self {
+            Self::Nothing(site) => site.find(path, accepts, now),
+            Self::Table(site) => site.find(path, accepts, now),
+            Self::Directory(site) => site.find(path, accepts, now),
+        }
+    }
+
+    #[inline]
+    fn content(&mut self, id: ContentId, range: Range<u64>) -> Content<'_, File> {
+        match self {
+            Self::Nothing(site) => site.content(id, range),
+            Self::Table(site) => site.content(id, range),
+            Self::Directory(site) => site.content(id, range),
+        }
+    }
+
+    #[inline]
+    fn release(&mut self, id: ContentId) {
+        match self {
+            Self::Nothing(site) => site.release(id),
+            Self::Table(site) => site.release(id),
+            Self::Directory(site) => site.release(id),
+        }
+    }
+}
+
+/// A server that runs. Dropping it does not stop it.
+pub struct Running {
+    addresses: Vec<SocketAddr>,
+    status_address: Option<SocketAddr>,
+    notifiers: Arc<[Wake]>,
+    /// The acceptor and the status listener.
+    others: Vec<Wake>,
+    threads: Vec<JoinHandle<()>>,
+    stats: Arc<[Stats]>,
+}
+
+/// How long to wait before a message is sent again to a worker whose queue is full.
+const RETRY: std::time::Duration = std::time::Duration::from_millis(1);
+
+impl Running {
+    /// With another thread; without it nothing runs.
+    fn with(mut self, started: Result<(Wake, JoinHandle<()>), StartError>) -> Result<Self, StartError> {
+        match started {
+            Ok((notifier, thread)) => {
+                self.others.push(notifier);
+                self.threads.push(thread);
+                Ok(self)
+            }
+            Err(error) => {
+                self.stop();
+                self.join();
+                Err(error)
+            }
+        }
+    }
+
+    /// Where it listens, with the ports that the system chose.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Where the counters are shown, if they have a listener of their own.
+    #[must_use]
+    pub fn status_address(&self) -> Option<SocketAddr> {
+        self.status_address
+    }
+
+    /// Completes deferred replies, from any thread.
+    #[must_use]
+    pub fn completer(&self) -> Completer {
+        Completer { notifiers: Arc::clone(&self.notifiers) }
+    }
+
+    /// Sends an application message to a worker.
+    ///
+    /// # Errors
+    /// [`Full`] when its queue is, or there is no such worker.
+    pub fn send(&self, worker: usize, value: u64) -> Result<(), Full> {
+        self.completer().send(worker, value)
+    }
+
+    /// The workers' counters, added up.
+    #[must_use]
+    pub fn stats(&self) -> Snapshot {
+        self.watcher().snapshot()
+    }
+
+    /// Reads the counters from any thread.
+    #[must_use]
+    pub fn watcher(&self) -> Watcher {
+        Watcher { stats: Arc::clone(&self.stats) }
+    }
+
+    /// Stops gently: no new connections, requests in flight finish within
+    /// [`Limits::drain_ms`]. Then [`Running::join`] returns.
+    pub fn drain(&self) {
+        self.tell(Message::Drain);
+    }
+
+    /// Stops now.
+    pub fn stop(&self) {
+        self.tell(Message::Stop);
+    }
+
+    fn tell(&self, message: Message) {
+        for notifier in self.others.iter().chain(&*self.notifiers) {
+            // Of a worker that is gone every queue is full, so this ends.
+            for _ in 0..1_000 {
+                if notifier.send(message).is_ok() {
+                    break;
+                }
+                thread::sleep(RETRY);
+            }
+        }
+    }
+
+    /// Waits until every thread has ended.
+    pub fn join(self) {
+        for thread in self.threads {
+            if thread.join().is_err() {
+                log::error!("a thread of the server panicked");
+            }
+        }
+    }
+}
+
+/// Reads the counters of a server; may be cloned to any thread.
+#[derive(Clone)]
+pub struct Watcher {
+    stats: Arc<[Stats]>,
+}
+
+impl Watcher {
+    /// The workers' counters, added up.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let mut sum = Snapshot::default();
+        self.stats.iter().for_each(|stats| sum.add(stats));
+        sum
+    }
+}
+
+/// Completes deferred replies and sends application messages; may be cloned to any thread.
+#[derive(Clone)]
+pub struct Completer {
+    notifiers: Arc<[Wake]>,
+}
+
+impl Completer {
+    /// The reply of `ticket` can be written: its handler's [`Handle::resume`] is called with
+    /// `value` on the worker's thread. If the request is gone, nothing happens.
+    ///
+    /// # Errors
+    /// [`Full`] when the worker's queue is; try again later.
+    pub fn complete(&self, ticket: Ticket, value: u64) -> Result<(), Full> {
+        let worker = self.notifiers.get(ticket.worker as usize).ok_or(Full)?;
+        worker.send(Message::Complete { ticket, value })
+    }
+
+    /// Sends an application message to a worker.
+    ///
+    /// # Errors
+    /// [`Full`] when its queue is, or there is no such worker.
+    pub fn send(&self, worker: usize, value: u64) -> Result<(), Full> {
+        self.notifiers.get(worker).ok_or(Full)?.send(Message::Application(value))
+    }
+
+    /// How many workers there are.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        self.notifiers.len()
+    }
+}

@@ -1,0 +1,78 @@
+//! One worker's thread.
+
+use crate::memory::{Slots, zeroed_fields};
+use capuchin_core::event::{Error, EventChannel};
+use capuchin_core::limits::Limits;
+use capuchin_core::pool::Leases;
+use capuchin_core::server::{Parts, REFUSALS, Worker};
+use capuchin_core::service::Service;
+use capuchin_core::stats::Stats;
+use capuchin_core::transport::Socket;
+use capuchin_posix::{File, PosixClock, PosixTransport};
+
+cfg_if::cfg_if! {
+    if #[cfg(target_os = "linux")] {
+        pub(crate) use capuchin_epoll::{EpollChannel as Channel, EpollNotifier as Wake};
+    } else {
+        compile_error!("this target has no event channel yet: see backend-*");
+    }
+}
+
+/// Messages that may wait for one worker.
+pub(crate) const MESSAGES: usize = 1_024;
+
+/// Field lines that a head may have.
+pub(crate) const FIELDS: usize = 64;
+
+/// The most buffers that one worker has: as many connections can be in the middle of a request.
+const LEASES_LIMIT: usize = 4_096;
+
+/// Bytes of a lease: twice the longest head, so that half of it is left for a reply.
+pub(crate) fn lease_bytes(limits: &Limits) -> usize {
+    (usize::from(limits.head_bytes) * 2).clamp(8 << 10, Leases::LARGEST)
+}
+
+/// Serves until told to stop. The channel is made here, on the worker's own thread; `ready` is
+/// given its sending end, or why there is none.
+pub(crate) fn serve<S>(
+    index: u32,
+    listeners: &[Socket],
+    service: S,
+    stats: &Stats,
+    limits: Limits,
+    ready: impl FnOnce(Result<Wake, Error>),
+) where
+    S: Service<File = File>,
+{
+    let channel = match Channel::new(MESSAGES) {
+        Ok(channel) => channel,
+        Err(error) => return ready(Err(error)),
+    };
+    let size = lease_bytes(&limits);
+    let count = (limits.connections as usize + REFUSALS as usize).min(LEASES_LIMIT);
+    let mut bytes = vec![0u8; size * count];
+    let mut fields = zeroed_fields((FIELDS + 1) * count);
+    let mut scratch = vec![0u8; size];
+    let notifier = channel.notifier();
+    let mut worker = Worker::new(Parts {
+        index,
+        channel,
+        transport: PosixTransport,
+        clock: PosixClock,
+        service,
+        slots: Slots::new(limits.connections as usize + REFUSALS as usize),
+        leases: Leases::new(&mut bytes, &mut fields, size, FIELDS + 1),
+        scratch: &mut scratch,
+        stats,
+        limits,
+    });
+    for &listener in listeners {
+        if let Err(error) = worker.listen(listener) {
+            return ready(Err(error));
+        }
+    }
+    ready(Ok(notifier));
+    if let Err(error) = worker.run() {
+        log::error!("worker {index} stopped: {error}");
+    }
+}

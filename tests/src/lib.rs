@@ -1,0 +1,15 @@
+//! Black-box suites over a real socket, aimed at any running server by address.
+//!
+//! What a server needs to be tested is in `FIXTURE.md`; the cases are in [`suites`], and
+//! `tests/blackbox.rs` runs them.
+
+pub mod client;
+#[cfg(test)]
+mod client_tests;
+pub mod failure;
+pub mod pattern;
+pub mod process;
+pub mod reply;
+pub mod site_fixture;
+pub mod suites;
+pub mod target;

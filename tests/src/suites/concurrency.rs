@@ -1,0 +1,170 @@
+//! Many clients at once, each of whose replies names its request: nothing may mix.
+
+use super::{Case, get, upload_receipt, with_body, with_chunks};
+use crate::client::Client;
+use crate::failure::{During, Failure, Outcome};
+use crate::pattern::{self, Random};
+use crate::reply::Asked;
+use crate::target::{Features, Target};
+use std::time::Duration;
+
+/// The cases.
+pub const CASES: &[Case] = &[
+    Case {
+        name: "64_clients_with_mixed_requests",
+        needs: Features::ROUTES,
+        run: |target| crowd(target, 64, 40),
+    },
+    Case {
+        name: "300_clients_with_few_requests_each",
+        needs: Features::ROUTES,
+        run: |target| crowd(target, 300, 4),
+    },
+    Case {
+        name: "more_large_bodies_at_once_than_buffers",
+        needs: Features::ROUTES,
+        run: waiting_bodies,
+    },
+];
+
+/// Runs `work` in `count` threads and collects their failures.
+pub fn in_threads(count: usize, work: impl Fn(usize) -> Outcome + Sync) -> Outcome {
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..count)
+            .map(|n| {
+                (
+                    n,
+                    scope.spawn({
+                        let work = &work;
+                        move || work(n)
+                    }),
+                )
+            })
+            .collect();
+        let mut outcome = Ok(());
+        for (n, thread) in threads {
+            let ended = thread
+                .join()
+                .map_err(|_| Failure::new("panicked"))
+                .and_then(|result| result);
+            outcome = outcome.and(ended.during(format!("client {n}")));
+        }
+        outcome
+    })
+}
+
+fn crowd(target: &Target, clients: usize, rounds: usize) -> Outcome {
+    in_threads(clients, |n| {
+        let mut random = Random::new(1000 + n as u64);
+        let mut client = target.connect()?;
+        client.set_patience(Duration::from_secs(30));
+        for round in 0..rounds {
+            if random.below(10) == 0 {
+                client = target.connect()?;
+                client.set_patience(Duration::from_secs(30));
+            }
+            request(target, &mut client, &mut random, n, round).during(format!("round {round}"))?;
+        }
+        Ok(())
+    })?;
+    target.is_alive()
+}
+
+/// One request of a random kind, its reply checked to be this client's.
+fn request(
+    target: &Target,
+    client: &mut Client,
+    random: &mut Random,
+    n: usize,
+    round: usize,
+) -> Outcome {
+    let word = format!("client{n}round{round}");
+    let has = |feature| target.features.contains(feature);
+    let collects = target.limit("collect_bytes").unwrap_or(1024).min(4096);
+    let body = {
+        let length = word.len() + random.below(collects - word.len());
+        let mut body = word.clone().into_bytes();
+        body.resize(length, b'a' + (n % 26) as u8);
+        body
+    };
+    let seed = (n * 7 + round) as u64 % pattern::PERIOD;
+    let size = *random.pick(&[0, 1, 500, 8192, 30_000, 200_000, 1_500_000]);
+    match random.below(9) {
+        0 => drop(
+            client
+                .exchange(Asked::Get, with_body("POST", "/echo", &body))?
+                .expect_body(200, &body)?,
+        ),
+        1 => drop(
+            client
+                .exchange(Asked::Get, with_chunks("POST", "/echo", &body, 99))?
+                .expect_body(200, &body)?,
+        ),
+        2 if has(Features::STREAM) => {
+            let path = format!("/stream/{size}/{seed}");
+            client
+                .exchange(Asked::Get, get(&path))?
+                .expect_body(200, &pattern::bytes(size, seed))?;
+        }
+        3 if has(Features::STREAM) => {
+            let path = format!("/sized/{size}/{seed}");
+            client
+                .exchange(Asked::Get, get(&path))?
+                .expect_body(200, &pattern::bytes(size, seed))?;
+        }
+        4 if has(Features::UPLOAD) => {
+            let body = pattern::bytes(size, seed);
+            let reply = client.exchange(Asked::Get, with_body("PUT", "/upload", &body))?;
+            reply.expect_body(200, upload_receipt(&body).as_bytes())?;
+        }
+        5 if has(Features::DEFERRED) => {
+            let path = format!("/deferred/{}/{word}", random.below(30));
+            client
+                .exchange(Asked::Get, get(&path))?
+                .expect_body(200, format!("{word}\n").as_bytes())?;
+        }
+        6 if has(Features::SITE) => {
+            let (from, to) = (random.below(30_000), 30_000 + random.below(40_000));
+            let fields =
+                format!("GET /pattern.bin HTTP/1.1\r\nHost: a\r\nRange: bytes={from}-{to}\r\n\r\n");
+            let mut expected = vec![0; to + 1 - from];
+            pattern::fill(&mut expected, from as u64, crate::site_fixture::PATTERN.1);
+            client
+                .exchange(Asked::Get, fields)?
+                .expect_body(206, &expected)?;
+        }
+        _ => {
+            let count = 1 + random.below(20);
+            client.send(
+                (0..count)
+                    .map(|k| get(&format!("/echo/{word}k{k}")))
+                    .collect::<String>(),
+            )?;
+            for k in 0..count {
+                client
+                    .reply(Asked::Get)?
+                    .expect_body(200, format!("{word}k{k}\n").as_bytes())?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Every client has a body half sent, so that each holds a buffer or waits for one; then all end.
+fn waiting_bodies(target: &Target) -> Outcome {
+    let length = target.limit("collect_bytes").unwrap_or(1024).min(4096);
+    let mut clients = Vec::new();
+    for n in 0..200u64 {
+        let request = with_body("POST", "/echo", &pattern::bytes(length, n));
+        let mut client = target.connect()?;
+        client.send(&request[..request.len() - 10])?;
+        clients.push((client, request, n));
+    }
+    for (client, request, n) in clients.iter_mut().rev() {
+        client.send(&request[request.len() - 10..])?;
+        client
+            .reply(Asked::Get)?
+            .expect_body(200, &pattern::bytes(length, *n))?;
+    }
+    Ok(())
+}

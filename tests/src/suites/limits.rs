@@ -1,0 +1,467 @@
+//! Every limit: at it the request is served, one past it it is refused, and the server goes on.
+
+use super::{Case, get, upload_receipt, with_body, with_chunks};
+use crate::client::Client;
+use crate::ensure;
+use crate::failure::{During, Outcome};
+use crate::pattern;
+use crate::reply::Asked;
+use crate::target::{Features, Target};
+use std::time::{Duration, Instant};
+
+/// The cases.
+pub const CASES: &[Case] = &[
+    Case {
+        name: "head_at_and_past_its_limit",
+        needs: Features::ROUTES.and(Features::HEAD_LIMIT),
+        run: head_bytes,
+    },
+    Case {
+        name: "head_at_its_limit_behind_another_request",
+        needs: Features::ROUTES.and(Features::HEAD_LIMIT),
+        run: head_behind_another,
+    },
+    Case {
+        name: "request_line_at_and_past_its_limit",
+        needs: Features::ROUTES.and(Features::HEAD_LIMIT),
+        run: request_line,
+    },
+    Case {
+        name: "field_lines_at_and_past_their_limit",
+        needs: Features::ROUTES.and(Features::FIELD_LIMIT),
+        run: field_lines,
+    },
+    Case {
+        name: "endless_head_is_refused_early",
+        needs: Features::ROUTES.and(Features::HEAD_LIMIT),
+        run: endless_head,
+    },
+    Case {
+        name: "endless_chunk_extensions_are_refused",
+        needs: Features::ROUTES,
+        run: endless_extensions,
+    },
+    Case {
+        name: "endless_trailers_are_refused",
+        needs: Features::ROUTES,
+        run: endless_trailers,
+    },
+    Case {
+        name: "collected_body_at_its_limit_and_too_large",
+        needs: Features::ROUTES,
+        run: collected,
+    },
+    Case {
+        name: "body_at_and_past_its_limit",
+        needs: Features::UPLOAD.and(Features::BODY_LIMIT),
+        run: body_bytes,
+    },
+    Case {
+        name: "unread_body_at_and_past_the_drain_limit",
+        needs: Features::ROUTES.and(Features::DRAIN_LIMIT),
+        run: drain_bytes,
+    },
+    Case {
+        name: "requests_per_connection_at_and_past",
+        needs: Features::ROUTES.and(Features::REQUEST_LIMIT),
+        run: requests,
+    },
+    Case {
+        name: "connections_at_the_limit_are_all_served",
+        needs: Features::ROUTES.and(Features::CONNECTION_LIMIT),
+        run: connections_at,
+    },
+    Case {
+        name: "newcomer_evicts_the_longest_idle",
+        needs: Features::ROUTES.and(Features::CONNECTION_LIMIT),
+        run: eviction,
+    },
+    Case {
+        name: "newcomer_gets_503_when_none_is_idle",
+        needs: Features::DEFERRED.and(Features::CONNECTION_LIMIT),
+        run: refused_newcomer,
+    },
+    Case {
+        name: "recovers_after_overload",
+        needs: Features::ROUTES.and(Features::CONNECTION_LIMIT),
+        run: recovery,
+    },
+];
+
+/// A request whose head has exactly `length` bytes.
+fn head_of(length: usize, path: &str) -> String {
+    let start = format!("GET {path} HTTP/1.1\r\nHost: a\r\n");
+    // Several lines, so that no limit on one line is hit.
+    let mut filler = String::new();
+    let mut left = length - start.len() - 2;
+    while left > 0 {
+        let line = if left > 1200 { 1000 } else { left };
+        filler += &format!("X: {}\r\n", "v".repeat(line - 5));
+        left -= line;
+    }
+    start + &filler + "\r\n"
+}
+
+fn refused_with(target: &Target, request: &[u8], statuses: &[u16]) -> Outcome {
+    let mut client = target.connect()?;
+    client.send_some(request);
+    let reply = client.reply(Asked::Get)?;
+    ensure!(
+        statuses.contains(&reply.status()),
+        "expected {statuses:?}, got {}",
+        reply.status()
+    );
+    ensure!(
+        reply.head.close,
+        "{} without Connection: close",
+        reply.status()
+    );
+    client.expect_fin()?;
+    target.is_alive()
+}
+
+fn head_bytes(target: &Target) -> Outcome {
+    let limit = target.limit("head_bytes")?;
+    for length in [limit - 1, limit] {
+        let request = head_of(length, "/hello");
+        ensure!(
+            request.len() == length,
+            "the case made {} bytes of {length}",
+            request.len()
+        );
+        for size in [length, 1000] {
+            let mut client = target.connect()?;
+            client.send_pieces(&request, size, Duration::from_millis(1))?;
+            client
+                .reply(Asked::Get)?
+                .expect_body(200, b"hello\n")
+                .during(format!("{length} bytes"))?;
+        }
+    }
+    refused_with(target, head_of(limit + 1, "/hello").as_bytes(), &[431]).during("one past")?;
+    refused_with(target, head_of(limit * 4, "/hello").as_bytes(), &[431]).during("four times")
+}
+
+fn head_behind_another(target: &Target) -> Outcome {
+    let limit = target.limit("head_bytes")?;
+    let mut client = target.connect()?;
+    client.send(get("/echo/first") + &head_of(limit, "/echo/second") + &get("/echo/third"))?;
+    for word in ["first", "second", "third"] {
+        client
+            .reply(Asked::Get)?
+            .expect_body(200, format!("{word}\n").as_bytes())
+            .during(word)?;
+    }
+    client.send(get("/echo/first") + &head_of(limit + 1, "/echo/second"))?;
+    client.reply(Asked::Get)?.expect_body(200, b"first\n")?;
+    client.reply(Asked::Get)?.expect(431)?;
+    client.expect_fin()
+}
+
+/// The request line shares the head's limit: the longest that fits comes with the shortest head.
+fn request_line(target: &Target) -> Outcome {
+    let limit = target.limit("head_bytes")?;
+    let around = "GET /hello? HTTP/1.1\r\nHost: a\r\n\r\n".len();
+    let line = |query: usize| {
+        format!(
+            "GET /hello?{} HTTP/1.1\r\nHost: a\r\n\r\n",
+            "q".repeat(query)
+        )
+    };
+    target
+        .connect()?
+        .exchange(Asked::Get, line(limit - around))?
+        .expect_body(200, b"hello\n")
+        .during("at the limit")?;
+    // The line fits, the head does not.
+    refused_with(target, line(limit - around + 1).as_bytes(), &[431, 414]).during("one past")?;
+    refused_with(target, line(limit + 1).as_bytes(), &[414]).during("the line itself too long")?;
+    let method = "M".repeat(limit + 1) + " / HTTP/1.1\r\n\r\n";
+    refused_with(target, method.as_bytes(), &[400, 414, 501]).during("endless method")
+}
+
+fn field_lines(target: &Target) -> Outcome {
+    let limit = target.limit("fields")?;
+    // Host is one of them.
+    let head = |count: usize| {
+        format!(
+            "GET /hello HTTP/1.1\r\nHost: a\r\n{}\r\n",
+            "X: y\r\n".repeat(count - 1)
+        )
+    };
+    target
+        .connect()?
+        .exchange(Asked::Get, head(limit))?
+        .expect_body(200, b"hello\n")
+        .during("at the limit")?;
+    refused_with(target, head(limit + 1).as_bytes(), &[431]).during("one past")
+}
+
+fn endless_head(target: &Target) -> Outcome {
+    let limit = target.limit("head_bytes")?;
+    let mut client = target.connect()?;
+    client.send("GET /hello HTTP/1.1\r\nHost: a\r\nX: ")?;
+    client.send_some(&vec![b'v'; limit * 8]);
+    client.reply(Asked::Get)?.expect(431)?;
+    client.expect_fin()
+}
+
+fn endless_extensions(target: &Target) -> Outcome {
+    let mut bytes =
+        b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1;a=".to_vec();
+    bytes.resize(bytes.len() + 200_000, b'x');
+    refused_with(target, &bytes, &[400, 413, 431])
+}
+
+fn endless_trailers(target: &Target) -> Outcome {
+    let mut bytes =
+        b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n".to_vec();
+    bytes.extend_from_slice("T: value\r\n".repeat(20_000).as_bytes());
+    refused_with(target, &bytes, &[400, 413, 431])
+}
+
+fn collected(target: &Target) -> Outcome {
+    let limit = target.limit("collect_bytes")?;
+    for length in [0, 1, limit - 1, limit] {
+        let body = pattern::bytes(length, 1);
+        let mut client = target.connect()?;
+        client
+            .exchange(Asked::Get, with_body("POST", "/echo", &body))?
+            .expect_body(200, &body)?;
+        client
+            .exchange(Asked::Get, with_chunks("POST", "/echo", &body, 1000))?
+            .expect_body(200, &body)?;
+    }
+    // Between what is taken for sure and what no buffer holds the server is free.
+    let body = pattern::bytes(1 << 18, 1);
+    for request in [
+        with_body("POST", "/echo", &body),
+        with_chunks("POST", "/echo", &body, 1000),
+    ] {
+        let mut client = target.connect()?;
+        client.send_some(&request);
+        let reply = client.reply(Asked::Get)?.expect(413)?;
+        if reply.head.close {
+            client.expect_fin()?
+        } else {
+            drop(client.exchange(Asked::Get, get("/hello"))?.expect(200)?)
+        }
+    }
+    Ok(())
+}
+
+fn body_bytes(target: &Target) -> Outcome {
+    let limit = target.limit("body_bytes")?;
+    let body = pattern::bytes(limit, 2);
+    let receipt = upload_receipt(&body);
+    for request in [
+        with_body("PUT", "/upload", &body),
+        with_chunks("PUT", "/upload", &body, 60_000),
+    ] {
+        target
+            .connect()?
+            .exchange(Asked::Get, request)?
+            .expect_body(200, receipt.as_bytes())
+            .during("at the limit")?;
+    }
+    let body = pattern::bytes(limit + 1, 2);
+    for request in [
+        with_body("PUT", "/upload", &body),
+        with_chunks("PUT", "/upload", &body, 60_000),
+    ] {
+        refused_with(target, &request, &[413]).during("one past")?;
+    }
+    // The length alone is enough to refuse: the client need not send anything.
+    let announced = format!(
+        "PUT /upload HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",
+        u64::MAX
+    );
+    refused_with(target, announced.as_bytes(), &[413])
+}
+
+fn drain_bytes(target: &Target) -> Outcome {
+    let limit = target.limit("drain_bytes")?;
+    let mut client = target.connect()?;
+    let mut bytes = with_body("PUT", "/led/1", &vec![b'x'; limit]);
+    bytes.extend_from_slice(get("/echo/next").as_bytes());
+    client.send(bytes)?;
+    client
+        .reply(Asked::Get)?
+        .expect_body(204, b"")
+        .during("at the limit")?;
+    client
+        .reply(Asked::Get)?
+        .expect_body(200, b"next\n")
+        .during("after a body at the limit")?;
+    drop(client);
+
+    let mut client = target.connect()?;
+    client.send_some(&with_body("PUT", "/led/1", &vec![b'x'; limit + 1]));
+    let reply = client.reply(Asked::Get)?.expect_body(204, b"")?;
+    ensure!(
+        reply.head.close,
+        "an unread body past the drain limit leaves the connection open"
+    );
+    client.expect_fin()?;
+
+    // Chunks tell no length beforehand: the reply may promise nothing, but the end has to be gentle.
+    let mut client = target.connect()?;
+    client.send_some(&with_chunks("PUT", "/led/1", &vec![b'x'; limit * 3], 1000));
+    client.reply(Asked::Get)?.expect_body(204, b"")?;
+    client
+        .expect_fin()
+        .during("unread chunks past the drain limit")
+}
+
+fn requests(target: &Target) -> Outcome {
+    let limit = target.limit("requests_per_connection")?;
+    let mut client = target.connect()?;
+    for n in 1..=limit {
+        client.send(get("/hello"))?;
+        let reply = client.reply(Asked::Get)?.expect_body(200, b"hello\n")?;
+        ensure!(
+            reply.head.close == (n == limit),
+            "request {n} of {limit}: close is {}",
+            reply.head.close
+        );
+    }
+    client.expect_fin()?;
+    let mut client = target.connect()?;
+    client.send(get("/hello").repeat(limit + 1))?;
+    for _ in 0..limit {
+        client.reply(Asked::Get)?.expect_body(200, b"hello\n")?;
+    }
+    client.expect_fin()
+}
+
+/// Waits until the connections of earlier cases are gone, as far as the server can tell.
+fn settle(target: &Target) -> Outcome {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while target.features.contains(Features::COUNTERS) {
+        if target
+            .counters()?
+            .get("connections_open")
+            .is_none_or(|&open| open <= 1)
+        {
+            break;
+        }
+        ensure!(
+            Instant::now() < deadline,
+            "connections of earlier cases are still open after 5 s"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // The connection that asked has to go, too.
+    std::thread::sleep(Duration::from_millis(100));
+    Ok(())
+}
+
+fn crowd(target: &Target, size: usize) -> Outcome<Vec<Client>> {
+    let mut clients = Vec::new();
+    for n in 0..size {
+        let mut client = target.connect()?;
+        client
+            .exchange(Asked::Get, get("/hello"))?
+            .expect(200)
+            .during(format!("connection {n} of {size}"))?;
+        clients.push(client);
+        // So that there is one that has been idle longest.
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(clients)
+}
+
+fn connections_at(target: &Target) -> Outcome {
+    settle(target)?;
+    let mut clients = crowd(target, target.limit("connections")?)?;
+    for client in &mut clients {
+        client
+            .exchange(Asked::Get, get("/hello"))?
+            .expect_body(200, b"hello\n")?;
+    }
+    Ok(())
+}
+
+fn eviction(target: &Target) -> Outcome {
+    settle(target)?;
+    let limit = target.limit("connections")?;
+    let mut clients = crowd(target, limit)?;
+    // The first is used again: now the second is the one that has been idle longest.
+    clients[0]
+        .exchange(Asked::Get, get("/hello"))?
+        .expect(200)?;
+    std::thread::sleep(Duration::from_millis(200));
+    let mut newcomer = target.connect()?;
+    newcomer
+        .exchange(Asked::Get, get("/echo/new"))?
+        .expect_body(200, b"new\n")
+        .during("the newcomer")?;
+    clients[1].expect_fin().during("the longest idle")?;
+    for (n, client) in clients.iter_mut().enumerate().filter(|(n, _)| *n != 1) {
+        let reply = client.exchange(Asked::Get, get("/hello"));
+        reply
+            .and_then(|reply| reply.expect(200))
+            .during(format!("connection {n}, which was not the longest idle"))?;
+    }
+    Ok(())
+}
+
+/// While every connection waits for its reply, a newcomer is told to come back.
+fn refused_newcomer(target: &Target) -> Outcome {
+    settle(target)?;
+    let limit = target.limit("connections")?;
+    let mut clients = (0..limit)
+        .map(|_| target.connect())
+        .collect::<Outcome<Vec<_>>>()?;
+    for client in &mut clients {
+        client.send(get("/deferred/1200/kept"))?;
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    let mut newcomer = target.connect()?;
+    newcomer.send_some(get("/hello").as_bytes());
+    let reply = newcomer
+        .reply(Asked::Get)
+        .during("the newcomer")?
+        .expect(503)?;
+    ensure!(
+        reply.head.close,
+        "503 for a newcomer leaves the connection open"
+    );
+    let again = reply.field("Retry-After").unwrap_or_default();
+    ensure!(
+        again.parse::<u32>().is_ok(),
+        "503 has Retry-After {again:?}"
+    );
+    newcomer.expect_fin()?;
+    for client in &mut clients {
+        client
+            .reply(Asked::Get)?
+            .expect_body(200, b"kept\n")
+            .during("a connection that was there before")?;
+    }
+    Ok(())
+}
+
+fn recovery(target: &Target) -> Outcome {
+    settle(target)?;
+    let limit = target.limit("connections")?;
+    // Nobody says anything: these are fresh, not idle; some may be refused, none may stay for ever.
+    let silent: Vec<_> = (0..limit * 4)
+        .filter_map(|_| target.connect().ok())
+        .collect();
+    std::thread::sleep(Duration::from_millis(100));
+    drop(silent);
+    let deadline = Instant::now() + Duration::from_secs(3);
+    loop {
+        match target.is_alive() {
+            Ok(()) => break,
+            Err(why) => ensure!(
+                Instant::now() < deadline,
+                "no recovery within 3 s of an overload: {why}"
+            ),
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    settle(target)?;
+    crowd(target, limit).map(drop)
+}
