@@ -14,7 +14,7 @@ use crate::http::status::Status;
 use crate::http::write::Writer;
 use crate::limits::Limits;
 use crate::pool::Leases;
-use crate::reply::{Next, Reply, Source, Step, StreamFraming, Terms};
+use crate::reply::{DateLine, Next, Reply, Source, Step, StreamFraming, Terms};
 use crate::service::{Exchange, Outcome, Progress, Request, Service};
 use crate::site::Content;
 use crate::stats::{Counter, Stats};
@@ -85,7 +85,7 @@ pub(crate) struct Desk<'m, T, S> {
     pub worker: u32,
     pub now: u64,
     pub unix_time: u64,
-    pub date: [u8; 29],
+    pub date: DateLine,
     /// The server is being stopped: no connection is kept alive.
     pub draining: bool,
 }
@@ -1017,7 +1017,7 @@ fn error_reply(reply: Reply<'_>, status: Status, why: &dyn Display) -> Next {
     head.explained_by(why)
 }
 
-fn terms_of<'d>(slot: &Slot, date: &'d [u8; 29]) -> Terms<'d> {
+fn terms_of<'d>(slot: &Slot, date: &'d DateLine) -> Terms<'d> {
     Terms {
         version: if slot.flags.has(Flags::HTTP10) { Version::Http10 } else { Version::Http11 },
         head_only: slot.flags.has(Flags::HEAD_ONLY),

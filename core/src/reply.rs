@@ -5,10 +5,11 @@
 //! handler, so a reply is always framed right. A value with a line end in it is refused (the
 //! client gets 500 and the log a line), so that no request can smuggle fields into a reply.
 
+use crate::http::date::HttpDate;
 use crate::http::head::Version;
 use crate::http::status::Status;
 use crate::http::write::Writer;
-use crate::site::ContentId;
+use crate::site::{ContentId, Representation};
 use core::ops::Range;
 
 /// What the engine knows about an exchange when its reply is written.
@@ -20,8 +21,19 @@ pub struct Terms<'b> {
     pub head_only: bool,
     /// The connection ends after this reply.
     pub close: bool,
-    /// `Date`, ready to send.
-    pub date: &'b [u8; 29],
+    /// The whole `Date` field line, ready to send.
+    pub date: &'b DateLine,
+}
+
+/// `Date: Sun, 06 Nov 1994 08:49:37 GMT` and a line end.
+pub type DateLine = [u8; 6 + HttpDate::LENGTH + 2];
+
+/// The `Date` line of a moment.
+#[must_use]
+pub fn date_line(date: HttpDate) -> DateLine {
+    let mut line = *b"Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n";
+    line[6..6 + HttpDate::LENGTH].copy_from_slice(&date.format());
+    line
 }
 
 /// What the engine does after a handler returned; made by [`Reply`] and [`Head`].
@@ -112,9 +124,7 @@ impl<'b> Reply<'b> {
                 out.put(b" \r\n");
             }
         }
-        out.put(b"Date: ");
         out.put(terms.date);
-        out.put(b"\r\n");
         Head { out, terms, status, fault: None }
     }
 
@@ -325,6 +335,16 @@ impl<'b> Head<'b> {
         self.end_head(length);
         let framing = if self.carries_content() { StreamFraming::Length } else { StreamFraming::Nothing };
         self.finish(Source::Stream { framing, length })
+    }
+
+    /// Ends the reply with all of a site's content.
+    pub(crate) fn whole(mut self, id: ContentId, representation: &Representation<'_>) -> Next {
+        match representation.ready {
+            Some(ready) => self.out.put(ready),
+            None => representation.write_fields(&mut self.out),
+        }
+        self.end_fields();
+        self.finish(Source::Content(id, 0..representation.length))
     }
 
     /// Ends the reply with a part of a site's content.

@@ -11,6 +11,7 @@ use crate::http::date::HttpDate;
 use crate::http::status::Status;
 use crate::limits::Limits;
 use crate::pool::{Arena, Leases};
+use crate::reply::date_line;
 use crate::service::Service;
 use crate::stats::{Counter, Stats};
 use crate::timer::Wheel;
@@ -142,7 +143,7 @@ where
         assert!(scratch.len() >= leases.size(), "scratch memory must be as long as a lease");
         assert!(limits.turn_requests > 0 && limits.turn_bytes > 0 && limits.turn_accepts > 0, "a turn must allow some work");
         let (now, unix_time) = (clock.monotonic(), clock.unix_time());
-        let date = HttpDate(unix_time).format();
+        let date = date_line(HttpDate(unix_time));
         let desk = Desk {
             transport,
             service,
@@ -258,7 +259,7 @@ where
         let unix_time = self.clock.unix_time();
         if unix_time != self.desk.unix_time {
             self.desk.unix_time = unix_time;
-            self.desk.date = HttpDate(unix_time).format();
+            self.desk.date = date_line(HttpDate(unix_time));
         }
     }
 

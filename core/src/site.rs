@@ -11,6 +11,7 @@ use crate::http::fields::Name;
 use crate::http::method::Method;
 use crate::http::range::{self, Selection};
 use crate::http::status::Status;
+use crate::http::write::Writer;
 use crate::reply::{Next, Reply};
 use crate::service::Request;
 use core::marker::PhantomData;
@@ -51,6 +52,46 @@ pub struct Representation<'s> {
     pub varies: bool,
     /// `Cache-Control`, if the site gives one.
     pub cache_control: Option<&'s str>,
+    /// The fields of the 200 reply that has all of the content, as [`Representation::write_fields`]
+    /// writes them: a site that keeps them ready spares the work for each request.
+    pub ready: Option<&'s [u8]>,
+}
+
+impl Representation<'_> {
+    /// Writes the fields that describe the whole content, `Content-Length` included.
+    pub fn write_fields(&self, out: &mut Writer<'_>) {
+        let mut field = |name: &str, value: &[u8]| {
+            out.put(name.as_bytes());
+            out.put(b": ");
+            out.put(value);
+            out.put(b"\r\n");
+        };
+        field("Content-Type", self.media_type.as_bytes());
+        if let Some(name) = self.coding.name() {
+            field("Content-Encoding", name.as_bytes());
+        }
+        self.validators(&mut field);
+        field("Accept-Ranges", b"bytes");
+        out.put(b"Content-Length: ");
+        out.put_decimal(self.length);
+        out.put(b"\r\n");
+    }
+
+    /// The fields that 200 and 304 share (RFC 9110 section 15.4.5).
+    fn validators(&self, field: &mut dyn FnMut(&str, &[u8])) {
+        if let Some(tag) = self.tag {
+            field("ETag", tag.as_bytes());
+        }
+        if let Some(text) = self.modified_text {
+            field("Last-Modified", text);
+        }
+        if self.varies {
+            field("Vary", b"Accept-Encoding");
+        }
+        if let Some(directives) = self.cache_control {
+            field("Cache-Control", directives.as_bytes());
+        }
+    }
 }
 
 /// What a [`Site`] answers for a path.
@@ -230,10 +271,7 @@ fn represent(
     }
     let selection = range.map_or(Selection::Whole, |field| range::evaluate(field, representation.length));
     match selection {
-        Selection::Whole => {
-            let head = reply.status(Status::OK);
-            (describe(head, representation).content(id, 0..representation.length), true)
-        }
+        Selection::Whole => (reply.status(Status::OK).whole(id, representation), true),
         Selection::Part { start, end } => {
             let head = reply.status(Status::PARTIAL_CONTENT).content_range(start, end, representation.length);
             (describe(head, representation).content(id, start..end), true)
@@ -267,22 +305,11 @@ fn describe<'b>(head: crate::reply::Head<'b>, representation: &Representation<'_
     validators_of(head, representation).trusted("Accept-Ranges", b"bytes")
 }
 
-/// The fields that 200 and 304 share (RFC 9110 section 15.4.5).
+/// The fields that 200 and 304 share.
 fn validators_of<'b>(head: crate::reply::Head<'b>, representation: &Representation<'_>) -> crate::reply::Head<'b> {
-    let mut head = head;
-    if let Some(tag) = representation.tag {
-        head = head.trusted("ETag", tag.as_bytes());
-    }
-    if let Some(text) = representation.modified_text {
-        head = head.trusted("Last-Modified", text);
-    }
-    if representation.varies {
-        head = head.trusted("Vary", b"Accept-Encoding");
-    }
-    if let Some(directives) = representation.cache_control {
-        head = head.field("Cache-Control", directives.as_bytes());
-    }
-    head
+    let mut head = Some(head);
+    representation.validators(&mut |name, value| head = head.take().map(|head| head.trusted(name, value)));
+    head.unwrap_or_else(|| unreachable!("it is always put back"))
 }
 
 /// 301 to the same path with a slash, the query kept. The target is sent back as it came, so that

@@ -169,6 +169,7 @@ impl<F: Copy> Site for Table<F> {
             coding,
             varies,
             cache_control: entry.cache_control,
+            ready: None,
         };
         Ok(Found::Content(id, representation))
     }

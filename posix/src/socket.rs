@@ -210,7 +210,7 @@ impl Transport for PosixTransport {
     #[inline]
     fn receive(&mut self, socket: Socket, buffer: &mut [u8]) -> Result<usize, Error> {
         // SAFETY: the buffer is valid for writing as many bytes as are passed.
-        retry(|| unsafe { libc::recv(socket.0, buffer.as_mut_ptr().cast(), buffer.len(), 0) }).map_err(error_of)
+        retry(|| unsafe { sys::receive(socket.0, buffer.as_mut_ptr(), buffer.len()) }).map_err(error_of)
     }
 
     #[inline]
@@ -218,7 +218,7 @@ impl Transport for PosixTransport {
         let flags = if more { sys::SEND_FLAGS | sys::SEND_MORE } else { sys::SEND_FLAGS };
         if let [part] = parts {
             // SAFETY: the part is valid for reading as many bytes as are passed.
-            return retry(|| unsafe { libc::send(socket.0, part.as_ptr().cast(), part.len(), flags) }).map_err(error_of);
+            return retry(|| unsafe { sys::send(socket.0, part.as_ptr(), part.len(), flags) }).map_err(error_of);
         }
         gather(socket, parts, flags)
     }

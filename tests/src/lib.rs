@@ -10,6 +10,8 @@ pub mod failure;
 pub mod pattern;
 pub mod process;
 pub mod reply;
+#[cfg(test)]
+mod reply_tests;
 pub mod site_fixture;
 pub mod suites;
 pub mod target;

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! cargo test -p capuchin-tests --test blackbox -- framing            one theme
-//! cargo test -p capuchin-tests --test blackbox -- --skip slow_       without the long ones
+//! cargo test -p capuchin-tests --test blackbox -- --skip huge_       without the long ones
 //! ```
 
 use capuchin_tests::failure::{During, Outcome};

@@ -135,6 +135,7 @@ impl Site for SimSite {
                 coding: Coding::Identity,
                 varies: false,
                 cache_control: None,
+                ready: None,
             },
         ))
     }

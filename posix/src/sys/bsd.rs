@@ -34,6 +34,24 @@ pub(crate) fn accept(listener: c_int) -> isize {
     prepare(socket)
 }
 
+/// Receives into `length` bytes at `buffer`.
+///
+/// # Safety
+/// The memory is valid for writing.
+pub(crate) unsafe fn receive(socket: c_int, buffer: *mut u8, length: usize) -> isize {
+    // SAFETY: as promised by the caller.
+    unsafe { libc::recv(socket, buffer.cast(), length, 0) as isize }
+}
+
+/// Sends `length` bytes at `bytes`.
+///
+/// # Safety
+/// The memory is valid for reading.
+pub(crate) unsafe fn send(socket: c_int, bytes: *const u8, length: usize, flags: c_int) -> isize {
+    // SAFETY: as promised by the caller.
+    unsafe { libc::send(socket, bytes.cast(), length, flags) as isize }
+}
+
 /// Makes a stream socket, non-blocking and close-on-exec.
 pub(crate) fn stream_socket(family: c_int) -> isize {
     // SAFETY: no memory is passed.

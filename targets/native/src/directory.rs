@@ -11,6 +11,7 @@ use capuchin_core::http::conditional::EntityTag;
 use capuchin_core::http::date::HttpDate;
 use capuchin_core::http::encoding::{Coding, Codings};
 use capuchin_core::http::media_type;
+use capuchin_core::http::write::Writer;
 use capuchin_core::site::{Accepts, Content, ContentId, Found, Representation, Site, SiteError};
 use capuchin_posix::{Entries, File, FileStatus, Kind, Links, OpenError, Root};
 use std::collections::HashMap;
@@ -88,6 +89,9 @@ const BELIEVED_MS: u64 = 1_000;
 /// Attempts to read a file that changes while it is read.
 const READ_ATTEMPTS: usize = 3;
 
+/// Bytes of the fields that describe a file: some 200 are usual.
+const READY_BYTES: usize = 512;
+
 /// Bytes of a file that are read to be sent at once.
 const WINDOW: usize = 128 << 10;
 
@@ -103,7 +107,7 @@ pub struct Directory {
     root: Root,
     options: DirectoryOptions,
     /// Whole paths: two paths with the same hash are two paths.
-    by_path: HashMap<Box<[u8]>, u32>,
+    by_path: HashMap<Box<[u8]>, u32, foldhash::fast::RandomState>,
     nodes: Vec<Option<Node>>,
     vacant: Vec<u32>,
     /// Bytes in memory.
@@ -136,6 +140,8 @@ struct Variant {
     source: Source,
     tag: Option<EntityTag>,
     modified: [u8; 29],
+    /// The fields of a whole reply, once they were needed.
+    ready: Box<[u8]>,
 }
 
 #[derive(Debug)]
@@ -157,6 +163,23 @@ impl Variant {
         match &self.source {
             Source::Memory(bytes) => bytes.len(),
             Source::File(_) => 0,
+        }
+    }
+
+    fn representation(&self, media_type: &'static str, coding: Coding, varies: bool) -> Representation<'_> {
+        let known = self.tag.is_some();
+        Representation {
+            length: self.length(),
+            media_type,
+            tag: self.tag.as_ref(),
+            // Within the second of its modification a file may change again without another date:
+            // only its tag tells then.
+            modified: (known && self.settled).then_some(HttpDate(self.status.modified)),
+            modified_text: known.then_some(&self.modified),
+            coding,
+            varies,
+            cache_control: None,
+            ready: (!self.ready.is_empty()).then_some(&*self.ready),
         }
     }
 
@@ -219,7 +242,7 @@ impl Directory {
         Ok(Self {
             root,
             options,
-            by_path: HashMap::new(),
+            by_path: HashMap::default(),
             nodes: Vec::new(),
             vacant: Vec::new(),
             bytes: 0,
@@ -303,7 +326,7 @@ impl Directory {
         let page = listing::page(path, rows).into_boxed_slice();
         let status =
             FileStatus { kind: Kind::Regular, length: page.len() as u64, modified: 0, modified_nanoseconds: 0, inode: 0, device: 0 };
-        let variant = Variant { status, settled: false, source: Source::Memory(page), tag: None, modified: [0; 29] };
+        let variant = Variant { status, settled: false, source: Source::Memory(page), tag: None, modified: [0; 29], ready: Box::default() };
         Ok(Node {
             path: path.into(),
             variants: [Some(variant), None, None],
@@ -355,6 +378,17 @@ impl Directory {
             }
         }
         let media_type = media_type::for_path(name);
+        let varies = variants[1..].iter().any(Option::is_some);
+        for (variant, coding) in variants.iter_mut().zip(CODINGS) {
+            if let Some(variant) = variant {
+                let mut memory = [0; READY_BYTES];
+                let mut fields = Writer::new(&mut memory);
+                variant.representation(media_type, coding, varies).write_fields(&mut fields);
+                if !fields.is_overflown() {
+                    variant.ready = fields.written().into();
+                }
+            }
+        }
         Ok(Node { path: path.into(), variants, media_type, held: 0, listed: true, checked: 0, used: 0 })
     }
 
@@ -387,6 +421,7 @@ impl Directory {
             settled: now > status.modified + 1,
             tag: Some(tag),
             modified: HttpDate(status.modified).format(),
+            ready: Box::default(),
             source: match content {
                 Some(bytes) => Source::Memory(bytes),
                 None => Source::File(file.into_file()),
@@ -472,17 +507,7 @@ impl Site for Directory {
             number = CODINGS.iter().position(|&coding| coding == chosen).unwrap_or(0);
         }
         let Some(variant) = &node.variants[number] else { return Err(SiteError::Failed) };
-        let known = variant.tag.is_some();
-        let representation = Representation {
-            length: variant.length(),
-            media_type: node.media_type,
-            tag: variant.tag.as_ref(),
-            modified: known.then_some(HttpDate(variant.status.modified)),
-            modified_text: known.then_some(&variant.modified),
-            coding: CODINGS[number],
-            varies,
-            cache_control: None,
-        };
+        let representation = variant.representation(node.media_type, CODINGS[number], varies);
         Ok(Found::Content(ContentId(index * CODINGS.len() as u32 + number as u32), representation))
     }
 

@@ -1,5 +1,6 @@
 //! The floor: what one thread can do at the most with these system calls. One epoll, one `recv`, a
-//! search for blank lines, one `send` of as many ready replies. No parsing, no files, no limits, no
+//! search for blank lines, one `send` of as many ready replies, with the fields that a file's reply
+//! has, so that the same bytes are on the way. No parsing, no files, no limits, no
 //! timeouts: it is a yardstick, not a server.
 //!
 //! `floor [--port N] [--body BYTES] [--close 1]` prints `http://127.0.0.1:PORT/`.
@@ -40,6 +41,7 @@ fn replies(body: usize, close: bool) -> (Vec<u8>, usize) {
     let connection = if close { "Connection: close\r\n" } else { "" };
     let mut reply = format!(
         "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Type: application/octet-stream\r\n\
+         ETag: \"1grCSqU5pjB.AC.RTom\"\r\nLast-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\nAccept-Ranges: bytes\r\n\
          Content-Length: {body}\r\n{connection}\r\n"
     )
     .into_bytes();

@@ -1,13 +1,12 @@
 //! Every limit: at it the request is served, one past it it is refused, and the server goes on.
 
 use super::{Case, get, upload_receipt, with_body, with_chunks};
-use crate::client::Client;
 use crate::ensure;
 use crate::failure::{During, Outcome};
 use crate::pattern;
 use crate::reply::Asked;
 use crate::target::{Features, Target};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The cases.
 pub const CASES: &[Case] = &[
@@ -65,26 +64,6 @@ pub const CASES: &[Case] = &[
         name: "requests_per_connection_at_and_past",
         needs: Features::ROUTES.and(Features::REQUEST_LIMIT),
         run: requests,
-    },
-    Case {
-        name: "connections_at_the_limit_are_all_served",
-        needs: Features::ROUTES.and(Features::CONNECTION_LIMIT),
-        run: connections_at,
-    },
-    Case {
-        name: "newcomer_evicts_the_longest_idle",
-        needs: Features::ROUTES.and(Features::CONNECTION_LIMIT),
-        run: eviction,
-    },
-    Case {
-        name: "newcomer_gets_503_when_none_is_idle",
-        needs: Features::DEFERRED.and(Features::CONNECTION_LIMIT),
-        run: refused_newcomer,
-    },
-    Case {
-        name: "recovers_after_overload",
-        needs: Features::ROUTES.and(Features::CONNECTION_LIMIT),
-        run: recovery,
     },
 ];
 
@@ -332,136 +311,4 @@ fn requests(target: &Target) -> Outcome {
         client.reply(Asked::Get)?.expect_body(200, b"hello\n")?;
     }
     client.expect_fin()
-}
-
-/// Waits until the connections of earlier cases are gone, as far as the server can tell.
-fn settle(target: &Target) -> Outcome {
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while target.features.contains(Features::COUNTERS) {
-        if target
-            .counters()?
-            .get("connections_open")
-            .is_none_or(|&open| open <= 1)
-        {
-            break;
-        }
-        ensure!(
-            Instant::now() < deadline,
-            "connections of earlier cases are still open after 5 s"
-        );
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    // The connection that asked has to go, too.
-    std::thread::sleep(Duration::from_millis(100));
-    Ok(())
-}
-
-fn crowd(target: &Target, size: usize) -> Outcome<Vec<Client>> {
-    let mut clients = Vec::new();
-    for n in 0..size {
-        let mut client = target.connect()?;
-        client
-            .exchange(Asked::Get, get("/hello"))?
-            .expect(200)
-            .during(format!("connection {n} of {size}"))?;
-        clients.push(client);
-        // So that there is one that has been idle longest.
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    Ok(clients)
-}
-
-fn connections_at(target: &Target) -> Outcome {
-    settle(target)?;
-    let mut clients = crowd(target, target.limit("connections")?)?;
-    for client in &mut clients {
-        client
-            .exchange(Asked::Get, get("/hello"))?
-            .expect_body(200, b"hello\n")?;
-    }
-    Ok(())
-}
-
-fn eviction(target: &Target) -> Outcome {
-    settle(target)?;
-    let limit = target.limit("connections")?;
-    let mut clients = crowd(target, limit)?;
-    // The first is used again: now the second is the one that has been idle longest.
-    clients[0]
-        .exchange(Asked::Get, get("/hello"))?
-        .expect(200)?;
-    std::thread::sleep(Duration::from_millis(200));
-    let mut newcomer = target.connect()?;
-    newcomer
-        .exchange(Asked::Get, get("/echo/new"))?
-        .expect_body(200, b"new\n")
-        .during("the newcomer")?;
-    clients[1].expect_fin().during("the longest idle")?;
-    for (n, client) in clients.iter_mut().enumerate().filter(|(n, _)| *n != 1) {
-        let reply = client.exchange(Asked::Get, get("/hello"));
-        reply
-            .and_then(|reply| reply.expect(200))
-            .during(format!("connection {n}, which was not the longest idle"))?;
-    }
-    Ok(())
-}
-
-/// While every connection waits for its reply, a newcomer is told to come back.
-fn refused_newcomer(target: &Target) -> Outcome {
-    settle(target)?;
-    let limit = target.limit("connections")?;
-    let mut clients = (0..limit)
-        .map(|_| target.connect())
-        .collect::<Outcome<Vec<_>>>()?;
-    for client in &mut clients {
-        client.send(get("/deferred/1200/kept"))?;
-    }
-    std::thread::sleep(Duration::from_millis(300));
-    let mut newcomer = target.connect()?;
-    newcomer.send_some(get("/hello").as_bytes());
-    let reply = newcomer
-        .reply(Asked::Get)
-        .during("the newcomer")?
-        .expect(503)?;
-    ensure!(
-        reply.head.close,
-        "503 for a newcomer leaves the connection open"
-    );
-    let again = reply.field("Retry-After").unwrap_or_default();
-    ensure!(
-        again.parse::<u32>().is_ok(),
-        "503 has Retry-After {again:?}"
-    );
-    newcomer.expect_fin()?;
-    for client in &mut clients {
-        client
-            .reply(Asked::Get)?
-            .expect_body(200, b"kept\n")
-            .during("a connection that was there before")?;
-    }
-    Ok(())
-}
-
-fn recovery(target: &Target) -> Outcome {
-    settle(target)?;
-    let limit = target.limit("connections")?;
-    // Nobody says anything: these are fresh, not idle; some may be refused, none may stay for ever.
-    let silent: Vec<_> = (0..limit * 4)
-        .filter_map(|_| target.connect().ok())
-        .collect();
-    std::thread::sleep(Duration::from_millis(100));
-    drop(silent);
-    let deadline = Instant::now() + Duration::from_secs(3);
-    loop {
-        match target.is_alive() {
-            Ok(()) => break,
-            Err(why) => ensure!(
-                Instant::now() < deadline,
-                "no recovery within 3 s of an overload: {why}"
-            ),
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    settle(target)?;
-    crowd(target, limit).map(drop)
 }

@@ -7,6 +7,8 @@ use crate::failure::Outcome;
 use crate::target::{Features, Target};
 
 pub mod abuse;
+pub mod changing;
+pub mod chunks;
 pub mod close;
 pub mod concurrency;
 pub mod conditional;
@@ -16,6 +18,7 @@ pub mod files;
 pub mod framing;
 pub mod http10;
 pub mod limits;
+pub mod overload;
 pub mod paths;
 pub mod peers;
 pub mod pipelining;
@@ -80,6 +83,11 @@ pub const ALL: &[Suite] = &[
         cases: framing::CASES,
     },
     Suite {
+        name: "chunks",
+        setting: Setting::Plain,
+        cases: chunks::CASES,
+    },
+    Suite {
         name: "peers",
         setting: Setting::Plain,
         cases: peers::CASES,
@@ -140,6 +148,11 @@ pub const ALL: &[Suite] = &[
         cases: files::CASES,
     },
     Suite {
+        name: "changing",
+        setting: Setting::Plain,
+        cases: changing::CASES,
+    },
+    Suite {
         name: "slow",
         setting: Setting::Hasty,
         cases: slow::CASES,
@@ -148,6 +161,11 @@ pub const ALL: &[Suite] = &[
         name: "limits",
         setting: Setting::Tight,
         cases: limits::CASES,
+    },
+    Suite {
+        name: "overload",
+        setting: Setting::Tight,
+        cases: overload::CASES,
     },
     Suite {
         name: "uploads",

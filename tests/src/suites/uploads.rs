@@ -34,12 +34,12 @@ pub const CASES: &[Case] = &[
         run: |target| upload(target, 8 << 20, Some(100_000)),
     },
     Case {
-        name: "slow_length_1_gib",
+        name: "huge_length_1_gib",
         needs: Features::UPLOAD,
         run: |target| upload(target, 1 << 30, None),
     },
     Case {
-        name: "slow_chunked_1_gib",
+        name: "huge_chunked_1_gib",
         needs: Features::UPLOAD,
         run: |target| upload(target, 1 << 30, Some(250_000)),
     },
