@@ -10,6 +10,8 @@
 extern crate std;
 
 pub mod acceptor;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod connection;
 mod engine;
 
