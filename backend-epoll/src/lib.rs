@@ -14,7 +14,8 @@
 mod sys;
 
 use capuchin_core::event::{
-    Deadline, Error, Event, EventChannel, EventList, Full, Interest, Message, Notifier, Readiness, Token,
+    Deadline, Error, Event, EventChannel, EventList, Full, Interest, Message, Notifier, Readiness,
+    Token,
 };
 use capuchin_core::transport::Socket;
 use std::sync::Arc;
@@ -63,10 +64,21 @@ impl EpollChannel {
     pub fn new(capacity: usize) -> Result<Self, Error> {
         let poll = Poll::new().map_err(Error::System)?;
         let (drain, pipe) = sys::pipe().map_err(Error::System)?;
-        poll.add(drain.number(), WAKE, Interest::READ).map_err(Error::System)?;
+        poll.add(drain.number(), WAKE, Interest::READ)
+            .map_err(Error::System)?;
         let (sender, messages) = sync_channel(capacity.max(1));
-        let wake = Arc::new(Wake { pending: AtomicBool::new(false), pipe });
-        Ok(Self { poll, messages, sender, wake, drain, backlog: false })
+        let wake = Arc::new(Wake {
+            pending: AtomicBool::new(false),
+            pipe,
+        });
+        Ok(Self {
+            poll,
+            messages,
+            sender,
+            wake,
+            drain,
+            backlog: false,
+        })
     }
 
     /// Moves queued messages to `events`.
@@ -99,15 +111,24 @@ impl EventChannel for EpollChannel {
     type Notifier = EpollNotifier;
 
     fn add(&mut self, socket: Socket, token: Token, interest: Interest) -> Result<(), Error> {
-        self.poll.add(socket.0, token.to_bits(), interest).map_err(|errno| match errno {
-            libc::EEXIST => Error::Registration,
-            libc::ENOSPC | libc::ENOMEM => Error::NoRoom,
-            other => Error::System(other),
-        })
+        self.poll
+            .add(socket.0, token.to_bits(), interest)
+            .map_err(|errno| match errno {
+                libc::EEXIST => Error::Registration,
+                libc::ENOSPC | libc::ENOMEM => Error::NoRoom,
+                other => Error::System(other),
+            })
     }
 
-    fn set_interest(&mut self, socket: Socket, token: Token, interest: Interest) -> Result<(), Error> {
-        self.poll.change(socket.0, token.to_bits(), interest).map_err(registration)
+    fn set_interest(
+        &mut self,
+        socket: Socket,
+        token: Token,
+        interest: Interest,
+    ) -> Result<(), Error> {
+        self.poll
+            .change(socket.0, token.to_bits(), interest)
+            .map_err(registration)
     }
 
     fn remove(&mut self, socket: Socket) -> Result<(), Error> {
@@ -134,7 +155,10 @@ impl EventChannel for EpollChannel {
                 woken = true;
             } else {
                 let token = Token::from_bits(event.u64);
-                let taken = events.push(Event::Ready { token, readiness: readiness(event.events) });
+                let taken = events.push(Event::Ready {
+                    token,
+                    readiness: readiness(event.events),
+                });
                 debug_assert!(taken);
             }
         }
@@ -145,7 +169,10 @@ impl EventChannel for EpollChannel {
     }
 
     fn notifier(&self) -> EpollNotifier {
-        EpollNotifier { sender: self.sender.clone(), wake: Arc::clone(&self.wake) }
+        EpollNotifier {
+            sender: self.sender.clone(),
+            wake: Arc::clone(&self.wake),
+        }
     }
 }
 

@@ -77,14 +77,22 @@ impl Poll {
             return Err(errno());
         }
         let empty = libc::epoll_event { events: 0, u64: 0 };
-        Ok(Self { descriptor: Descriptor(descriptor), ready: [empty; EventList::CAPACITY] })
+        Ok(Self {
+            descriptor: Descriptor(descriptor),
+            ready: [empty; EventList::CAPACITY],
+        })
     }
 
     pub(crate) fn add(&self, descriptor: c_int, mark: u64, interest: Interest) -> Result<(), i32> {
         self.control(libc::EPOLL_CTL_ADD, descriptor, mark, interest)
     }
 
-    pub(crate) fn change(&self, descriptor: c_int, mark: u64, interest: Interest) -> Result<(), i32> {
+    pub(crate) fn change(
+        &self,
+        descriptor: c_int,
+        mark: u64,
+        interest: Interest,
+    ) -> Result<(), i32> {
         self.control(libc::EPOLL_CTL_MOD, descriptor, mark, interest)
     }
 
@@ -92,7 +100,13 @@ impl Poll {
         self.control(libc::EPOLL_CTL_DEL, descriptor, 0, Interest::NONE)
     }
 
-    fn control(&self, operation: c_int, descriptor: c_int, mark: u64, interest: Interest) -> Result<(), i32> {
+    fn control(
+        &self,
+        operation: c_int,
+        descriptor: c_int,
+        mark: u64,
+        interest: Interest,
+    ) -> Result<(), i32> {
         let mut events = 0;
         if interest.wants_read() {
             events |= libc::EPOLLIN;
@@ -100,17 +114,32 @@ impl Poll {
         if interest.wants_write() {
             events |= libc::EPOLLOUT;
         }
-        let mut event = libc::epoll_event { events: events as u32, u64: mark };
+        let mut event = libc::epoll_event {
+            events: events as u32,
+            u64: mark,
+        };
         // SAFETY: `event` lives through the call.
-        let result = unsafe { libc::epoll_ctl(self.descriptor.0, operation, descriptor, &raw mut event) };
+        let result =
+            unsafe { libc::epoll_ctl(self.descriptor.0, operation, descriptor, &raw mut event) };
         if result < 0 { Err(errno()) } else { Ok(()) }
     }
 
     /// Up to `limit` events; blocks for `timeout` milliseconds, for ever when it is negative.
-    pub(crate) fn wait(&mut self, limit: usize, timeout: c_int) -> Result<&[libc::epoll_event], i32> {
+    pub(crate) fn wait(
+        &mut self,
+        limit: usize,
+        timeout: c_int,
+    ) -> Result<&[libc::epoll_event], i32> {
         let limit = limit.clamp(1, self.ready.len());
         // SAFETY: there is room for `limit` events.
-        let count = unsafe { libc::epoll_wait(self.descriptor.0, self.ready.as_mut_ptr(), limit as c_int, timeout) };
+        let count = unsafe {
+            libc::epoll_wait(
+                self.descriptor.0,
+                self.ready.as_mut_ptr(),
+                limit as c_int,
+                timeout,
+            )
+        };
         match usize::try_from(count) {
             Ok(count) => Ok(&self.ready[..count]),
             Err(_) => Err(errno()),

@@ -55,7 +55,10 @@ impl Lab for Bench {
     }
 
     fn reset(&mut self, socket: Socket) {
-        let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+        let linger = libc::linger {
+            l_onoff: 1,
+            l_linger: 0,
+        };
         // SAFETY: `linger` lives through the call and has the length that is passed.
         unsafe {
             libc::setsockopt(
@@ -72,7 +75,8 @@ impl Lab for Bench {
     fn start(&mut self, notifier: &EpollNotifier, count: usize, job: fn(&EpollNotifier, usize)) {
         for number in 0..count {
             let notifier = notifier.clone();
-            self.threads.push(std::thread::spawn(move || job(&notifier, number)));
+            self.threads
+                .push(std::thread::spawn(move || job(&notifier, number)));
         }
     }
 
@@ -90,11 +94,17 @@ impl Lab for Bench {
 fn main() {
     let trials = cases::<Bench>().into_iter().map(|(name, run)| {
         Trial::test(name, move || {
-            let mut bench = Bench { transport: PosixTransport, begin: Instant::now(), threads: Vec::new() };
+            let mut bench = Bench {
+                transport: PosixTransport,
+                begin: Instant::now(),
+                threads: Vec::new(),
+            };
             match run(&mut bench) {
                 Ok(()) => Ok(()),
                 Err(Failure::Broken(promise)) => Err(Failed::from(format!("broken: {promise}"))),
-                Err(Failure::NotPossible) => Err(Failed::from("this lab can do everything, yet the case was not possible")),
+                Err(Failure::NotPossible) => Err(Failed::from(
+                    "this lab can do everything, yet the case was not possible",
+                )),
             }
         })
     });
@@ -104,7 +114,11 @@ fn main() {
         let channel = EpollChannel::new(4).map_err(|error| error.to_string())?;
         let notifier = channel.notifier();
         drop(channel);
-        if notifier.send(Message::Stop) == Err(Full) { Ok(()) } else { Err("taken".into()) }
+        if notifier.send(Message::Stop) == Err(Full) {
+            Ok(())
+        } else {
+            Err("taken".into())
+        }
     });
     libtest_mimic::run(&Arguments::from_args(), trials.chain([orphan]).collect()).exit();
 }

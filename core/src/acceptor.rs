@@ -5,7 +5,9 @@
 //! which the system's spreading over listeners may put all on one worker. It keeps no connection:
 //! a socket that no worker has room to be told of waits here, and the others in the backlog.
 
-use crate::event::{self, Deadline, Event, EventChannel, EventList, Interest, Message, Notifier, Token};
+use crate::event::{
+    self, Deadline, Event, EventChannel, EventList, Interest, Message, Notifier, Token,
+};
 use crate::server::LISTENERS;
 use crate::stats::{Counter, Stats};
 use crate::transport::{Error, Socket, Transport};
@@ -43,9 +45,18 @@ where
     /// # Panics
     /// When the three do not have the same length, or there is no worker.
     #[must_use]
-    pub fn new(channel: C, transport: T, workers: &'m [N], stats: &'m [&'m Stats], handed: &'m mut [usize]) -> Self {
+    pub fn new(
+        channel: C,
+        transport: T,
+        workers: &'m [N],
+        stats: &'m [&'m Stats],
+        handed: &'m mut [usize],
+    ) -> Self {
         assert!(!workers.is_empty(), "an acceptor needs a worker");
-        assert!(workers.len() == stats.len() && workers.len() == handed.len(), "one of each for every worker");
+        assert!(
+            workers.len() == stats.len() && workers.len() == handed.len(),
+            "one of each for every worker"
+        );
         Self {
             channel,
             transport,
@@ -69,7 +80,9 @@ where
             return Err(event::Error::NoRoom);
         }
         self.channel.add(socket, token_of(index), Interest::READ)?;
-        self.listeners.push(socket).map_err(|_| event::Error::NoRoom)
+        self.listeners
+            .push(socket)
+            .map_err(|_| event::Error::NoRoom)
     }
 
     /// The sending end of the acceptor's messages: it understands [`Message::Drain`] and
@@ -90,7 +103,12 @@ where
                 Err(error) => break Err(error),
             }
         };
-        for socket in self.pending.take().into_iter().chain(core::mem::take(&mut self.listeners)) {
+        for socket in self
+            .pending
+            .take()
+            .into_iter()
+            .chain(core::mem::take(&mut self.listeners))
+        {
             // Never watched, or the channel ends with the acceptor: nothing to tell.
             let _ = self.channel.remove(socket);
             if self.transport.close(socket).is_err() {
@@ -102,7 +120,11 @@ where
 
     /// One turn; `false` when it was told to stop.
     fn turn(&mut self) -> Result<bool, event::Error> {
-        let until = if self.paused { Deadline::After(PAUSE_MS) } else { Deadline::Never };
+        let until = if self.paused {
+            Deadline::After(PAUSE_MS)
+        } else {
+            Deadline::Never
+        };
         self.channel.wait(&mut self.events, until)?;
         if self.paused {
             self.resume()?;
@@ -142,8 +164,12 @@ where
     /// To the least loaded worker that has room for a message.
     fn hand_over(&mut self, socket: Socket) -> Result<(), event::Error> {
         // What was handed over and has not ended is the worker's load, messages under way included.
-        let load = |worker: usize| self.handed[worker].wrapping_sub(self.stats[worker].value(Counter::Closed));
-        let least = (0..self.workers.len()).min_by_key(|&worker| load(worker)).unwrap_or(0);
+        let load = |worker: usize| {
+            self.handed[worker].wrapping_sub(self.stats[worker].value(Counter::Closed))
+        };
+        let least = (0..self.workers.len())
+            .min_by_key(|&worker| load(worker))
+            .unwrap_or(0);
         // The least loaded one first, then whoever takes it.
         for step in 0..self.workers.len() {
             let worker = (least + step) % self.workers.len();
@@ -166,17 +192,25 @@ where
         if let Some(socket) = self.pending.take() {
             self.hand_over(socket)?;
         }
-        if self.paused { Ok(()) } else { self.watch(Interest::READ) }
+        if self.paused {
+            Ok(())
+        } else {
+            self.watch(Interest::READ)
+        }
     }
 
     fn watch(&mut self, interest: Interest) -> Result<(), event::Error> {
         for (index, &listener) in self.listeners.iter().enumerate() {
-            self.channel.set_interest(listener, token_of(index), interest)?;
+            self.channel
+                .set_interest(listener, token_of(index), interest)?;
         }
         Ok(())
     }
 }
 
 fn token_of(index: usize) -> Token {
-    Token { index: index as u32, generation: 0 }
+    Token {
+        index: index as u32,
+        generation: 0,
+    }
 }

@@ -4,7 +4,10 @@
 //! a [`Lab`] supplies channels, sockets and other threads or tasks. [`cases`] lists what there is to
 //! run; each case makes its own channel and gives back what it took.
 
-use crate::event::{Deadline, Error, Event, EventChannel, EventList, Full, Interest, Message, Notifier, Readiness, Token};
+use crate::event::{
+    Deadline, Error, Event, EventChannel, EventList, Full, Interest, Message, Notifier, Readiness,
+    Token,
+};
 use crate::transport::{Socket, Transport};
 
 /// Supplies what the cases work with. Whatever it cannot do it answers with `None`; the case is then
@@ -63,7 +66,10 @@ pub type Case<L> = (&'static str, fn(&mut L) -> Result<(), Failure>);
 #[must_use]
 pub fn cases<L: Lab>() -> [Case<L>; 22] {
     [
-        ("readable_socket_is_reported_until_it_is_drained", level_triggered),
+        (
+            "readable_socket_is_reported_until_it_is_drained",
+            level_triggered,
+        ),
         ("interest_decides_what_is_reported", interests),
         ("end_of_stream_arrives_as_readable", end_of_stream),
         ("half_closed_socket_is_still_writable", half_closed),
@@ -99,9 +105,15 @@ const fn token(index: u32, generation: u32) -> Token {
 }
 
 /// What one wait reported for a token.
-fn wait_for<C: EventChannel>(channel: &mut C, wanted: Token, until: Deadline) -> Result<Readiness, Failure> {
+fn wait_for<C: EventChannel>(
+    channel: &mut C,
+    wanted: Token,
+    until: Deadline,
+) -> Result<Readiness, Failure> {
     let mut events = EventList::new();
-    channel.wait(&mut events, until).map_err(|_| Failure::Broken("wait works"))?;
+    channel
+        .wait(&mut events, until)
+        .map_err(|_| Failure::Broken("wait works"))?;
     let found = events.as_slice().iter().find_map(|event| match event {
         Event::Ready { token, readiness } if *token == wanted => Some(*readiness),
         _ => None,
@@ -110,7 +122,11 @@ fn wait_for<C: EventChannel>(channel: &mut C, wanted: Token, until: Deadline) ->
 }
 
 /// Waits, again if need be, until a token is reported with `readiness`.
-fn until_ready<C: EventChannel>(channel: &mut C, wanted: Token, readiness: Readiness) -> Result<bool, Failure> {
+fn until_ready<C: EventChannel>(
+    channel: &mut C,
+    wanted: Token,
+    readiness: Readiness,
+) -> Result<bool, Failure> {
     for _ in 0..20 {
         if wait_for(channel, wanted, Deadline::After(100))?.contains(readiness) {
             return Ok(true);
@@ -119,8 +135,15 @@ fn until_ready<C: EventChannel>(channel: &mut C, wanted: Token, readiness: Readi
     Ok(false)
 }
 
-fn add<C: EventChannel>(channel: &mut C, socket: Socket, token: Token, interest: Interest) -> Outcome {
-    channel.add(socket, token, interest).map_err(|_| Failure::Broken("a connected socket can be watched"))
+fn add<C: EventChannel>(
+    channel: &mut C,
+    socket: Socket,
+    token: Token,
+    interest: Interest,
+) -> Outcome {
+    channel
+        .add(socket, token, interest)
+        .map_err(|_| Failure::Broken("a connected socket can be watched"))
 }
 
 fn close<L: Lab>(lab: &mut L, sockets: &[Socket]) {
@@ -148,19 +171,34 @@ fn level_triggered<L: Lab>(lab: &mut L) -> Outcome {
     let (a, b) = pair(lab)?;
     let name = token(1, 1);
     add(&mut channel, a, name, Interest::READ)?;
-    ensure!(wait_for(&mut channel, name, Deadline::Now)? == Readiness::NONE, "a quiet socket is not reported");
+    ensure!(
+        wait_for(&mut channel, name, Deadline::Now)? == Readiness::NONE,
+        "a quiet socket is not reported"
+    );
     send(lab, b, b"abc")?;
-    ensure!(until_ready(&mut channel, name, Readiness::READABLE)?, "bytes that arrive are reported");
+    ensure!(
+        until_ready(&mut channel, name, Readiness::READABLE)?,
+        "bytes that arrive are reported"
+    );
     let mut byte = [0];
     for _ in 0..2 {
-        ensure!(lab.transport().receive(a, &mut byte) == Ok(1), "a reported byte is there");
+        ensure!(
+            lab.transport().receive(a, &mut byte) == Ok(1),
+            "a reported byte is there"
+        );
         ensure!(
             wait_for(&mut channel, name, Deadline::After(1_000))?.contains(Readiness::READABLE),
             "a socket with bytes left is reported again"
         );
     }
-    ensure!(lab.transport().receive(a, &mut byte) == Ok(1), "the last byte is there");
-    ensure!(wait_for(&mut channel, name, Deadline::After(50))? == Readiness::NONE, "a drained socket is not reported");
+    ensure!(
+        lab.transport().receive(a, &mut byte) == Ok(1),
+        "the last byte is there"
+    );
+    ensure!(
+        wait_for(&mut channel, name, Deadline::After(50))? == Readiness::NONE,
+        "a drained socket is not reported"
+    );
     let _ = channel.remove(a);
     close(lab, &[a, b]);
     Ok(())
@@ -172,7 +210,10 @@ fn interests<L: Lab>(lab: &mut L) -> Outcome {
     let name = token(2, 7);
     add(&mut channel, a, name, Interest::NONE)?;
     send(lab, b, b"x")?;
-    ensure!(wait_for(&mut channel, name, Deadline::After(50))? == Readiness::NONE, "without interest nothing is reported");
+    ensure!(
+        wait_for(&mut channel, name, Deadline::After(50))? == Readiness::NONE,
+        "without interest nothing is reported"
+    );
     let both = Readiness::READABLE.and(Readiness::WRITABLE);
     let steps = [
         (Interest::READ, Readiness::READABLE, Readiness::WRITABLE),
@@ -182,14 +223,20 @@ fn interests<L: Lab>(lab: &mut L) -> Outcome {
         (Interest::READ, Readiness::READABLE, Readiness::WRITABLE),
     ];
     for (interest, wanted, unwanted) in steps {
-        ensure!(channel.set_interest(a, name, interest).is_ok(), "the interest of a watched socket can be changed");
+        ensure!(
+            channel.set_interest(a, name, interest).is_ok(),
+            "the interest of a watched socket can be changed"
+        );
         let mut seen = Readiness::NONE;
         // Two filters may be reported by two waits.
         for _ in 0..5 {
             seen = seen.and(wait_for(&mut channel, name, Deadline::After(50))?);
         }
         ensure!(seen.contains(wanted), "what is wanted is reported");
-        ensure!(seen == wanted || !seen.contains(unwanted), "what is not wanted is not reported");
+        ensure!(
+            seen == wanted || !seen.contains(unwanted),
+            "what is not wanted is not reported"
+        );
     }
     let _ = channel.remove(a);
     close(lab, &[a, b]);
@@ -203,11 +250,23 @@ fn end_of_stream<L: Lab>(lab: &mut L) -> Outcome {
     add(&mut channel, a, name, Interest::READ)?;
     send(lab, b, b"last")?;
     let _ = lab.transport().shutdown(b);
-    ensure!(until_ready(&mut channel, name, Readiness::READABLE)?, "the last bytes are reported");
+    ensure!(
+        until_ready(&mut channel, name, Readiness::READABLE)?,
+        "the last bytes are reported"
+    );
     let mut bytes = [0; 8];
-    ensure!(lab.transport().receive(a, &mut bytes) == Ok(4), "the last bytes are there");
-    ensure!(until_ready(&mut channel, name, Readiness::READABLE)?, "end of stream behind bytes is reported as readable");
-    ensure!(lab.transport().receive(a, &mut bytes) == Ok(0), "end of stream is received");
+    ensure!(
+        lab.transport().receive(a, &mut bytes) == Ok(4),
+        "the last bytes are there"
+    );
+    ensure!(
+        until_ready(&mut channel, name, Readiness::READABLE)?,
+        "end of stream behind bytes is reported as readable"
+    );
+    ensure!(
+        lab.transport().receive(a, &mut bytes) == Ok(0),
+        "end of stream is received"
+    );
     let _ = channel.remove(a);
     close(lab, &[a, b]);
     Ok(())
@@ -223,8 +282,14 @@ fn half_closed<L: Lab>(lab: &mut L) -> Outcome {
     for _ in 0..20 {
         seen = seen.and(wait_for(&mut channel, name, Deadline::After(50))?);
     }
-    ensure!(seen.contains(Readiness::WRITABLE), "a half-closed socket can still be written to");
-    ensure!(!seen.contains(Readiness::FAILED), "a half-close is no failure");
+    ensure!(
+        seen.contains(Readiness::WRITABLE),
+        "a half-closed socket can still be written to"
+    );
+    ensure!(
+        !seen.contains(Readiness::FAILED),
+        "a half-close is no failure"
+    );
     let _ = channel.remove(a);
     close(lab, &[a, b]);
     Ok(())
@@ -236,23 +301,44 @@ fn reset<L: Lab>(lab: &mut L) -> Outcome {
     let name = token(5, 0);
     add(&mut channel, a, name, Interest::NONE)?;
     lab.reset(b);
-    ensure!(until_ready(&mut channel, name, Readiness::FAILED)?, "a reset is reported without interest");
+    ensure!(
+        until_ready(&mut channel, name, Readiness::FAILED)?,
+        "a reset is reported without interest"
+    );
     ensure!(channel.remove(a).is_ok(), "a failed socket can be removed");
-    ensure!(wait_for(&mut channel, name, Deadline::After(50))? == Readiness::NONE, "a removed socket does not spin");
+    ensure!(
+        wait_for(&mut channel, name, Deadline::After(50))? == Readiness::NONE,
+        "a removed socket does not spin"
+    );
     close(lab, &[a]);
     Ok(())
 }
 
 fn tokens<L: Lab>(lab: &mut L) -> Outcome {
     let mut channel = lab.channel(4);
-    for name in [token(0, 0), token(u32::MAX - 1, 0), token(9, u32::MAX), token(0, 1 << 31), token(1 << 31, 1)] {
+    for name in [
+        token(0, 0),
+        token(u32::MAX - 1, 0),
+        token(9, u32::MAX),
+        token(0, 1 << 31),
+        token(1 << 31, 1),
+    ] {
         let (a, b) = pair(lab)?;
         add(&mut channel, a, name, Interest::READ)?;
         send(lab, b, b"x")?;
-        ensure!(until_ready(&mut channel, name, Readiness::READABLE)?, "a token comes back, generation included");
+        ensure!(
+            until_ready(&mut channel, name, Readiness::READABLE)?,
+            "a token comes back, generation included"
+        );
         let changed = token(name.index, name.generation.wrapping_add(1));
-        ensure!(channel.set_interest(a, changed, Interest::READ).is_ok(), "a token can be changed with the interest");
-        ensure!(until_ready(&mut channel, changed, Readiness::READABLE)?, "a changed token comes back");
+        ensure!(
+            channel.set_interest(a, changed, Interest::READ).is_ok(),
+            "a token can be changed with the interest"
+        );
+        ensure!(
+            until_ready(&mut channel, changed, Readiness::READABLE)?,
+            "a changed token comes back"
+        );
         let _ = channel.remove(a);
         close(lab, &[a, b]);
     }
@@ -265,10 +351,16 @@ fn removed<L: Lab>(lab: &mut L) -> Outcome {
     let name = token(6, 3);
     add(&mut channel, a, name, Interest::BOTH)?;
     send(lab, b, b"x")?;
-    ensure!(until_ready(&mut channel, name, Readiness::READABLE)?, "bytes are reported");
+    ensure!(
+        until_ready(&mut channel, name, Readiness::READABLE)?,
+        "bytes are reported"
+    );
     ensure!(channel.remove(a).is_ok(), "a watched socket can be removed");
     for _ in 0..3 {
-        ensure!(wait_for(&mut channel, name, Deadline::After(20))? == Readiness::NONE, "a removed socket is not reported");
+        ensure!(
+            wait_for(&mut channel, name, Deadline::After(20))? == Readiness::NONE,
+            "a removed socket is not reported"
+        );
     }
     close(lab, &[a, b]);
     Ok(())
@@ -283,13 +375,18 @@ fn descriptor_reused<L: Lab>(lab: &mut L) -> Outcome {
         send(lab, b, b"x")?;
         let mut events = EventList::new();
         for _ in 0..20 {
-            channel.wait(&mut events, Deadline::After(100)).map_err(|_| Failure::Broken("wait works"))?;
+            channel
+                .wait(&mut events, Deadline::After(100))
+                .map_err(|_| Failure::Broken("wait works"))?;
             if !events.as_slice().is_empty() {
                 break;
             }
         }
         let own = |event: &Event| matches!(event, Event::Ready { token, .. } if *token == name);
-        ensure!(!events.as_slice().is_empty() && events.as_slice().iter().all(own), "only the present life is reported");
+        ensure!(
+            !events.as_slice().is_empty() && events.as_slice().iter().all(own),
+            "only the present life is reported"
+        );
         ensure!(channel.remove(a).is_ok(), "remove comes before close");
         close(lab, &[a, b]);
     }
@@ -300,12 +397,24 @@ fn registrations<L: Lab>(lab: &mut L) -> Outcome {
     let mut channel = lab.channel(4);
     let (a, b) = pair(lab)?;
     let name = token(8, 0);
-    ensure!(channel.set_interest(a, name, Interest::READ) == Err(Error::Registration), "an unknown socket cannot be changed");
-    ensure!(channel.remove(a) == Err(Error::Registration), "an unknown socket cannot be removed");
+    ensure!(
+        channel.set_interest(a, name, Interest::READ) == Err(Error::Registration),
+        "an unknown socket cannot be changed"
+    );
+    ensure!(
+        channel.remove(a) == Err(Error::Registration),
+        "an unknown socket cannot be removed"
+    );
     add(&mut channel, a, name, Interest::READ)?;
-    ensure!(channel.add(a, name, Interest::READ) == Err(Error::Registration), "a watched socket cannot be added again");
+    ensure!(
+        channel.add(a, name, Interest::READ) == Err(Error::Registration),
+        "a watched socket cannot be added again"
+    );
     ensure!(channel.remove(a).is_ok(), "a watched socket can be removed");
-    ensure!(channel.remove(a) == Err(Error::Registration), "a removed socket cannot be removed again");
+    ensure!(
+        channel.remove(a) == Err(Error::Registration),
+        "a removed socket cannot be removed again"
+    );
     close(lab, &[a, b]);
     Ok(())
 }
@@ -315,11 +424,23 @@ fn listener<L: Lab>(lab: &mut L) -> Outcome {
     let listener = lab.listener().ok_or(Failure::NotPossible)?;
     let name = token(9, 0);
     add(&mut channel, listener, name, Interest::READ)?;
-    ensure!(wait_for(&mut channel, name, Deadline::After(20))? == Readiness::NONE, "a quiet listener is not reported");
+    ensure!(
+        wait_for(&mut channel, name, Deadline::After(20))? == Readiness::NONE,
+        "a quiet listener is not reported"
+    );
     let client = lab.connect(listener).ok_or(Failure::NotPossible)?;
-    ensure!(until_ready(&mut channel, name, Readiness::READABLE)?, "a connection that waits is reported");
-    let accepted = lab.transport().accept(listener).map_err(|_| Failure::Broken("the connection can be accepted"))?;
-    ensure!(wait_for(&mut channel, name, Deadline::After(20))? == Readiness::NONE, "an emptied listener is not reported");
+    ensure!(
+        until_ready(&mut channel, name, Readiness::READABLE)?,
+        "a connection that waits is reported"
+    );
+    let accepted = lab
+        .transport()
+        .accept(listener)
+        .map_err(|_| Failure::Broken("the connection can be accepted"))?;
+    ensure!(
+        wait_for(&mut channel, name, Deadline::After(20))? == Readiness::NONE,
+        "an emptied listener is not reported"
+    );
     let _ = channel.remove(listener);
     close(lab, &[listener, client, accepted]);
     Ok(())
@@ -328,9 +449,15 @@ fn listener<L: Lab>(lab: &mut L) -> Outcome {
 // ---- messages ----
 
 /// The application messages of one wait are given to `take`.
-fn receive<C: EventChannel>(channel: &mut C, until: Deadline, take: &mut dyn FnMut(u64)) -> Outcome {
+fn receive<C: EventChannel>(
+    channel: &mut C,
+    until: Deadline,
+    take: &mut dyn FnMut(u64),
+) -> Outcome {
     let mut events = EventList::new();
-    channel.wait(&mut events, until).map_err(|_| Failure::Broken("wait works"))?;
+    channel
+        .wait(&mut events, until)
+        .map_err(|_| Failure::Broken("wait works"))?;
     for event in events.as_slice() {
         if let Event::Message(Message::Application(value)) = event {
             take(*value);
@@ -340,7 +467,11 @@ fn receive<C: EventChannel>(channel: &mut C, until: Deadline, take: &mut dyn FnM
 }
 
 /// All messages that come until `count` have, or long after the last.
-fn receive_all<C: EventChannel>(channel: &mut C, count: usize, take: &mut dyn FnMut(u64)) -> Result<usize, Failure> {
+fn receive_all<C: EventChannel>(
+    channel: &mut C,
+    count: usize,
+    take: &mut dyn FnMut(u64),
+) -> Result<usize, Failure> {
     let (mut seen, mut quiet) = (0, 0);
     while seen < count && quiet < 50 {
         let before = seen;
@@ -359,18 +490,46 @@ fn message_before_wait<L: Lab>(lab: &mut L) -> Outcome {
     let mut channel = lab.channel(4);
     let notifier = channel.notifier();
     for round in 0..10 {
-        ensure!(notifier.send(Message::Application(round)).is_ok(), "an empty queue takes a message");
+        ensure!(
+            notifier.send(Message::Application(round)).is_ok(),
+            "an empty queue takes a message"
+        );
         let (begin, mut seen) = (lab.now(), None);
-        receive(&mut channel, Deadline::After(LONG_MS), &mut |value| seen = Some(value))?;
-        ensure!(seen == Some(round), "a message sent before the wait is reported by it");
+        receive(&mut channel, Deadline::After(LONG_MS), &mut |value| {
+            seen = Some(value)
+        })?;
+        ensure!(
+            seen == Some(round),
+            "a message sent before the wait is reported by it"
+        );
         ensure!(lab.now() - begin < LATENESS_MS, "and ends it at once");
     }
-    let ticket = crate::event::Ticket { connection: token(1, 2), sequence: 3, worker: 4 };
-    for message in [Message::Adopt(Socket(77)), Message::Complete { ticket, value: u64::MAX }, Message::Drain, Message::Stop] {
-        ensure!(notifier.send(message).is_ok(), "an empty queue takes a message");
+    let ticket = crate::event::Ticket {
+        connection: token(1, 2),
+        sequence: 3,
+        worker: 4,
+    };
+    for message in [
+        Message::Adopt(Socket(77)),
+        Message::Complete {
+            ticket,
+            value: u64::MAX,
+        },
+        Message::Drain,
+        Message::Stop,
+    ] {
+        ensure!(
+            notifier.send(message).is_ok(),
+            "an empty queue takes a message"
+        );
         let mut events = EventList::new();
-        channel.wait(&mut events, Deadline::After(LONG_MS)).map_err(|_| Failure::Broken("wait works"))?;
-        ensure!(events.as_slice() == [Event::Message(message)], "a message arrives as it was sent");
+        channel
+            .wait(&mut events, Deadline::After(LONG_MS))
+            .map_err(|_| Failure::Broken("wait works"))?;
+        ensure!(
+            events.as_slice() == [Event::Message(message)],
+            "a message arrives as it was sent"
+        );
     }
     Ok(())
 }
@@ -388,10 +547,15 @@ fn message_during_wait<L: Lab>(lab: &mut L) -> Outcome {
     for _ in 0..5 {
         lab.start(&notifier, 1, job::<L::Notifier>);
         let (begin, mut seen) = (lab.now(), None);
-        receive(&mut channel, Deadline::After(LONG_MS * 4), &mut |value| seen = Some(value))?;
+        receive(&mut channel, Deadline::After(LONG_MS * 4), &mut |value| {
+            seen = Some(value)
+        })?;
         lab.join();
         ensure!(seen == Some(5), "a message sent during a wait ends it");
-        ensure!(lab.now() - begin < u64::from(LONG_MS) * 3, "and not only the deadline does");
+        ensure!(
+            lab.now() - begin < u64::from(LONG_MS) * 3,
+            "and not only the deadline does"
+        );
     }
     Ok(())
 }
@@ -402,7 +566,10 @@ fn message_order<L: Lab>(lab: &mut L) -> Outcome {
     let mut next = 0;
     for _ in 0..20 {
         for value in next..next + 50 {
-            ensure!(notifier.send(Message::Application(value)).is_ok(), "there is room");
+            ensure!(
+                notifier.send(Message::Application(value)).is_ok(),
+                "there is room"
+            );
         }
         let mut in_order = true;
         let seen = receive_all(&mut channel, 50, &mut |value| {
@@ -420,14 +587,23 @@ fn capacity<L: Lab>(lab: &mut L) -> Outcome {
     let notifier = channel.notifier();
     for _ in 0..3 {
         for value in 0..16 {
-            ensure!(notifier.send(Message::Application(value)).is_ok(), "the queue takes as many as it was made for");
+            ensure!(
+                notifier.send(Message::Application(value)).is_ok(),
+                "the queue takes as many as it was made for"
+            );
         }
         for _ in 0..100 {
-            ensure!(notifier.send(Message::Application(99)) == Err(Full), "one more is refused");
+            ensure!(
+                notifier.send(Message::Application(99)) == Err(Full),
+                "one more is refused"
+            );
         }
         let mut refused = false;
         let seen = receive_all(&mut channel, 16, &mut |value| refused |= value == 99)?;
-        ensure!(seen == 16 && !refused, "what was taken arrives, and nothing else");
+        ensure!(
+            seen == 16 && !refused,
+            "what was taken arrives, and nothing else"
+        );
     }
     Ok(())
 }
@@ -439,7 +615,10 @@ const EACH: u64 = 2_000;
 /// Sends numbered messages, trying again as long as the queue is full.
 fn sender<N: Notifier>(notifier: &N, thread: usize) {
     for number in 0..EACH {
-        while notifier.send(Message::Application((thread as u64) << 32 | number)).is_err() {
+        while notifier
+            .send(Message::Application((thread as u64) << 32 | number))
+            .is_err()
+        {
             core::hint::spin_loop();
         }
     }
@@ -459,8 +638,14 @@ fn storm<L: Lab>(lab: &mut L) -> Outcome {
         if echoes % 2 == 0 && lab.transport().send(b, &[b"x"], false) == Ok(1) {
             echoes += 1;
         }
-        channel.wait(&mut events, Deadline::After(100)).map_err(|_| Failure::Broken("wait works"))?;
-        quiet = if events.as_slice().is_empty() { quiet + 1 } else { 0 };
+        channel
+            .wait(&mut events, Deadline::After(100))
+            .map_err(|_| Failure::Broken("wait works"))?;
+        quiet = if events.as_slice().is_empty() {
+            quiet + 1
+        } else {
+            0
+        };
         for event in events.as_slice() {
             match event {
                 Event::Message(Message::Application(value)) => {
@@ -471,10 +656,10 @@ fn storm<L: Lab>(lab: &mut L) -> Outcome {
                         *next = number + 1;
                     }
                 }
-                Event::Ready { token, .. } if *token == name => {
-                    if lab.transport().receive(a, &mut [0; 4]) == Ok(1) {
-                        echoes += 1;
-                    }
+                Event::Ready { token, .. }
+                    if *token == name && lab.transport().receive(a, &mut [0; 4]) == Ok(1) =>
+                {
+                    echoes += 1;
                 }
                 _ => {}
             }
@@ -485,7 +670,10 @@ fn storm<L: Lab>(lab: &mut L) -> Outcome {
     receive(&mut channel, Deadline::After(50), &mut |_| late += 1)?;
     let _ = channel.remove(a);
     close(lab, &[a, b]);
-    ensure!(seen + late == SENDERS as u64 * EACH, "no message is lost, none delivered twice");
+    ensure!(
+        seen + late == SENDERS as u64 * EACH,
+        "no message is lost, none delivered twice"
+    );
     ensure!(!disorder, "each sender's order is kept");
     ensure!(echoes > 10, "sockets have their turn during a storm");
     Ok(())
@@ -498,11 +686,19 @@ fn coalescing<L: Lab>(lab: &mut L) -> Outcome {
     for _ in 0..200_000 {
         let _ = notifier.send(Message::Application(1));
     }
-    ensure!(receive_all(&mut channel, 8, &mut |_| {})? == 8, "a flood of refused messages loses none of the taken");
+    ensure!(
+        receive_all(&mut channel, 8, &mut |_| {})? == 8,
+        "a flood of refused messages loses none of the taken"
+    );
     for round in 0..20_000 {
-        ensure!(notifier.send(Message::Application(round)).is_ok(), "an emptied queue takes a message");
+        ensure!(
+            notifier.send(Message::Application(round)).is_ok(),
+            "an emptied queue takes a message"
+        );
         let mut seen = None;
-        receive(&mut channel, Deadline::After(LONG_MS), &mut |value| seen = Some(value))?;
+        receive(&mut channel, Deadline::After(LONG_MS), &mut |value| {
+            seen = Some(value)
+        })?;
         ensure!(seen == Some(round), "every message wakes");
     }
     Ok(())
@@ -515,7 +711,9 @@ fn deadline_now<L: Lab>(lab: &mut L) -> Outcome {
     let begin = lab.now();
     let mut events = EventList::new();
     for _ in 0..100 {
-        channel.wait(&mut events, Deadline::Now).map_err(|_| Failure::Broken("wait works"))?;
+        channel
+            .wait(&mut events, Deadline::Now)
+            .map_err(|_| Failure::Broken("wait works"))?;
         ensure!(events.as_slice().is_empty(), "nothing happened");
     }
     ensure!(lab.now() - begin < LATENESS_MS, "a look does not block");
@@ -528,16 +726,29 @@ fn deadline_after<L: Lab>(lab: &mut L) -> Outcome {
     for milliseconds in [1, 2, 5, 20, 100, 101] {
         for _ in 0..5 {
             let begin = lab.now();
-            channel.wait(&mut events, Deadline::After(milliseconds)).map_err(|_| Failure::Broken("wait works"))?;
+            channel
+                .wait(&mut events, Deadline::After(milliseconds))
+                .map_err(|_| Failure::Broken("wait works"))?;
             let passed = lab.now() - begin;
             // The clock's own step may hide the last part of a millisecond.
-            ensure!(passed + 1 >= u64::from(milliseconds), "a wait does not end before its deadline");
-            ensure!(passed < u64::from(milliseconds) + LATENESS_MS, "a wait ends after its deadline");
+            ensure!(
+                passed + 1 >= u64::from(milliseconds),
+                "a wait does not end before its deadline"
+            );
+            ensure!(
+                passed < u64::from(milliseconds) + LATENESS_MS,
+                "a wait ends after its deadline"
+            );
         }
     }
     // Longer than any system counts: it is clamped, and a message still ends it.
-    ensure!(channel.notifier().send(Message::Drain).is_ok(), "there is room");
-    channel.wait(&mut events, Deadline::After(u32::MAX)).map_err(|_| Failure::Broken("a long deadline is clamped"))?;
+    ensure!(
+        channel.notifier().send(Message::Drain).is_ok(),
+        "there is room"
+    );
+    channel
+        .wait(&mut events, Deadline::After(u32::MAX))
+        .map_err(|_| Failure::Broken("a long deadline is clamped"))?;
     ensure!(!events.as_slice().is_empty(), "a message ends a long wait");
     Ok(())
 }
@@ -546,7 +757,10 @@ fn pending<L: Lab>(lab: &mut L) -> Outcome {
     let mut channel = lab.channel(512);
     let notifier = channel.notifier();
     for value in 0..500 {
-        ensure!(notifier.send(Message::Application(value)).is_ok(), "there is room");
+        ensure!(
+            notifier.send(Message::Application(value)).is_ok(),
+            "there is room"
+        );
     }
     let (begin, mut seen) = (lab.now(), 0);
     // More than one wait can report: what is left ends the next at once, without another send.
@@ -564,7 +778,10 @@ fn pending<L: Lab>(lab: &mut L) -> Outcome {
 const MANY: usize = EventList::CAPACITY + 36;
 
 /// As many ready sockets, each watched for writing.
-fn ready_sockets<L: Lab>(lab: &mut L, channel: &mut L::Channel) -> Result<[(Socket, Socket); MANY], Failure> {
+fn ready_sockets<L: Lab>(
+    lab: &mut L,
+    channel: &mut L::Channel,
+) -> Result<[(Socket, Socket); MANY], Failure> {
     let mut sockets = [(Socket(-1), Socket(-1)); MANY];
     for (at, place) in sockets.iter_mut().enumerate() {
         *place = pair(lab)?;
@@ -587,7 +804,9 @@ fn many_sockets<L: Lab>(lab: &mut L) -> Outcome {
     let mut events = EventList::new();
     // All stay ready all the time: nobody may be passed over for ever.
     for _ in 0..20 {
-        channel.wait(&mut events, Deadline::After(100)).map_err(|_| Failure::Broken("wait works"))?;
+        channel
+            .wait(&mut events, Deadline::After(100))
+            .map_err(|_| Failure::Broken("wait works"))?;
         for event in events.as_slice() {
             if let Event::Ready { token, .. } = event
                 && let Some(seen) = seen.get_mut(token.index as usize)
@@ -597,7 +816,10 @@ fn many_sockets<L: Lab>(lab: &mut L) -> Outcome {
         }
     }
     end_ready_sockets(lab, &mut channel, &sockets);
-    ensure!(seen.iter().all(|&seen| seen), "every ready socket is reported sooner or later");
+    ensure!(
+        seen.iter().all(|&seen| seen),
+        "every ready socket is reported sooner or later"
+    );
     Ok(())
 }
 
@@ -610,7 +832,9 @@ fn messages_beside_sockets<L: Lab>(lab: &mut L) -> Outcome {
     for _ in 0..40 {
         // The queue is never empty.
         while notifier.send(Message::Application(0)).is_ok() {}
-        channel.wait(&mut events, Deadline::After(100)).map_err(|_| Failure::Broken("wait works"))?;
+        channel
+            .wait(&mut events, Deadline::After(100))
+            .map_err(|_| Failure::Broken("wait works"))?;
         for event in events.as_slice() {
             if let Event::Ready { token, .. } = event
                 && let Some(seen) = seen.get_mut(token.index as usize)
@@ -620,7 +844,10 @@ fn messages_beside_sockets<L: Lab>(lab: &mut L) -> Outcome {
         }
     }
     end_ready_sockets(lab, &mut channel, &sockets);
-    ensure!(seen.iter().all(|&seen| seen), "every ready socket is reported while messages keep coming");
+    ensure!(
+        seen.iter().all(|&seen| seen),
+        "every ready socket is reported while messages keep coming"
+    );
     Ok(())
 }
 
@@ -629,7 +856,10 @@ fn sockets_beside_messages<L: Lab>(lab: &mut L) -> Outcome {
     let notifier = channel.notifier();
     let sockets = ready_sockets(lab, &mut channel)?;
     for value in 0..200 {
-        ensure!(notifier.send(Message::Application(value)).is_ok(), "there is room");
+        ensure!(
+            notifier.send(Message::Application(value)).is_ok(),
+            "there is room"
+        );
     }
     let mut seen = 0;
     for _ in 0..200 {

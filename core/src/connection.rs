@@ -61,8 +61,15 @@ pub(crate) enum State {
 pub(crate) enum Tail {
     None,
     Static(&'static [u8]),
-    Site { id: ContentId, at: u64, end: u64 },
-    Stream { framing: StreamFraming, remaining: u64 },
+    Site {
+        id: ContentId,
+        at: u64,
+        end: u64,
+    },
+    Stream {
+        framing: StreamFraming,
+        remaining: u64,
+    },
 }
 
 /// A request's body, as far as it has not been read.
@@ -91,12 +98,17 @@ impl Body {
         let step = match self {
             Self::Done => ChunkStep::End { consumed: 0 },
             Self::Length(remaining) => {
-                let taken = input.len().min(usize::try_from(*remaining).unwrap_or(usize::MAX));
+                let taken = input
+                    .len()
+                    .min(usize::try_from(*remaining).unwrap_or(usize::MAX));
                 *remaining -= taken as u64;
                 match (*remaining, taken) {
                     (0, 0) => ChunkStep::End { consumed: 0 },
                     (_, 0) => ChunkStep::Incomplete { consumed: 0 },
-                    _ => ChunkStep::Data { start: 0, end: taken },
+                    _ => ChunkStep::Data {
+                        start: 0,
+                        end: taken,
+                    },
                 }
             }
             Self::Chunked(decoder) => decoder.advance(input)?,
@@ -252,7 +264,12 @@ impl Slot {
     /// Takes the slot into use for `socket`; its generation stays.
     pub(crate) fn begin(&mut self, socket: Socket) {
         let generation = self.generation;
-        *self = Self { socket, generation, state: State::Fresh, ..Self::FREE };
+        *self = Self {
+            socket,
+            generation,
+            state: State::Fresh,
+            ..Self::FREE
+        };
     }
 
     /// Moves to another state; its deadline, if it has one of its own, starts now.
@@ -269,7 +286,11 @@ impl Slot {
 
     /// Where the bytes begin that have to stay in the lease.
     pub(crate) fn base(&self) -> u16 {
-        if self.state == State::Collecting { self.head } else { self.start }
+        if self.state == State::Collecting {
+            self.head
+        } else {
+            self.start
+        }
     }
 
     /// Whether the lease holds nothing that is needed.
@@ -280,7 +301,10 @@ impl Slot {
     /// Whether a handler has begun and its end has to be told should the request break off.
     pub(crate) fn is_in_handler(&self) -> bool {
         use State::{Collecting, Paused, Receiving, Resuming, Streaming, Waiting};
-        matches!(self.state, Receiving | Collecting | Waiting | Resuming | Streaming | Paused)
+        matches!(
+            self.state,
+            Receiving | Collecting | Waiting | Resuming | Streaming | Paused
+        )
     }
 }
 

@@ -97,12 +97,17 @@ where
 {
     /// Moves the connection on. `readable` says whether its socket may have bytes.
     pub fn advance(&mut self, slot: &mut Slot, token: Token, readable: bool) -> Want {
-        let mut budget =
-            Budget { requests: self.limits.turn_requests, bytes: self.limits.turn_bytes as usize, readable };
+        let mut budget = Budget {
+            requests: self.limits.turn_requests,
+            bytes: self.limits.turn_bytes as usize,
+            readable,
+        };
         loop {
             let flow = match slot.state {
                 State::Fresh | State::Idle | State::Head => self.head(slot, token, &mut budget),
-                State::Receiving | State::Collecting | State::Discarding => self.body(slot, token, &mut budget),
+                State::Receiving | State::Collecting | State::Discarding => {
+                    self.body(slot, token, &mut budget)
+                }
                 State::Sending => self.send_tail(slot, token, &mut budget),
                 State::Streaming => self.stream(slot, token, &mut budget),
                 State::Waiting | State::Paused => self.wait(slot, &mut budget),
@@ -155,9 +160,19 @@ where
             Ok(_) => {
                 let line = memchr::memchr(b'\n', &input[..held.min(limit)]);
                 if line.is_none() {
-                    self.refuse(slot, token, Status::URI_TOO_LONG, &"the request line is too long")
+                    self.refuse(
+                        slot,
+                        token,
+                        Status::URI_TOO_LONG,
+                        &"the request line is too long",
+                    )
                 } else {
-                    self.refuse(slot, token, Status::REQUEST_HEADER_FIELDS_TOO_LARGE, &"the request's fields are too large")
+                    self.refuse(
+                        slot,
+                        token,
+                        Status::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                        &"the request's fields are too large",
+                    )
                 }
             }
             Err(error) => self.refuse(slot, token, Status::from_error(error.status()), &error),
@@ -165,7 +180,13 @@ where
     }
 
     /// A request that the service does not see.
-    pub fn refuse(&mut self, slot: &mut Slot, token: Token, status: Status, why: &dyn Display) -> Flow {
+    pub fn refuse(
+        &mut self,
+        slot: &mut Slot,
+        token: Token,
+        status: Status,
+        why: &dyn Display,
+    ) -> Flow {
         self.stats.count(Counter::Malformed);
         if self.service.observes() && !slot.flags.has(Flags::OBSERVED) {
             slot.flags.set(Flags::OBSERVED);
@@ -181,38 +202,63 @@ where
         let Some(lease) = slot.lease else { return };
         let (bytes, fields) = self.leases.parts(lease);
         let (input, output) = bytes.split_at_mut(usize::from(slot.end));
-        let head = Head::new(&slot.parser, &input[usize::from(slot.head)..usize::from(slot.start)], fields);
+        let head = Head::new(
+            &slot.parser,
+            &input[usize::from(slot.head)..usize::from(slot.start)],
+            fields,
+        );
         slot.user = [0; 2];
         slot.route = 0;
         slot.count = 0;
         slot.body = Body::of(head.framing());
-        slot.flags.put(Flags::HTTP10, head.version() == Version::Http10);
-        slot.flags.put(Flags::HEAD_ONLY, head.method() == Method::Head);
-        slot.flags.put(Flags::EXPECTS, head.expects_continue() && head.version() == Version::Http11);
+        slot.flags
+            .put(Flags::HTTP10, head.version() == Version::Http10);
+        slot.flags
+            .put(Flags::HEAD_ONLY, head.method() == Method::Head);
+        slot.flags.put(
+            Flags::EXPECTS,
+            head.expects_continue() && head.version() == Version::Http11,
+        );
         let last = slot.sequence.wrapping_add(1) >= self.limits.requests_per_connection;
-        slot.flags.put(Flags::CLOSE, !head.keep_alive() || self.draining || last);
+        slot.flags
+            .put(Flags::CLOSE, !head.keep_alive() || self.draining || last);
         if self.service.observes() {
             slot.flags.set(Flags::OBSERVED);
-            self.service.observe(token.index, Some(&head), self.unix_time);
+            self.service
+                .observe(token.index, Some(&head), self.unix_time);
         }
         if matches!(head.method(), Method::Other | Method::Connect) {
-            return self.fail(slot, token, Status::NOT_IMPLEMENTED, &"this server does not know the method");
+            return self.fail(
+                slot,
+                token,
+                Status::NOT_IMPLEMENTED,
+                &"this server does not know the method",
+            );
         }
         if matches!(slot.body, Body::Length(length) if length > self.limits.body_bytes) {
-            return self.fail(slot, token, Status::CONTENT_TOO_LARGE, &"the body is longer than this server takes");
+            return self.fail(
+                slot,
+                token,
+                Status::CONTENT_TOO_LARGE,
+                &"the body is longer than this server takes",
+            );
         }
         let path = match head.path() {
             b"*" => b"*",
             raw => match path::normalise(raw, self.scratch) {
                 Ok(path) => path,
-                Err(error) => return self.fail(slot, token, Status::from_error(error.status()), &error),
+                Err(error) => {
+                    return self.fail(slot, token, Status::from_error(error.status()), &error);
+                }
             },
         };
         // A reply given now leaves the body unread. The client is told to close where reading it
         // only to throw it away would take too long, or where it may never come.
         let unread = match slot.body {
             Body::Done => false,
-            Body::Length(length) => slot.flags.has(Flags::EXPECTS) || length > self.limits.drain_bytes,
+            Body::Length(length) => {
+                slot.flags.has(Flags::EXPECTS) || length > self.limits.drain_bytes
+            }
             Body::Chunked(_) => slot.flags.has(Flags::EXPECTS),
         };
         let mut terms = terms_of(slot, &self.date);
@@ -223,7 +269,11 @@ where
         let free = usize::from(slot.out_end - slot.end);
         let reply = Reply::new(&mut output[free..], terms);
         let request = Request::new(head, path);
-        let ticket = Ticket { connection: token, sequence: slot.sequence, worker: self.worker };
+        let ticket = Ticket {
+            connection: token,
+            sequence: slot.sequence,
+            worker: self.worker,
+        };
         let mut exchange = Exchange {
             state: &mut slot.user,
             route: &mut slot.route,
@@ -244,7 +294,10 @@ where
             None => slot.body.advance(&[]),
         };
         match step {
-            Ok(ChunkStep::Data { start: from, end: to }) => {
+            Ok(ChunkStep::Data {
+                start: from,
+                end: to,
+            }) => {
                 slot.start += to as u16;
                 slot.count += (to - from) as u64;
                 self.piece(slot, token, start + from..start + to)
@@ -281,17 +334,30 @@ where
         }
         if slot.count > self.limits.body_bytes {
             self.abandon(slot, token);
-            return self.refuse(slot, token, Status::CONTENT_TOO_LARGE, &"the body is longer than this server takes");
+            return self.refuse(
+                slot,
+                token,
+                Status::CONTENT_TOO_LARGE,
+                &"the body is longer than this server takes",
+            );
         }
-        let Some(lease) = slot.lease else { return Some(Want::Abort) };
+        let Some(lease) = slot.lease else {
+            return Some(Want::Abort);
+        };
         if slot.state == State::Collecting {
             let length = at.len() as u16;
-            self.leases.bytes(lease).copy_within(at, usize::from(slot.collected));
+            self.leases
+                .bytes(lease)
+                .copy_within(at, usize::from(slot.collected));
             slot.collected += length;
             return GO_ON;
         }
         let bytes = self.leases.bytes(lease);
-        let ticket = Ticket { connection: token, sequence: slot.sequence, worker: self.worker };
+        let ticket = Ticket {
+            connection: token,
+            sequence: slot.sequence,
+            worker: self.worker,
+        };
         let mut exchange = Exchange {
             state: &mut slot.user,
             route: &mut slot.route,
@@ -325,7 +391,9 @@ where
                 blocked => return Some(want_of(&blocked)),
             }
         }
-        let Some(lease) = slot.lease else { return Some(Want::Abort) };
+        let Some(lease) = slot.lease else {
+            return Some(Want::Abort);
+        };
         if !slot.has_output() {
             (slot.out, slot.out_end) = (slot.end, slot.end);
         }
@@ -334,7 +402,11 @@ where
         let (input, output) = bytes.split_at_mut(usize::from(slot.end));
         let free = usize::from(slot.out_end - slot.end);
         let reply = Reply::new(&mut output[free..], terms);
-        let ticket = Ticket { connection: token, sequence: slot.sequence, worker: self.worker };
+        let ticket = Ticket {
+            connection: token,
+            sequence: slot.sequence,
+            worker: self.worker,
+        };
         let mut exchange = Exchange {
             state: &mut slot.user,
             route: &mut slot.route,
@@ -344,13 +416,18 @@ where
         };
         let next = if slot.state == State::Collecting {
             let head_end = usize::from(slot.head) + slot.parser.length();
-            let head = Head::new(&slot.parser, &input[usize::from(slot.head)..head_end], fields);
+            let head = Head::new(
+                &slot.parser,
+                &input[usize::from(slot.head)..head_end],
+                fields,
+            );
             let collected = &input[head_end..usize::from(slot.collected)];
             let path = match head.path() {
                 b"*" => b"*",
                 raw => path::normalise(raw, self.scratch).unwrap_or(b"/"),
             };
-            self.service.collected(&mut exchange, &Request::new(head, path), collected, reply)
+            self.service
+                .collected(&mut exchange, &Request::new(head, path), collected, reply)
         } else {
             self.service.received(&mut exchange, reply)
         };
@@ -363,7 +440,12 @@ where
     /// Does what a handler asked for.
     fn act(&mut self, slot: &mut Slot, token: Token, next: Next) {
         match next.0 {
-            Step::Reply { status, written, close, content } => {
+            Step::Reply {
+                status,
+                written,
+                close,
+                content,
+            } => {
                 slot.out_end += written as u16;
                 slot.status = status.code();
                 slot.flags.set(Flags::REPLIED);
@@ -376,8 +458,16 @@ where
                 self.stats.count(Counter::Deferred);
                 slot.enter(State::Waiting);
             }
-            Step::Receive | Step::Collect if slot.state != State::Fresh && slot.state != State::Idle && slot.state != State::Head => {
-                self.broken_handler(slot, token, "a handler asked for a body that was handed over already");
+            Step::Receive | Step::Collect
+                if slot.state != State::Fresh
+                    && slot.state != State::Idle
+                    && slot.state != State::Head =>
+            {
+                self.broken_handler(
+                    slot,
+                    token,
+                    "a handler asked for a body that was handed over already",
+                );
             }
             Step::Receive => {
                 self.invite_body(slot);
@@ -387,7 +477,12 @@ where
                 let head = slot.parser.length();
                 let room = self.receive_limit() - head;
                 if matches!(slot.body, Body::Length(length) if length > room as u64) {
-                    return self.fail(slot, token, Status::CONTENT_TOO_LARGE, &"the body is longer than this path takes");
+                    return self.fail(
+                        slot,
+                        token,
+                        Status::CONTENT_TOO_LARGE,
+                        &"the body is longer than this path takes",
+                    );
                 }
                 self.invite_body(slot);
                 slot.collected = slot.start;
@@ -438,22 +533,33 @@ where
             }
             Source::Content(id, range) => {
                 let nothing_to_send = range.is_empty() || slot.flags.has(Flags::HEAD_ONLY);
-                let copied = nothing_to_send || fits(range.end - range.start) && self.copy_content(slot, id, &range);
+                let copied = nothing_to_send
+                    || fits(range.end - range.start) && self.copy_content(slot, id, &range);
                 if copied {
                     self.service.release(id);
                     self.reply_done(slot, token);
                 } else {
-                    slot.tail = Tail::Site { id, at: range.start, end: range.end };
+                    slot.tail = Tail::Site {
+                        id,
+                        at: range.start,
+                        end: range.end,
+                    };
                     slot.enter(State::Sending);
                 }
             }
-            Source::Stream { framing: StreamFraming::Nothing, .. } => {
+            Source::Stream {
+                framing: StreamFraming::Nothing,
+                ..
+            } => {
                 slot.enter(State::Streaming);
                 self.abandon(slot, token);
                 self.reply_done(slot, token);
             }
             Source::Stream { framing, length } => {
-                slot.tail = Tail::Stream { framing, remaining: length };
+                slot.tail = Tail::Stream {
+                    framing,
+                    remaining: length,
+                };
                 slot.enter(State::Streaming);
             }
         }
@@ -468,9 +574,18 @@ where
     }
 
     /// Copies content that lies in memory behind its head; `false` when it does not.
-    fn copy_content(&mut self, slot: &mut Slot, id: crate::site::ContentId, range: &core::ops::Range<u64>) -> bool {
-        let Some(lease) = slot.lease else { return false };
-        let Content::Bytes(part) = self.service.content(id, range.clone()) else { return false };
+    fn copy_content(
+        &mut self,
+        slot: &mut Slot,
+        id: crate::site::ContentId,
+        range: &core::ops::Range<u64>,
+    ) -> bool {
+        let Some(lease) = slot.lease else {
+            return false;
+        };
+        let Content::Bytes(part) = self.service.content(id, range.clone()) else {
+            return false;
+        };
         if part.len() as u64 != range.end - range.start {
             return false;
         }
@@ -511,7 +626,8 @@ where
     fn next_request(&mut self, slot: &mut Slot) {
         slot.parser = HeadParser::NEW;
         // What the last request asked for must not shape an error reply to the next.
-        slot.flags.clear(Flags::HTTP10 | Flags::HEAD_ONLY | Flags::EXPECTS);
+        slot.flags
+            .clear(Flags::HTTP10 | Flags::HEAD_ONLY | Flags::EXPECTS);
         slot.enter(State::Idle);
         slot.flags.set(Flags::REARM);
     }
@@ -520,7 +636,14 @@ where
         if slot.flags.has(Flags::OBSERVED) {
             slot.flags.clear(Flags::OBSERVED);
             let status = Status::new(slot.status);
-            self.service.finished(token.index, Outcome { status, content: slot.count, complete });
+            self.service.finished(
+                token.index,
+                Outcome {
+                    status,
+                    content: slot.count,
+                    complete,
+                },
+            );
         }
     }
 
@@ -535,7 +658,9 @@ where
             // Nothing is on its way then, and a short reply fits any socket's empty buffer.
             let reply = error_reply(Reply::new(self.scratch, terms), status, why);
             if let Step::Reply { written, .. } = reply.0 {
-                let sent = self.transport.send(slot.socket, &[&self.scratch[..written]], false);
+                let sent = self
+                    .transport
+                    .send(slot.socket, &[&self.scratch[..written]], false);
                 self.stats.add(Counter::BytesSent, sent.unwrap_or(0));
             }
             return self.reply_done(slot, token);
@@ -544,8 +669,15 @@ where
             (slot.out, slot.out_end) = (slot.end, slot.end);
         }
         let at = usize::from(slot.out_end);
-        let reply = error_reply(Reply::new(&mut self.leases.bytes(lease)[at..], terms), status, why);
-        if let Step::Reply { written, content, .. } = reply.0 {
+        let reply = error_reply(
+            Reply::new(&mut self.leases.bytes(lease)[at..], terms),
+            status,
+            why,
+        );
+        if let Step::Reply {
+            written, content, ..
+        } = reply.0
+        {
             slot.out_end += written as u16;
             if let Source::Written(length) = content {
                 slot.count = length;
@@ -583,7 +715,9 @@ where
     }
 
     fn resume(&mut self, slot: &mut Slot, token: Token) -> Flow {
-        let Some(lease) = self.lease_of(slot) else { return Some(Want::Lease) };
+        let Some(lease) = self.lease_of(slot) else {
+            return Some(Want::Lease);
+        };
         if !slot.has_output() {
             (slot.out, slot.out_end) = (slot.end, slot.end);
         }
@@ -591,7 +725,11 @@ where
         let terms = terms_of(slot, &self.date);
         let at = usize::from(slot.out_end);
         let reply = Reply::new(&mut self.leases.bytes(lease)[at..], terms);
-        let ticket = Ticket { connection: token, sequence: slot.sequence, worker: self.worker };
+        let ticket = Ticket {
+            connection: token,
+            sequence: slot.sequence,
+            worker: self.worker,
+        };
         let mut exchange = Exchange {
             state: &mut slot.user,
             route: &mut slot.route,
@@ -615,8 +753,12 @@ where
         if budget.bytes == 0 {
             return Some(self.flushed_or(slot, budget, Want::Turn));
         }
-        let Some(lease) = self.lease_of(slot) else { return Some(Want::Lease) };
-        let Tail::Stream { framing, .. } = slot.tail else { return Some(Want::Abort) };
+        let Some(lease) = self.lease_of(slot) else {
+            return Some(Want::Lease);
+        };
+        let Tail::Stream { framing, .. } = slot.tail else {
+            return Some(Want::Abort);
+        };
         if !slot.has_output() {
             (slot.out, slot.out_end) = (slot.end, slot.end);
         }
@@ -628,7 +770,11 @@ where
         let bytes = self.leases.bytes(lease);
         let limit = bytes.len() - after;
         let mut piece = Writer::new(&mut bytes[at + before..limit]);
-        let ticket = Ticket { connection: token, sequence: slot.sequence, worker: self.worker };
+        let ticket = Ticket {
+            connection: token,
+            sequence: slot.sequence,
+            worker: self.worker,
+        };
         let mut exchange = Exchange {
             state: &mut slot.user,
             route: &mut slot.route,
@@ -640,7 +786,9 @@ where
         let (length, overflown) = (piece.len(), piece.is_overflown());
         if overflown || progress == Progress::Failed {
             if overflown {
-                log::error!("a streamed reply was cut: a handler wrote more than there was room for");
+                log::error!(
+                    "a streamed reply was cut: a handler wrote more than there was room for"
+                );
             }
             return self.cut(slot, token);
         }
@@ -664,7 +812,11 @@ where
         slot.out_end = end as u16;
         slot.count += length as u64;
         budget.bytes = budget.bytes.saturating_sub(length.max(1));
-        if let Tail::Stream { framing: StreamFraming::Length, remaining } = &mut slot.tail {
+        if let Tail::Stream {
+            framing: StreamFraming::Length,
+            remaining,
+        } = &mut slot.tail
+        {
             let exact = remaining.checked_sub(length as u64);
             *remaining = exact.unwrap_or(0);
             if exact.is_none() || progress == Progress::Done && *remaining != 0 {
@@ -748,7 +900,11 @@ where
     /// Tells handler, site and log that the request under way, if there is one, ends here.
     pub fn abandon(&mut self, slot: &mut Slot, token: Token) {
         if slot.is_in_handler() {
-            let ticket = Ticket { connection: token, sequence: slot.sequence, worker: self.worker };
+            let ticket = Ticket {
+                connection: token,
+                sequence: slot.sequence,
+                worker: self.worker,
+            };
             let mut exchange = Exchange {
                 state: &mut slot.user,
                 route: &mut slot.route,
@@ -797,18 +953,28 @@ where
         if budget.bytes == 0 {
             return Some(Want::Turn);
         }
-        let Some(lease) = self.lease_of(slot) else { return Some(Want::Lease) };
+        let Some(lease) = self.lease_of(slot) else {
+            return Some(Want::Lease);
+        };
         let limit = self.receive_limit();
         self.close_gaps(slot);
         let from = usize::from(slot.end);
         if from >= limit {
             // Heads are held to their limit before this; only a collected body gets here.
             self.abandon(slot, token);
-            return self.refuse(slot, token, Status::CONTENT_TOO_LARGE, &"the body is longer than this path takes");
+            return self.refuse(
+                slot,
+                token,
+                Status::CONTENT_TOO_LARGE,
+                &"the body is longer than this path takes",
+            );
         }
         let room = limit - from;
         self.stats.count(Counter::Receives);
-        match self.transport.receive(slot.socket, &mut self.leases.bytes(lease)[from..limit]) {
+        match self
+            .transport
+            .receive(slot.socket, &mut self.leases.bytes(lease)[from..limit])
+        {
             Ok(0) => slot.flags.set(Flags::EOF),
             Ok(count) => {
                 self.stats.add(Counter::BytesReceived, count);
@@ -817,7 +983,10 @@ where
                 // Less than there was room for: most likely that was all. Should it not be so, the
                 // channel, being level-triggered, will say so.
                 budget.readable = count == room;
-                if matches!(slot.state, State::Receiving | State::Collecting | State::Discarding) {
+                if matches!(
+                    slot.state,
+                    State::Receiving | State::Collecting | State::Discarding
+                ) {
                     slot.flags.set(Flags::REARM);
                 }
             }
@@ -836,10 +1005,20 @@ where
     /// The client has ended its side, and all that it sent has been looked at.
     fn ended(&mut self, slot: &mut Slot, token: Token) -> Flow {
         match slot.state {
-            State::Head => self.refuse(slot, token, Status::BAD_REQUEST, &"the request ends before its head does"),
+            State::Head => self.refuse(
+                slot,
+                token,
+                Status::BAD_REQUEST,
+                &"the request ends before its head does",
+            ),
             State::Receiving | State::Collecting => {
                 self.abandon(slot, token);
-                self.refuse(slot, token, Status::BAD_REQUEST, &"the request ends before its body does")
+                self.refuse(
+                    slot,
+                    token,
+                    Status::BAD_REQUEST,
+                    &"the request ends before its body does",
+                )
             }
             _ => Some(Want::Close),
         }
@@ -861,7 +1040,10 @@ where
         }
         // Between a collected body and the input lies what framed its chunks.
         if slot.state == State::Collecting && slot.collected < slot.start {
-            bytes.copy_within(usize::from(slot.start)..usize::from(slot.end), usize::from(slot.collected));
+            bytes.copy_within(
+                usize::from(slot.start)..usize::from(slot.end),
+                usize::from(slot.collected),
+            );
             slot.end -= slot.start - slot.collected;
             slot.start = slot.collected;
         }
@@ -885,27 +1067,43 @@ where
     fn flush(&mut self, slot: &mut Slot, budget: &mut Budget) -> Flushed {
         loop {
             let output: &[u8] = match slot.lease {
-                Some(lease) => &self.leases.bytes(lease)[usize::from(slot.out)..usize::from(slot.out_end)],
+                Some(lease) => {
+                    &self.leases.bytes(lease)[usize::from(slot.out)..usize::from(slot.out_end)]
+                }
                 None => &[],
             };
             let pending = output.len();
             let share = budget.bytes.max(1);
             let (result, offered) = match slot.tail {
                 Tail::None | Tail::Stream { .. } if pending == 0 => return Flushed::All,
-                Tail::None | Tail::Stream { .. } => (self.transport.send(slot.socket, &[output], false), pending),
+                Tail::None | Tail::Stream { .. } => {
+                    (self.transport.send(slot.socket, &[output], false), pending)
+                }
                 Tail::Static(rest) => {
                     let part = &rest[..rest.len().min(share)];
-                    (send_parts(&mut self.transport, slot, output, part), pending + part.len())
+                    (
+                        send_parts(&mut self.transport, slot, output, part),
+                        pending + part.len(),
+                    )
                 }
-                Tail::Site { id, at, end } => match self.service.content(id, at..end.min(at.saturating_add(share as u64))) {
+                Tail::Site { id, at, end } => match self
+                    .service
+                    .content(id, at..end.min(at.saturating_add(share as u64)))
+                {
                     Content::Bytes([]) => return Flushed::Broken,
-                    Content::Bytes(part) => {
-                        (send_parts(&mut self.transport, slot, output, part), pending + part.len())
+                    Content::Bytes(part) => (
+                        send_parts(&mut self.transport, slot, output, part),
+                        pending + part.len(),
+                    ),
+                    Content::File(_) if pending > 0 => {
+                        (self.transport.send(slot.socket, &[output], true), pending)
                     }
-                    Content::File(_) if pending > 0 => (self.transport.send(slot.socket, &[output], true), pending),
                     Content::File(file) => {
                         let length = (end - at).min(share as u64);
-                        (self.transport.send_file(slot.socket, file, at, length), length as usize)
+                        (
+                            self.transport.send_file(slot.socket, file, at, length),
+                            length as usize,
+                        )
                     }
                     Content::Gone => return Flushed::Broken,
                 },
@@ -1003,7 +1201,11 @@ where
 
     /// Bytes of the lease that are free for output.
     fn room(&self, slot: &Slot) -> usize {
-        let used = if slot.has_output() { slot.out_end } else { slot.end };
+        let used = if slot.has_output() {
+            slot.out_end
+        } else {
+            slot.end
+        };
         self.leases.size() - usize::from(used)
     }
 }
@@ -1013,13 +1215,21 @@ const RETRY_AFTER: &[u8] = b"1";
 
 fn error_reply(reply: Reply<'_>, status: Status, why: &dyn Display) -> Next {
     let head = reply.status(status);
-    let head = if status == Status::SERVICE_UNAVAILABLE { head.trusted("Retry-After", RETRY_AFTER) } else { head };
+    let head = if status == Status::SERVICE_UNAVAILABLE {
+        head.trusted("Retry-After", RETRY_AFTER)
+    } else {
+        head
+    };
     head.explained_by(why)
 }
 
 fn terms_of<'d>(slot: &Slot, date: &'d DateLine) -> Terms<'d> {
     Terms {
-        version: if slot.flags.has(Flags::HTTP10) { Version::Http10 } else { Version::Http11 },
+        version: if slot.flags.has(Flags::HTTP10) {
+            Version::Http10
+        } else {
+            Version::Http11
+        },
         head_only: slot.flags.has(Flags::HEAD_ONLY),
         close: slot.flags.has(Flags::CLOSE),
         date,
@@ -1034,7 +1244,12 @@ fn want_of(flushed: &Flushed) -> Want {
     }
 }
 
-fn send_parts<T: Transport>(transport: &mut T, slot: &Slot, output: &[u8], part: &[u8]) -> Result<usize, Error> {
+fn send_parts<T: Transport>(
+    transport: &mut T,
+    slot: &Slot,
+    output: &[u8],
+    part: &[u8],
+) -> Result<usize, Error> {
     if output.is_empty() {
         transport.send(slot.socket, &[part], false)
     } else {

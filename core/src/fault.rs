@@ -65,7 +65,11 @@ impl<T> FaultyTransport<T> {
     /// Puts faults before `inner`.
     #[must_use]
     pub fn new(inner: T, faults: Faults, seed: u64) -> Self {
-        Self { inner, faults, dice: Dice::new(seed) }
+        Self {
+            inner,
+            faults,
+            dice: Dice::new(seed),
+        }
     }
 
     /// The transport without its faults.
@@ -85,7 +89,11 @@ impl<T> FaultyTransport<T> {
 
     /// How many of `length` bytes the next call moves; at least one.
     fn share(&mut self, length: usize) -> usize {
-        if self.dice.chance(self.faults.short) { 1 + self.dice.below(length) } else { length }
+        if self.dice.chance(self.faults.short) {
+            1 + self.dice.below(length)
+        } else {
+            length
+        }
     }
 }
 
@@ -126,7 +134,13 @@ impl<T: Transport> Transport for FaultyTransport<T> {
         self.inner.send(socket, &cut[..parts.len()], more)
     }
 
-    fn send_file(&mut self, socket: Socket, file: Self::File, offset: u64, length: u64) -> Result<usize, Error> {
+    fn send_file(
+        &mut self,
+        socket: Socket,
+        file: Self::File,
+        offset: u64,
+        length: u64,
+    ) -> Result<usize, Error> {
         self.fault()?;
         let share = self.share(usize::try_from(length).unwrap_or(usize::MAX));
         self.inner.send_file(socket, file, offset, share as u64)
@@ -158,18 +172,34 @@ impl<C> FaultyChannel<C> {
     /// Puts faults before `inner`.
     #[must_use]
     pub fn new(inner: C, faults: Faults, seed: u64) -> Self {
-        Self { inner, faults, dice: Dice::new(seed), seen: [None; REMEMBERED], arrived: EventList::new() }
+        Self {
+            inner,
+            faults,
+            dice: Dice::new(seed),
+            seen: [None; REMEMBERED],
+            arrived: EventList::new(),
+        }
     }
 }
 
 impl<C: EventChannel> EventChannel for FaultyChannel<C> {
     type Notifier = C::Notifier;
 
-    fn add(&mut self, socket: Socket, token: Token, interest: Interest) -> Result<(), event::Error> {
+    fn add(
+        &mut self,
+        socket: Socket,
+        token: Token,
+        interest: Interest,
+    ) -> Result<(), event::Error> {
         self.inner.add(socket, token, interest)
     }
 
-    fn set_interest(&mut self, socket: Socket, token: Token, interest: Interest) -> Result<(), event::Error> {
+    fn set_interest(
+        &mut self,
+        socket: Socket,
+        token: Token,
+        interest: Interest,
+    ) -> Result<(), event::Error> {
         self.inner.set_interest(socket, token, interest)
     }
 
@@ -192,13 +222,19 @@ impl<C: EventChannel> EventChannel for FaultyChannel<C> {
                 }
             }
         }
-        for event in arrived.iter().filter(|event| matches!(event, Event::Message(_))) {
+        for event in arrived
+            .iter()
+            .filter(|event| matches!(event, Event::Message(_)))
+        {
             let _ = events.push(*event);
         }
         if self.dice.chance(self.faults.spurious)
             && let Some(token) = self.seen[self.dice.below(REMEMBERED)]
         {
-            let _ = events.push(Event::Ready { token, readiness: Readiness::READABLE.and(Readiness::WRITABLE) });
+            let _ = events.push(Event::Ready {
+                token,
+                readiness: Readiness::READABLE.and(Readiness::WRITABLE),
+            });
         }
         Ok(())
     }

@@ -79,11 +79,25 @@ impl<'m> Leases<'m> {
     /// or when not one lease fits.
     #[must_use]
     pub fn new(bytes: &'m mut [u8], fields: &'m mut [Field], size: usize, rows: usize) -> Self {
-        assert!((Self::SMALLEST..=Self::LARGEST).contains(&size), "a lease has 1,024 to 65,535 bytes");
+        assert!(
+            (Self::SMALLEST..=Self::LARGEST).contains(&size),
+            "a lease has 1,024 to 65,535 bytes"
+        );
         assert!(rows >= 8, "a lease has room for 8 fields at least");
-        let count = (bytes.len() / size).min(fields.len() / rows).min(usize::from(u16::MAX));
+        let count = (bytes.len() / size)
+            .min(fields.len() / rows)
+            .min(usize::from(u16::MAX));
         assert!(count > 0, "the memory holds no lease");
-        Self { bytes, fields, size, rows, count: count as u32, fresh: 0, free: END, taken: 0 }
+        Self {
+            bytes,
+            fields,
+            size,
+            rows,
+            count: count as u32,
+            fresh: 0,
+            free: END,
+            taken: 0,
+        }
     }
 
     /// Bytes of one lease.
@@ -107,7 +121,11 @@ impl<'m> Leases<'m> {
     pub(crate) fn take(&mut self) -> Option<LeaseId> {
         let id = if self.free != END {
             let id = LeaseId(self.free as u16);
-            let link = self.bytes(id).first_chunk::<4>().copied().unwrap_or([0xff; 4]);
+            let link = self
+                .bytes(id)
+                .first_chunk::<4>()
+                .copied()
+                .unwrap_or([0xff; 4]);
             self.free = u32::from_le_bytes(link);
             id
         } else if self.fresh < self.count {
@@ -139,7 +157,10 @@ impl<'m> Leases<'m> {
 
     pub(crate) fn parts(&mut self, id: LeaseId) -> (&mut [u8], &mut [Field]) {
         let index = usize::from(id.0);
-        (&mut self.bytes[index * self.size..][..self.size], &mut self.fields[index * self.rows..][..self.rows])
+        (
+            &mut self.bytes[index * self.size..][..self.size],
+            &mut self.fields[index * self.rows..][..self.rows],
+        )
     }
 }
 

@@ -52,7 +52,12 @@ impl Next {
 #[derive(Debug)]
 pub(crate) enum Step {
     /// A reply's head is written (`written` bytes), its content follows from `content`.
-    Reply { status: Status, written: usize, close: bool, content: Source },
+    Reply {
+        status: Status,
+        written: usize,
+        close: bool,
+        content: Source,
+    },
     /// The reply comes later, by ticket.
     Defer,
     /// Hand over the request's body in pieces, then ask again.
@@ -71,7 +76,10 @@ pub(crate) enum Source {
     Static(&'static [u8]),
     Content(ContentId, Range<u64>),
     /// From the handler, piece by piece; `length` counts for [`StreamFraming::Length`] only.
-    Stream { framing: StreamFraming, length: u64 },
+    Stream {
+        framing: StreamFraming,
+        length: u64,
+    },
 }
 
 /// How the end of streamed content is told.
@@ -96,7 +104,10 @@ impl<'b> Reply<'b> {
     /// site, content have to fit.
     #[must_use]
     pub fn new(buffer: &'b mut [u8], terms: Terms<'b>) -> Self {
-        Self { out: Writer::new(buffer), terms }
+        Self {
+            out: Writer::new(buffer),
+            terms,
+        }
     }
 
     /// Ends the connection after this reply.
@@ -125,17 +136,26 @@ impl<'b> Reply<'b> {
             }
         }
         out.put(terms.date);
-        Head { out, terms, status, fault: None }
+        Head {
+            out,
+            terms,
+            status,
+            fault: None,
+        }
     }
 
     /// 200 with a short text.
     pub fn text(self, text: &str) -> Next {
-        self.status(Status::OK).field("Content-Type", b"text/plain; charset=utf-8").body(text.as_bytes())
+        self.status(Status::OK)
+            .field("Content-Type", b"text/plain; charset=utf-8")
+            .body(text.as_bytes())
     }
 
     /// 200 with JSON.
     pub fn json(self, json: &[u8]) -> Next {
-        self.status(Status::OK).field("Content-Type", b"application/json").body(json)
+        self.status(Status::OK)
+            .field("Content-Type", b"application/json")
+            .body(json)
     }
 
     /// An error reply whose short text names the status and `why` (may be empty).
@@ -173,16 +193,24 @@ pub struct Head<'b> {
 }
 
 /// For the log.
-const TOO_LARGE: &str = "a reply is larger than the connection's buffer; stream it or use static content";
+const TOO_LARGE: &str =
+    "a reply is larger than the connection's buffer; stream it or use static content";
 
 /// Whether `name` can name a field (RFC 9110 section 5.6.2).
 fn is_token(name: &str) -> bool {
-    let is_token_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    let is_token_byte =
+        |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !name.is_empty() && name.bytes().all(is_token_byte)
 }
 
 /// Fields that the engine writes itself.
-const RESERVED: [&str; 5] = ["content-length", "transfer-encoding", "connection", "date", "trailer"];
+const RESERVED: [&str; 5] = [
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "date",
+    "trailer",
+];
 
 impl<'b> Head<'b> {
     /// Adds a field. `Content-Length`, `Transfer-Encoding`, `Connection`, `Date` and `Trailer` are
@@ -196,11 +224,18 @@ impl<'b> Head<'b> {
     /// As [`Head::field`], with a value made of `parts`.
     #[must_use]
     pub fn field_of(mut self, name: &str, parts: &[&[u8]]) -> Self {
-        let clean = |part: &&[u8]| part.iter().all(|&byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f));
+        let clean = |part: &&[u8]| {
+            part.iter()
+                .all(|&byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f))
+        };
         if !is_token(name) {
             self.fault = Some("a field name in the reply is not a token");
-        } else if RESERVED.iter().any(|reserved| name.eq_ignore_ascii_case(reserved)) {
-            self.fault = Some("a handler set a field that frames the reply; the engine writes those");
+        } else if RESERVED
+            .iter()
+            .any(|reserved| name.eq_ignore_ascii_case(reserved))
+        {
+            self.fault =
+                Some("a handler set a field that frames the reply; the engine writes those");
         } else if !parts.iter().all(clean) {
             self.fault = Some("a field value in the reply has control bytes");
         } else {
@@ -251,12 +286,19 @@ impl<'b> Head<'b> {
         if self.carries_content() {
             self.out.put(content);
         }
-        let sent = if self.carries_content() { content.len() as u64 } else { 0 };
+        let sent = if self.carries_content() {
+            content.len() as u64
+        } else {
+            0
+        };
         self.finish(Source::Written(sent))
     }
 
     /// Ends the reply with content that `write` formats; what does not fit makes it a 500.
-    pub fn body_with(mut self, write: impl FnOnce(&mut dyn core::fmt::Write) -> core::fmt::Result) -> Next {
+    pub fn body_with(
+        mut self,
+        write: impl FnOnce(&mut dyn core::fmt::Write) -> core::fmt::Result,
+    ) -> Next {
         if self.status.is_bodiless() {
             return self.empty();
         }
@@ -284,7 +326,11 @@ impl<'b> Head<'b> {
     /// Ends the reply with content that lives as long as the program: of any length, never copied.
     pub fn body_static(mut self, content: &'static [u8]) -> Next {
         self.end_head(content.len() as u64);
-        let source = if self.carries_content() { Source::Static(content) } else { Source::Written(0) };
+        let source = if self.carries_content() {
+            Source::Static(content)
+        } else {
+            Source::Written(0)
+        };
         self.finish(source)
     }
 
@@ -306,9 +352,12 @@ impl<'b> Head<'b> {
         let mut memory = [0u8; 256];
         let mut text = Writer::new(&mut memory);
         if write!(text, "{status}\n{why}\n").is_err() {
-            return self.field("Content-Type", b"text/plain; charset=utf-8").body(status.reason().as_bytes());
+            return self
+                .field("Content-Type", b"text/plain; charset=utf-8")
+                .body(status.reason().as_bytes());
         }
-        self.field("Content-Type", b"text/plain; charset=utf-8").body(text.written())
+        self.field("Content-Type", b"text/plain; charset=utf-8")
+            .body(text.written())
     }
 
     /// Ends the head; [`crate::service::Service::stream`] supplies the content while the socket
@@ -333,7 +382,11 @@ impl<'b> Head<'b> {
     /// As [`Head::stream`], with a length told beforehand: exactly so many bytes have to follow.
     pub fn stream_of(mut self, length: u64) -> Next {
         self.end_head(length);
-        let framing = if self.carries_content() { StreamFraming::Length } else { StreamFraming::Nothing };
+        let framing = if self.carries_content() {
+            StreamFraming::Length
+        } else {
+            StreamFraming::Nothing
+        };
         self.finish(Source::Stream { framing, length })
     }
 
@@ -384,6 +437,11 @@ impl<'b> Head<'b> {
         if self.out.is_overflown() {
             return Next(Step::Failed(TOO_LARGE));
         }
-        Next(Step::Reply { status: self.status, written: self.out.len(), close: self.terms.close, content })
+        Next(Step::Reply {
+            status: self.status,
+            written: self.out.len(),
+            close: self.terms.close,
+            content,
+        })
     }
 }

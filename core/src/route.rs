@@ -53,8 +53,14 @@ impl<'r> Parameters<'r> {
 
 /// Whether `path` fits `pattern`, telling each parameter on the way.
 fn walk<'r>(pattern: &str, path: &'r [u8], tell: &mut dyn FnMut(&str, &'r [u8])) -> bool {
-    let Some(mut path) = path.strip_prefix(b"/") else { return pattern.as_bytes() == path };
-    let mut segments = pattern.strip_prefix('/').unwrap_or(pattern).split('/').peekable();
+    let Some(mut path) = path.strip_prefix(b"/") else {
+        return pattern.as_bytes() == path;
+    };
+    let mut segments = pattern
+        .strip_prefix('/')
+        .unwrap_or(pattern)
+        .split('/')
+        .peekable();
     while let Some(segment) = segments.next() {
         if segment == "*" {
             tell("*", path);
@@ -113,7 +119,12 @@ pub struct Context<'c, A: ?Sized> {
 /// ```
 pub trait Handle<A: ?Sized>: Sync {
     /// The head of a request is there.
-    fn request(&self, context: &mut Context<'_, A>, request: &Request<'_>, reply: Reply<'_>) -> Next;
+    fn request(
+        &self,
+        context: &mut Context<'_, A>,
+        request: &Request<'_>,
+        reply: Reply<'_>,
+    ) -> Next;
 
     /// A piece of the body, after [`Reply::receive_body`].
     ///
@@ -131,7 +142,13 @@ pub trait Handle<A: ?Sized>: Sync {
     }
 
     /// The whole body is there, after [`Reply::collect_body`].
-    fn collected(&self, context: &mut Context<'_, A>, request: &Request<'_>, body: &[u8], reply: Reply<'_>) -> Next {
+    fn collected(
+        &self,
+        context: &mut Context<'_, A>,
+        request: &Request<'_>,
+        body: &[u8],
+        reply: Reply<'_>,
+    ) -> Next {
         let _ = (context, request, body);
         reply.status(Status::NO_CONTENT).empty()
     }
@@ -158,7 +175,12 @@ impl<A: ?Sized, F> Handle<A> for F
 where
     F: Fn(&mut Context<'_, A>, &Request<'_>, Reply<'_>) -> Next + Sync,
 {
-    fn request(&self, context: &mut Context<'_, A>, request: &Request<'_>, reply: Reply<'_>) -> Next {
+    fn request(
+        &self,
+        context: &mut Context<'_, A>,
+        request: &Request<'_>,
+        reply: Reply<'_>,
+    ) -> Next {
         self(context, request, reply)
     }
 }
@@ -187,13 +209,23 @@ impl<'t, A: ?Sized> Route<'t, A> {
     #[must_use]
     pub const fn new(method: Method, pattern: &'static str, handler: &'t dyn Handle<A>) -> Self {
         let bytes = pattern.as_bytes();
-        assert!(!bytes.is_empty() && bytes[0] == b'/', "a route's pattern begins with '/'");
+        assert!(
+            !bytes.is_empty() && bytes[0] == b'/',
+            "a route's pattern begins with '/'"
+        );
         let mut at = 0;
         while at + 1 < bytes.len() {
-            assert!(bytes[at] != b'*', "'*' stands for the rest of the path and comes last");
+            assert!(
+                bytes[at] != b'*',
+                "'*' stands for the rest of the path and comes last"
+            );
             at += 1;
         }
-        Self { method, pattern, handler }
+        Self {
+            method,
+            pattern,
+            handler,
+        }
     }
 
     /// The path pattern.
@@ -249,9 +281,19 @@ impl<'t, A: ?Sized, S: Site> Routed<'t, A, S> {
 
     fn not_allowed(&mut self, allowed: Allowed, request: &Request<'_>, reply: Reply<'_>) -> Next {
         let options = request.method() == Method::Options;
-        let status = if options { Status::NO_CONTENT } else { Status::METHOD_NOT_ALLOWED };
-        let head = reply.status(status).field("Allow", allowed.list().as_slice());
-        if options { head.empty() } else { head.explained("this path has other methods, see Allow") }
+        let status = if options {
+            Status::NO_CONTENT
+        } else {
+            Status::METHOD_NOT_ALLOWED
+        };
+        let head = reply
+            .status(status)
+            .field("Allow", allowed.list().as_slice());
+        if options {
+            head.empty()
+        } else {
+            head.explained("this path has other methods, see Allow")
+        }
     }
 }
 
@@ -272,10 +314,14 @@ impl Allowed {
     fn list(&self) -> heapless::Vec<u8, 96> {
         let mut text = heapless::Vec::new();
         let implied = |method| match method {
-            Method::Head => self.methods.contains(&Method::Get) && !self.methods.contains(&Method::Head),
+            Method::Head => {
+                self.methods.contains(&Method::Get) && !self.methods.contains(&Method::Head)
+            }
             _ => !self.methods.contains(&method),
         };
-        let extra = [Method::Head, Method::Options].into_iter().filter(|&method| implied(method));
+        let extra = [Method::Head, Method::Options]
+            .into_iter()
+            .filter(|&method| implied(method));
         for method in self.methods.iter().copied().chain(extra) {
             if !text.is_empty() {
                 let _ = text.extend_from_slice(b", ");
@@ -289,7 +335,12 @@ impl Allowed {
 impl<A: ?Sized, S: Site> Service for Routed<'_, A, S> {
     type File = S::File;
 
-    fn request(&mut self, exchange: &mut Exchange<'_>, request: &Request<'_>, reply: Reply<'_>) -> Next {
+    fn request(
+        &mut self,
+        exchange: &mut Exchange<'_>,
+        request: &Request<'_>,
+        reply: Reply<'_>,
+    ) -> Next {
         let wanted = match request.method() {
             Method::Head => Method::Get,
             other => other,
@@ -302,8 +353,15 @@ impl<A: ?Sized, S: Site> Service for Routed<'_, A, S> {
             path_known = true;
             if route.method == wanted || route.method == request.method() {
                 *exchange.route = row as u16 + 1;
-                let parameters = Parameters { pattern: route.pattern, path: request.path() };
-                return route.handler.request(&mut context(self.app, exchange, parameters), request, reply);
+                let parameters = Parameters {
+                    pattern: route.pattern,
+                    path: request.path(),
+                };
+                return route.handler.request(
+                    &mut context(self.app, exchange, parameters),
+                    request,
+                    reply,
+                );
             }
         }
         *exchange.route = NO_ROUTE;
@@ -312,31 +370,60 @@ impl<A: ?Sized, S: Site> Service for Routed<'_, A, S> {
             return self.not_allowed(allowed, request, reply);
         }
         if request.path() == b"*" {
-            return reply.status(Status::NO_CONTENT).field("Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS").empty();
+            return reply
+                .status(Status::NO_CONTENT)
+                .field("Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+                .empty();
         }
-        site::respond(&mut self.site, request, reply, exchange.now, exchange.unix_time)
+        site::respond(
+            &mut self.site,
+            request,
+            reply,
+            exchange.now,
+            exchange.unix_time,
+        )
     }
 
     fn body(&mut self, exchange: &mut Exchange<'_>, piece: &[u8]) -> Result<(), Status> {
         match self.handler(exchange) {
-            Some(handler) => handler.body(&mut context(self.app, exchange, Parameters::default()), piece),
+            Some(handler) => handler.body(
+                &mut context(self.app, exchange, Parameters::default()),
+                piece,
+            ),
             None => Ok(()),
         }
     }
 
     fn received(&mut self, exchange: &mut Exchange<'_>, reply: Reply<'_>) -> Next {
         match self.handler(exchange) {
-            Some(handler) => handler.received(&mut context(self.app, exchange, Parameters::default()), reply),
+            Some(handler) => handler.received(
+                &mut context(self.app, exchange, Parameters::default()),
+                reply,
+            ),
             None => reply.error(Status::INTERNAL_SERVER_ERROR, ""),
         }
     }
 
-    fn collected(&mut self, exchange: &mut Exchange<'_>, request: &Request<'_>, body: &[u8], reply: Reply<'_>) -> Next {
+    fn collected(
+        &mut self,
+        exchange: &mut Exchange<'_>,
+        request: &Request<'_>,
+        body: &[u8],
+        reply: Reply<'_>,
+    ) -> Next {
         let row = usize::from(*exchange.route).wrapping_sub(1);
         match self.routes.get(row) {
             Some(route) => {
-                let parameters = Parameters { pattern: route.pattern, path: request.path() };
-                route.handler.collected(&mut context(self.app, exchange, parameters), request, body, reply)
+                let parameters = Parameters {
+                    pattern: route.pattern,
+                    path: request.path(),
+                };
+                route.handler.collected(
+                    &mut context(self.app, exchange, parameters),
+                    request,
+                    body,
+                    reply,
+                )
             }
             None => reply.error(Status::INTERNAL_SERVER_ERROR, ""),
         }
@@ -344,14 +431,20 @@ impl<A: ?Sized, S: Site> Service for Routed<'_, A, S> {
 
     fn resume(&mut self, exchange: &mut Exchange<'_>, value: u64, reply: Reply<'_>) -> Next {
         match self.handler(exchange) {
-            Some(handler) => handler.resume(&mut context(self.app, exchange, Parameters::default()), value, reply),
+            Some(handler) => handler.resume(
+                &mut context(self.app, exchange, Parameters::default()),
+                value,
+                reply,
+            ),
             None => reply.error(Status::INTERNAL_SERVER_ERROR, ""),
         }
     }
 
     fn stream(&mut self, exchange: &mut Exchange<'_>, out: &mut Writer<'_>) -> Progress {
         match self.handler(exchange) {
-            Some(handler) => handler.stream(&mut context(self.app, exchange, Parameters::default()), out),
+            Some(handler) => {
+                handler.stream(&mut context(self.app, exchange, Parameters::default()), out)
+            }
             None => Progress::Failed,
         }
     }
@@ -373,7 +466,11 @@ impl<A: ?Sized, S: Site> Service for Routed<'_, A, S> {
     }
 }
 
-fn context<'c, A: ?Sized>(app: &'c A, exchange: &'c mut Exchange<'_>, parameters: Parameters<'c>) -> Context<'c, A> {
+fn context<'c, A: ?Sized>(
+    app: &'c A,
+    exchange: &'c mut Exchange<'_>,
+    parameters: Parameters<'c>,
+) -> Context<'c, A> {
     Context {
         app,
         state: exchange.state,

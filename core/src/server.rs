@@ -6,7 +6,9 @@
 
 use crate::connection::{Flags, NO_SLOT, Phase, Slot, State, Watch};
 use crate::engine::{Desk, Want};
-use crate::event::{self, Deadline, Event, EventChannel, EventList, Interest, Message, Readiness, Ticket, Token};
+use crate::event::{
+    self, Deadline, Event, EventChannel, EventList, Interest, Message, Readiness, Ticket, Token,
+};
 use crate::http::date::HttpDate;
 use crate::http::status::Status;
 use crate::limits::Limits;
@@ -96,7 +98,11 @@ struct Queue {
 }
 
 impl Queue {
-    const EMPTY: Self = Self { first: NO_SLOT, last: NO_SLOT, length: 0 };
+    const EMPTY: Self = Self {
+        first: NO_SLOT,
+        last: NO_SLOT,
+        length: 0,
+    };
 
     fn push(&mut self, slots: &mut [Slot], index: u32) {
         slots[index as usize].next = NO_SLOT;
@@ -137,11 +143,31 @@ where
     /// scratch must be as long as a lease.
     #[must_use]
     pub fn new(parts: Parts<'m, C, T, K, S, A>) -> Self {
-        let Parts { index, channel, transport, mut clock, service, slots, leases, scratch, stats, limits } = parts;
+        let Parts {
+            index,
+            channel,
+            transport,
+            mut clock,
+            service,
+            slots,
+            leases,
+            scratch,
+            stats,
+            limits,
+        } = parts;
         let largest_head = leases.size() - leases.size() / 4;
-        assert!(usize::from(limits.head_bytes) <= largest_head, "a head must fit three quarters of a lease");
-        assert!(scratch.len() >= leases.size(), "scratch memory must be as long as a lease");
-        assert!(limits.turn_requests > 0 && limits.turn_bytes > 0 && limits.turn_accepts > 0, "a turn must allow some work");
+        assert!(
+            usize::from(limits.head_bytes) <= largest_head,
+            "a head must fit three quarters of a lease"
+        );
+        assert!(
+            scratch.len() >= leases.size(),
+            "scratch memory must be as long as a lease"
+        );
+        assert!(
+            limits.turn_requests > 0 && limits.turn_bytes > 0 && limits.turn_accepts > 0,
+            "a turn must allow some work"
+        );
         let (now, unix_time) = (clock.monotonic(), clock.unix_time());
         let date = date_line(HttpDate(unix_time));
         let desk = Desk {
@@ -187,8 +213,14 @@ where
         if self.listeners.is_full() {
             return Err(event::Error::NoRoom);
         }
-        self.channel.add(socket, listener_token(index), Interest::READ)?;
-        self.listeners.push(Listener { socket, paused_until: None }).map_err(|_| event::Error::NoRoom)
+        self.channel
+            .add(socket, listener_token(index), Interest::READ)?;
+        self.listeners
+            .push(Listener {
+                socket,
+                paused_until: None,
+            })
+            .map_err(|_| event::Error::NoRoom)
     }
 
     /// The sending end of the worker's messages.
@@ -247,7 +279,10 @@ where
         self.resume_listeners();
         self.recycle();
         self.desk.service.turn_ended();
-        if self.drain_until.is_some_and(|until| self.open == 0 || self.desk.now >= until) {
+        if self
+            .drain_until
+            .is_some_and(|until| self.open == 0 || self.desk.now >= until)
+        {
             self.stop();
             return Ok(false);
         }
@@ -268,14 +303,27 @@ where
         if self.run_queue.first != NO_SLOT || until == Deadline::Now {
             return Deadline::Now;
         }
-        let left = |moment: u64| moment.saturating_sub(self.desk.now).min(u64::from(u32::MAX)) as u32;
+        let left = |moment: u64| {
+            moment
+                .saturating_sub(self.desk.now)
+                .min(u64::from(u32::MAX)) as u32
+        };
         let mut after = self.wheel.next(self.desk.now);
-        let mut consider = |candidate: u32| after = Some(after.map_or(candidate, |after: u32| after.min(candidate)));
+        let mut consider = |candidate: u32| {
+            after = Some(after.map_or(candidate, |after: u32| after.min(candidate)))
+        };
         if let Deadline::After(caller) = until {
             consider(caller);
         }
-        self.listeners.iter().filter_map(|listener| listener.paused_until).map(left).for_each(&mut consider);
-        self.drain_until.map(left).into_iter().for_each(&mut consider);
+        self.listeners
+            .iter()
+            .filter_map(|listener| listener.paused_until)
+            .map(left)
+            .for_each(&mut consider);
+        self.drain_until
+            .map(left)
+            .into_iter()
+            .for_each(&mut consider);
         after.map_or(Deadline::Never, Deadline::After)
     }
 
@@ -289,7 +337,10 @@ where
         let Some(slot) = self.slots.as_mut_slice().get_mut(token.index as usize) else {
             return self.desk.stats.count(Counter::EventsStale);
         };
-        if slot.generation != token.generation || slot.state == State::Free || slot.flags.has(Flags::DEAD) {
+        if slot.generation != token.generation
+            || slot.state == State::Free
+            || slot.flags.has(Flags::DEAD)
+        {
             return self.desk.stats.count(Counter::EventsStale);
         }
         if slot.flags.has(Flags::QUEUED) {
@@ -321,8 +372,11 @@ where
     fn complete(&mut self, ticket: Ticket, value: u64) {
         let token = ticket.connection;
         let slot = self.slots.as_mut_slice().get_mut(token.index as usize);
-        let slot = slot.filter(|slot| slot.generation == token.generation && slot.state != State::Free);
-        let queued = slot.as_ref().is_some_and(|slot| slot.flags.has(Flags::QUEUED));
+        let slot =
+            slot.filter(|slot| slot.generation == token.generation && slot.state != State::Free);
+        let queued = slot
+            .as_ref()
+            .is_some_and(|slot| slot.flags.has(Flags::QUEUED));
         if !slot.is_some_and(|slot| self.desk.complete(slot, ticket, value)) {
             self.desk.stats.count(Counter::StaleTickets);
         } else if !queued {
@@ -334,7 +388,10 @@ where
     fn advance(&mut self, index: u32, readable: bool) {
         let slots = self.slots.as_mut_slice();
         let slot = &mut slots[index as usize];
-        let token = Token { index, generation: slot.generation };
+        let token = Token {
+            index,
+            generation: slot.generation,
+        };
         let want = self.desk.advance(slot, token, readable);
         let watch = match want {
             Want::Read => Watch::Read,
@@ -362,7 +419,10 @@ where
         if slot.watch == watch || slot.state == State::Free {
             return;
         }
-        let token = Token { index, generation: slot.generation };
+        let token = Token {
+            index,
+            generation: slot.generation,
+        };
         let interest = match watch {
             Watch::Read => Interest::READ,
             Watch::Write => Interest::WRITE,
@@ -391,10 +451,16 @@ where
             (_, State::Fresh) => (Phase::FirstByte, limits.first_byte_ms),
             (_, State::Idle) => (Phase::Idle, limits.idle_ms),
             (_, State::Head) => (Phase::Head, limits.head_ms),
-            (_, State::Receiving | State::Collecting | State::Discarding) => (Phase::Body, limits.body_ms),
-            (_, State::Waiting | State::Resuming | State::Paused) => (Phase::Handler, limits.handler_ms),
+            (_, State::Receiving | State::Collecting | State::Discarding) => {
+                (Phase::Body, limits.body_ms)
+            }
+            (_, State::Waiting | State::Resuming | State::Paused) => {
+                (Phase::Handler, limits.handler_ms)
+            }
             (_, State::Lingering) => (Phase::Linger, limits.linger_ms),
-            (_, State::Sending | State::Streaming | State::Closing) => (Phase::Write, limits.write_ms),
+            (_, State::Sending | State::Streaming | State::Closing) => {
+                (Phase::Write, limits.write_ms)
+            }
         };
         if slot.phase != phase || slot.flags.has(Flags::REARM) {
             slot.phase = phase;
@@ -417,11 +483,16 @@ where
             return;
         }
         self.desk.stats.count(Counter::TimedOut);
-        let token = Token { index, generation: slot.generation };
+        let token = Token {
+            index,
+            generation: slot.generation,
+        };
         let status = match slot.phase {
             Phase::Head | Phase::Body if slot.state != State::Discarding => Status::REQUEST_TIMEOUT,
             Phase::Handler if slot.state != State::Paused => Status::SERVICE_UNAVAILABLE,
-            Phase::FirstByte | Phase::Idle if slot.flags.has(Flags::WANTS_LEASE) => Status::SERVICE_UNAVAILABLE,
+            Phase::FirstByte | Phase::Idle if slot.flags.has(Flags::WANTS_LEASE) => {
+                Status::SERVICE_UNAVAILABLE
+            }
             _ => return self.close(index),
         };
         slot.phase = Phase::None;
@@ -436,7 +507,9 @@ where
 
     fn run_queued(&mut self) {
         for _ in 0..self.run_queue.length {
-            let Some(index) = self.run_queue.pop(self.slots.as_mut_slice()) else { return };
+            let Some(index) = self.run_queue.pop(self.slots.as_mut_slice()) else {
+                return;
+            };
             self.leave_queue(index);
         }
     }
@@ -446,7 +519,9 @@ where
             if !self.desk.leases.has_free() {
                 return;
             }
-            let Some(index) = self.lease_queue.pop(self.slots.as_mut_slice()) else { return };
+            let Some(index) = self.lease_queue.pop(self.slots.as_mut_slice()) else {
+                return;
+            };
             self.leave_queue(index);
         }
     }
@@ -465,7 +540,9 @@ where
 
     fn accept(&mut self, listener: usize) {
         for _ in 0..self.desk.limits.turn_accepts {
-            let Some(socket) = self.listeners.get(listener).map(|listener| listener.socket) else { return };
+            let Some(socket) = self.listeners.get(listener).map(|listener| listener.socket) else {
+                return;
+            };
             match self.desk.transport.accept(socket) {
                 Ok(accepted) => self.adopt(accepted),
                 Err(Error::WouldBlock) => return,
@@ -483,7 +560,9 @@ where
         }
         if let Some(paused) = self.listeners.get_mut(listener) {
             paused.paused_until = Some(self.desk.now + EXHAUSTED_PAUSE_MS);
-            let result = self.channel.set_interest(paused.socket, listener_token(listener), Interest::NONE);
+            let result =
+                self.channel
+                    .set_interest(paused.socket, listener_token(listener), Interest::NONE);
             if let Err(error) = result {
                 log::error!("a listener cannot be paused: {error}");
             }
@@ -492,9 +571,16 @@ where
 
     fn resume_listeners(&mut self) {
         for (index, listener) in self.listeners.iter_mut().enumerate() {
-            if listener.paused_until.is_some_and(|until| until <= self.desk.now) {
+            if listener
+                .paused_until
+                .is_some_and(|until| until <= self.desk.now)
+            {
                 listener.paused_until = None;
-                if let Err(error) = self.channel.set_interest(listener.socket, listener_token(index), Interest::READ) {
+                if let Err(error) = self.channel.set_interest(
+                    listener.socket,
+                    listener_token(index),
+                    Interest::READ,
+                ) {
                     log::error!("a listener cannot be resumed: {error}");
                 }
             }
@@ -515,7 +601,10 @@ where
         };
         let slot = &mut self.slots.as_mut_slice()[index as usize];
         slot.begin(socket);
-        let token = Token { index, generation: slot.generation };
+        let token = Token {
+            index,
+            generation: slot.generation,
+        };
         self.open += 1;
         self.desk.stats.count(Counter::Accepted);
         self.desk.service.connected(index, socket);
@@ -523,7 +612,12 @@ where
             self.desk.stats.count(Counter::Refused);
             self.refused += 1;
             slot.flags.set(Flags::REFUSED);
-            self.desk.fail(slot, token, Status::SERVICE_UNAVAILABLE, &"too many connections; try again in a moment");
+            self.desk.fail(
+                slot,
+                token,
+                Status::SERVICE_UNAVAILABLE,
+                &"too many connections; try again in a moment",
+            );
         }
         // Most clients have sent their request by now: it is worth a look before waiting.
         self.advance(index, true);
@@ -571,11 +665,17 @@ where
         if slot.state == State::Free || slot.flags.has(Flags::DEAD) {
             return;
         }
-        let token = Token { index, generation: slot.generation };
+        let token = Token {
+            index,
+            generation: slot.generation,
+        };
         self.desk.clear(slot, token);
         let socket = slot.socket;
         let watched = slot.watch != Watch::Unknown;
-        let (queued, refused) = (slot.flags.has(Flags::QUEUED), slot.flags.has(Flags::REFUSED));
+        let (queued, refused) = (
+            slot.flags.has(Flags::QUEUED),
+            slot.flags.has(Flags::REFUSED),
+        );
         slot.generation = slot.generation.wrapping_add(1);
         slot.watch = Watch::Unknown;
         if watched && let Err(error) = self.channel.remove(socket) {
@@ -587,7 +687,9 @@ where
         self.desk.stats.count(Counter::Closed);
         self.desk.service.closed(index);
         if queued {
-            self.slots.as_mut_slice()[index as usize].flags.set(Flags::DEAD);
+            self.slots.as_mut_slice()[index as usize]
+                .flags
+                .set(Flags::DEAD);
         } else {
             self.release_slot(index);
         }
@@ -604,7 +706,11 @@ where
 
     fn release_slot(&mut self, index: u32) {
         let slot = &mut self.slots.as_mut_slice()[index as usize];
-        *slot = Slot { generation: slot.generation, next: self.freed, ..Slot::FREE };
+        *slot = Slot {
+            generation: slot.generation,
+            next: self.freed,
+            ..Slot::FREE
+        };
         self.freed = index;
     }
 
@@ -661,7 +767,10 @@ where
 }
 
 fn listener_token(index: usize) -> Token {
-    Token { index: FIRST_LISTENER - index as u32, generation: 0 }
+    Token {
+        index: FIRST_LISTENER - index as u32,
+        generation: 0,
+    }
 }
 
 fn listener_index(token: Token) -> Option<usize> {

@@ -116,7 +116,12 @@ pub trait Service {
     }
 
     /// A request's head is complete. Its body, if any, follows only if the reply asks for it.
-    fn request(&mut self, exchange: &mut Exchange<'_>, request: &Request<'_>, reply: Reply<'_>) -> Next;
+    fn request(
+        &mut self,
+        exchange: &mut Exchange<'_>,
+        request: &Request<'_>,
+        reply: Reply<'_>,
+    ) -> Next;
 
     /// A piece of the body, after [`Reply::receive_body`].
     ///
@@ -128,7 +133,13 @@ pub trait Service {
     fn received(&mut self, exchange: &mut Exchange<'_>, reply: Reply<'_>) -> Next;
 
     /// The whole body is there, after [`Reply::collect_body`].
-    fn collected(&mut self, exchange: &mut Exchange<'_>, request: &Request<'_>, body: &[u8], reply: Reply<'_>) -> Next;
+    fn collected(
+        &mut self,
+        exchange: &mut Exchange<'_>,
+        request: &Request<'_>,
+        body: &[u8],
+        reply: Reply<'_>,
+    ) -> Next;
 
     /// A deferred reply was completed with `value`.
     fn resume(&mut self, exchange: &mut Exchange<'_>, value: u64, reply: Reply<'_>) -> Next;

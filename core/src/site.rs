@@ -141,7 +141,8 @@ pub trait Site {
     ///
     /// # Errors
     /// [`SiteError`], each with its status.
-    fn find(&mut self, path: &[u8], accepts: Accepts<'_>, now: u64) -> Result<Found<'_>, SiteError>;
+    fn find(&mut self, path: &[u8], accepts: Accepts<'_>, now: u64)
+    -> Result<Found<'_>, SiteError>;
 
     /// The bytes at `range`, which is not empty, of content that [`Site::find`] gave and that was
     /// not yet released.
@@ -161,7 +162,9 @@ impl<'r> Accepts<'r> {
     /// What `request` accepts.
     #[must_use]
     pub fn of(request: &'r Request<'r>) -> Self {
-        Self { request: Some(request) }
+        Self {
+            request: Some(request),
+        }
     }
 
     /// Accepts what comes as it is.
@@ -174,7 +177,10 @@ impl<'r> Accepts<'r> {
     #[must_use]
     pub fn choose(&self, available: Codings) -> Option<Coding> {
         match self.request {
-            Some(request) => crate::http::encoding::choose(request.head().values(Name::AcceptEncoding), available),
+            Some(request) => crate::http::encoding::choose(
+                request.head().values(Name::AcceptEncoding),
+                available,
+            ),
             None => Some(Coding::Identity),
         }
     }
@@ -209,7 +215,13 @@ impl<F: Copy> Site for NoSite<F> {
 /// Preconditions are evaluated in the order of RFC 9110 section 13.2.2. One range is answered by
 /// 206; several are answered by the whole representation, as section 14.2 allows. `now` is in
 /// milliseconds of the monotonic clock, `unix_time` in seconds.
-pub fn respond<S: Site>(site: &mut S, request: &Request<'_>, reply: Reply<'_>, now: u64, unix_time: u64) -> Next {
+pub fn respond<S: Site>(
+    site: &mut S,
+    request: &Request<'_>,
+    reply: Reply<'_>,
+    now: u64,
+    unix_time: u64,
+) -> Next {
     if !matches!(request.method(), Method::Get | Method::Head) {
         // Whether the path exists decides between 404 and 405, as it does for GET.
         return match site.find(request.path(), Accepts::identity(), now) {
@@ -218,9 +230,17 @@ pub fn respond<S: Site>(site: &mut S, request: &Request<'_>, reply: Reply<'_>, n
                     site.release(id);
                 }
                 let options = request.method() == Method::Options;
-                let status = if options { Status::NO_CONTENT } else { Status::METHOD_NOT_ALLOWED };
+                let status = if options {
+                    Status::NO_CONTENT
+                } else {
+                    Status::METHOD_NOT_ALLOWED
+                };
                 let head = reply.status(status).field("Allow", b"GET, HEAD, OPTIONS");
-                if options { head.empty() } else { head.explained("the content at this path can only be read") }
+                if options {
+                    head.empty()
+                } else {
+                    head.explained("the content at this path can only be read")
+                }
             }
             Err(error) => reply.error(error.status(), ""),
         };
@@ -255,12 +275,20 @@ fn represent(
             if_unmodified_since: head.value(Name::IfUnmodifiedSince),
             if_range: head.value(Name::IfRange),
         };
-        let validators = Validators { tag: representation.tag, modified: representation.modified };
+        let validators = Validators {
+            tag: representation.tag,
+            modified: representation.modified,
+        };
         match evaluate(conditions, true, Some(&validators), unix_time) {
             Verdict::NotModified => {
-                return (validators_of(reply.status(Status::NOT_MODIFIED), representation).empty(), false);
+                return (
+                    validators_of(reply.status(Status::NOT_MODIFIED), representation).empty(),
+                    false,
+                );
             }
-            Verdict::PreconditionFailed => return (reply.error(Status::PRECONDITION_FAILED, ""), false),
+            Verdict::PreconditionFailed => {
+                return (reply.error(Status::PRECONDITION_FAILED, ""), false);
+            }
             Verdict::Proceed { range_applies } => {
                 // Range is defined for GET only (RFC 9110 section 14.2).
                 if range_applies && request.method() == Method::Get {
@@ -269,15 +297,23 @@ fn represent(
             }
         }
     }
-    let selection = range.map_or(Selection::Whole, |field| range::evaluate(field, representation.length));
+    let selection = range.map_or(Selection::Whole, |field| {
+        range::evaluate(field, representation.length)
+    });
     match selection {
         Selection::Whole => (reply.status(Status::OK).whole(id, representation), true),
         Selection::Part { start, end } => {
-            let head = reply.status(Status::PARTIAL_CONTENT).content_range(start, end, representation.length);
+            let head = reply.status(Status::PARTIAL_CONTENT).content_range(
+                start,
+                end,
+                representation.length,
+            );
             (describe(head, representation).content(id, start..end), true)
         }
         Selection::Unsatisfiable => {
-            let head = reply.status(Status::RANGE_NOT_SATISFIABLE).content_range_unsatisfied(representation.length);
+            let head = reply
+                .status(Status::RANGE_NOT_SATISFIABLE)
+                .content_range_unsatisfied(representation.length);
             (head.explained("the range lies beyond the end"), false)
         }
     }
@@ -293,11 +329,16 @@ fn has_conditions(request: &Request<'_>) -> bool {
         Name::IfRange,
         Name::Range,
     ];
-    CONDITIONS.into_iter().any(|name| request.head().value(name).is_some())
+    CONDITIONS
+        .into_iter()
+        .any(|name| request.head().value(name).is_some())
 }
 
 /// The fields that describe content which is sent.
-fn describe<'b>(head: crate::reply::Head<'b>, representation: &Representation<'_>) -> crate::reply::Head<'b> {
+fn describe<'b>(
+    head: crate::reply::Head<'b>,
+    representation: &Representation<'_>,
+) -> crate::reply::Head<'b> {
     let mut head = head.trusted("Content-Type", representation.media_type.as_bytes());
     if let Some(name) = representation.coding.name() {
         head = head.trusted("Content-Encoding", name.as_bytes());
@@ -306,9 +347,13 @@ fn describe<'b>(head: crate::reply::Head<'b>, representation: &Representation<'_
 }
 
 /// The fields that 200 and 304 share.
-fn validators_of<'b>(head: crate::reply::Head<'b>, representation: &Representation<'_>) -> crate::reply::Head<'b> {
+fn validators_of<'b>(
+    head: crate::reply::Head<'b>,
+    representation: &Representation<'_>,
+) -> crate::reply::Head<'b> {
     let mut head = Some(head);
-    representation.validators(&mut |name, value| head = head.take().map(|head| head.trusted(name, value)));
+    representation
+        .validators(&mut |name, value| head = head.take().map(|head| head.trusted(name, value)));
     head.unwrap_or_else(|| unreachable!("it is always put back"))
 }
 
@@ -316,10 +361,17 @@ fn validators_of<'b>(head: crate::reply::Head<'b>, representation: &Representati
 /// nothing has to be encoded again; `//` at its start would name another host and is merged.
 fn redirect_to_slash(request: &Request<'_>, reply: Reply<'_>) -> Next {
     let path = request.head().path();
-    let extra = path.iter().take_while(|&&byte| byte == b'/').count().saturating_sub(1);
+    let extra = path
+        .iter()
+        .take_while(|&&byte| byte == b'/')
+        .count()
+        .saturating_sub(1);
     let parts: [&[u8]; 4] = match request.head().query() {
         Some(query) => [&path[extra..], b"/", b"?", query],
         None => [&path[extra..], b"/", b"", b""],
     };
-    reply.status(Status::MOVED_PERMANENTLY).field_of("Location", &parts).explained("the directory is at the path with a slash")
+    reply
+        .status(Status::MOVED_PERMANENTLY)
+        .field_of("Location", &parts)
+        .explained("the directory is at the path with a slash")
 }

@@ -85,14 +85,19 @@ impl Stats {
     /// All zero.
     #[must_use]
     pub const fn new() -> Self {
-        Self { cells: [const { AtomicUsize::new(0) }; COUNTERS] }
+        Self {
+            cells: [const { AtomicUsize::new(0) }; COUNTERS],
+        }
     }
 
     /// Adds to a counter; called by the owning worker only, so a plain load and store will do.
     #[inline]
     pub fn add(&self, counter: Counter, amount: usize) {
         let cell = &self.cells[counter as usize];
-        cell.store(cell.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
+        cell.store(
+            cell.load(Ordering::Relaxed).wrapping_add(amount),
+            Ordering::Relaxed,
+        );
     }
 
     /// Adds one.
@@ -110,7 +115,8 @@ impl Stats {
     /// Connections open now.
     #[must_use]
     pub fn open(&self) -> usize {
-        self.value(Counter::Accepted).wrapping_sub(self.value(Counter::Closed))
+        self.value(Counter::Accepted)
+            .wrapping_sub(self.value(Counter::Closed))
     }
 
     /// All values; each is exact, together they may be some events apart.
@@ -141,7 +147,9 @@ pub struct Snapshot {
 
 impl Default for Snapshot {
     fn default() -> Self {
-        Self { values: [0; COUNTERS] }
+        Self {
+            values: [0; COUNTERS],
+        }
     }
 }
 
@@ -162,7 +170,8 @@ impl Snapshot {
     /// Connections open at that moment.
     #[must_use]
     pub fn open(&self) -> usize {
-        self.value(Counter::Accepted).wrapping_sub(self.value(Counter::Closed))
+        self.value(Counter::Accepted)
+            .wrapping_sub(self.value(Counter::Closed))
     }
 
     /// Writes `name value` lines, one a counter.
@@ -171,7 +180,9 @@ impl Snapshot {
     /// When `out` refuses.
     pub fn write_text(&self, out: &mut dyn Write) -> fmt::Result {
         writeln!(out, "connections_open {}", self.open())?;
-        Counter::ALL.iter().try_for_each(|&counter| writeln!(out, "{} {}", counter.name(), self.value(counter)))
+        Counter::ALL
+            .iter()
+            .try_for_each(|&counter| writeln!(out, "{} {}", counter.name(), self.value(counter)))
     }
 
     /// Writes the text format of Prometheus (version 0.0.4), names prefixed with `capuchin_`.

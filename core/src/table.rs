@@ -34,7 +34,10 @@ struct Variant {
 
 impl Variant {
     const fn new(content: &'static [u8]) -> Self {
-        Self { content, tag: EntityTag::of_content(content) }
+        Self {
+            content,
+            tag: EntityTag::of_content(content),
+        }
     }
 }
 
@@ -58,9 +61,20 @@ impl Entry {
     /// When the path does not begin with `/`; in a static table that is a compile error.
     #[must_use]
     pub const fn new(path: &'static str, media_type: &'static str, content: &'static [u8]) -> Self {
-        assert!(!path.is_empty() && path.as_bytes()[0] == b'/', "a path begins with '/'");
+        assert!(
+            !path.is_empty() && path.as_bytes()[0] == b'/',
+            "a path begins with '/'"
+        );
         let identity = Variant::new(content);
-        Self { path, media_type, identity, gzip: None, br: None, cache_control: None, modified: None }
+        Self {
+            path,
+            media_type,
+            identity,
+            gzip: None,
+            br: None,
+            cache_control: None,
+            modified: None,
+        }
     }
 
     /// The same content in gzip coding, for clients that accept it.
@@ -133,7 +147,10 @@ impl<F> Table<F> {
     /// A site of these entries, looked up in their order.
     #[must_use]
     pub const fn new(entries: &'static [Entry]) -> Self {
-        Self { entries, file: PhantomData }
+        Self {
+            entries,
+            file: PhantomData,
+        }
     }
 
     /// The entries.
@@ -147,18 +164,34 @@ impl<F: Copy> Site for Table<F> {
     type File = F;
 
     fn find(&mut self, path: &[u8], accepts: Accepts<'_>, _: u64) -> Result<Found<'_>, SiteError> {
-        let Some(at) = self.entries.iter().position(|entry| entry.path.as_bytes() == path) else {
-            let is_directory = |entry: &Entry| entry.path.as_bytes().strip_suffix(b"/") == Some(path);
-            return if self.entries.iter().any(is_directory) { Ok(Found::Directory) } else { Err(SiteError::NotFound) };
+        let Some(at) = self
+            .entries
+            .iter()
+            .position(|entry| entry.path.as_bytes() == path)
+        else {
+            let is_directory =
+                |entry: &Entry| entry.path.as_bytes().strip_suffix(b"/") == Some(path);
+            return if self.entries.iter().any(is_directory) {
+                Ok(Found::Directory)
+            } else {
+                Err(SiteError::NotFound)
+            };
         };
         let entry = &self.entries[at];
         let codings = entry.codings();
         let varies = codings != Codings::IDENTITY;
         // A client that refuses every coding we have gets the content as it is: RFC 9110 section
         // 12.5.3 prefers that to an error.
-        let coding = if varies { accepts.choose(codings).unwrap_or(Coding::Identity) } else { Coding::Identity };
+        let coding = if varies {
+            accepts.choose(codings).unwrap_or(Coding::Identity)
+        } else {
+            Coding::Identity
+        };
         let variant = entry.variant(coding);
-        let number = CODINGS.iter().position(|&other| other == coding).unwrap_or(0);
+        let number = CODINGS
+            .iter()
+            .position(|&other| other == coding)
+            .unwrap_or(0);
         let id = ContentId((at * CODINGS.len() + number) as u32);
         let representation = Representation {
             length: variant.content.len() as u64,
@@ -176,8 +209,13 @@ impl<F: Copy> Site for Table<F> {
 
     fn content(&mut self, id: ContentId, range: Range<u64>) -> Content<'_, F> {
         let (at, number) = (id.0 as usize / CODINGS.len(), id.0 as usize % CODINGS.len());
-        let bytes = self.entries.get(at).map(|entry| entry.variant(CODINGS[number]).content);
-        bytes.and_then(|bytes| part(bytes, &range)).map_or(Content::Gone, Content::Bytes)
+        let bytes = self
+            .entries
+            .get(at)
+            .map(|entry| entry.variant(CODINGS[number]).content);
+        bytes
+            .and_then(|bytes| part(bytes, &range))
+            .map_or(Content::Gone, Content::Bytes)
     }
 
     fn release(&mut self, _: ContentId) {}
@@ -194,7 +232,9 @@ mod tests {
 
     static SITE: &[Entry] = &[
         Entry::new("/", "text/html", b"root"),
-        Entry::new("/a/", "text/html", b"index of a").with_gzip(b"zipped").with_br(b"br"),
+        Entry::new("/a/", "text/html", b"index of a")
+            .with_gzip(b"zipped")
+            .with_br(b"br"),
     ];
 
     fn find(path: &str) -> Result<Found<'static>, SiteError> {
@@ -206,7 +246,9 @@ mod tests {
     #[test]
     fn paths_are_found_whole_and_directories_without_their_slash() {
         assert!(matches!(find("/"), Ok(Found::Content(_, found)) if found.length == 4));
-        assert!(matches!(find("/a/"), Ok(Found::Content(_, found)) if found.length == 10 && found.varies));
+        assert!(
+            matches!(find("/a/"), Ok(Found::Content(_, found)) if found.length == 10 && found.varies)
+        );
         assert!(matches!(find("/a"), Ok(Found::Directory)));
         assert!(matches!(find("/b"), Err(SiteError::NotFound)));
     }
@@ -216,7 +258,13 @@ mod tests {
         let entry = &SITE[1];
         let tags = CODINGS.map(|coding| entry.variant(coding).tag);
         assert!(tags[0] != tags[1] && tags[1] != tags[2] && tags[0] != tags[2]);
-        assert_ne!(EntityTag::of_content(b"same length 1"), EntityTag::of_content(b"same length 2"));
-        assert_eq!(EntityTag::of_content(b"same"), EntityTag::of_content(b"same"));
+        assert_ne!(
+            EntityTag::of_content(b"same length 1"),
+            EntityTag::of_content(b"same length 2")
+        );
+        assert_eq!(
+            EntityTag::of_content(b"same"),
+            EntityTag::of_content(b"same")
+        );
     }
 }

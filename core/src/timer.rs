@@ -30,7 +30,12 @@ pub struct TimerLink {
 
 impl TimerLink {
     /// In no bucket.
-    pub const UNARMED: Self = Self { previous: NONE, next: NONE, deadline: 0, bucket: UNARMED };
+    pub const UNARMED: Self = Self {
+        previous: NONE,
+        next: NONE,
+        deadline: 0,
+        bucket: UNARMED,
+    };
 
     /// The deadline last set, as the lower 32 bits of milliseconds.
     #[must_use]
@@ -60,7 +65,11 @@ impl Wheel {
     /// An empty wheel at `now` milliseconds.
     #[must_use]
     pub const fn new(now: u64) -> Self {
-        Self { heads: [NONE; BUCKETS], occupied: [0; BUCKETS / 64], current: now / GRAIN_MS as u64 }
+        Self {
+            heads: [NONE; BUCKETS],
+            occupied: [0; BUCKETS / 64],
+            current: now / GRAIN_MS as u64,
+        }
     }
 
     /// Sets the deadline of `entries[index]` to `after` milliseconds from `now`.
@@ -95,7 +104,10 @@ impl Wheel {
             while self.heads[bucket] != NONE && self.current <= present {
                 let index = self.heads[bucket];
                 self.unlink(entries, index);
-                let remaining = entries[index as usize].timer().deadline.wrapping_sub(now as u32) as i32;
+                let remaining = entries[index as usize]
+                    .timer()
+                    .deadline
+                    .wrapping_sub(now as u32) as i32;
                 if remaining <= 0 {
                     return Some(index);
                 }
@@ -138,7 +150,12 @@ impl Wheel {
         let bucket = (grain % BUCKETS as u64) as usize;
         let next = self.heads[bucket];
         let link = entries[index as usize].timer_mut();
-        *link = TimerLink { previous: NONE, next, deadline: link.deadline, bucket: bucket as u16 };
+        *link = TimerLink {
+            previous: NONE,
+            next,
+            deadline: link.deadline,
+            bucket: bucket as u16,
+        };
         if next != NONE {
             entries[next as usize].timer_mut().previous = index;
         }
@@ -147,7 +164,12 @@ impl Wheel {
     }
 
     fn unlink<E: Timed>(&mut self, entries: &mut [E], index: u32) {
-        let TimerLink { previous, next, bucket, .. } = *entries[index as usize].timer();
+        let TimerLink {
+            previous,
+            next,
+            bucket,
+            ..
+        } = *entries[index as usize].timer();
         if previous == NONE {
             self.heads[usize::from(bucket)] = next;
             if next == NONE {
@@ -198,7 +220,10 @@ mod tests {
                 }
             };
             let due = start + u64::from(after);
-            assert!((due..=due + u64::from(GRAIN_MS) + 1).contains(&fired_at), "{after}: {fired_at} for {due}");
+            assert!(
+                (due..=due + u64::from(GRAIN_MS) + 1).contains(&fired_at),
+                "{after}: {fired_at} for {due}"
+            );
             assert_eq!(wheel.next(now), None);
         }
     }
@@ -237,7 +262,9 @@ mod tests {
     fn agrees_with_a_plain_list_over_random_schedules() {
         let mut seed = 42u64;
         let mut random = move |below: u64| {
-            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            seed = seed
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             (seed >> 33) % below
         };
         let (mut now, mut wheel) = (5_000, Wheel::new(5_000));
@@ -258,7 +285,9 @@ mod tests {
                 _ => {
                     now += random(3_000);
                     for index in fired(&mut wheel, &mut entries, now) {
-                        let at = due[index as usize].take().expect("fires once and only when set");
+                        let at = due[index as usize]
+                            .take()
+                            .expect("fires once and only when set");
                         assert!(at <= now, "early");
                     }
                     let late = now.saturating_sub(u64::from(GRAIN_MS));

@@ -18,7 +18,9 @@ fn get(path: &str) -> String {
 
 fn body(reply: &[u8]) -> String {
     let text = String::from_utf8_lossy(reply);
-    text.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()
+    text.split_once("\r\n\r\n")
+        .map(|(_, body)| body.to_owned())
+        .unwrap_or_default()
 }
 
 fn starts(reply: &[u8], with: &str) {
@@ -54,7 +56,10 @@ fn request_is_answered_and_the_connection_lives_on() {
             net.send(client, get("/hello").as_bytes());
             turns(turn, 2);
             let reply = net.read(client);
-            starts(&reply, "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:38 GMT\r\n");
+            starts(
+                &reply,
+                "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:38 GMT\r\n",
+            );
             assert_eq!(body(&reply), "hello\n", "round {round}");
         }
         assert!(!net.ended(client));
@@ -71,23 +76,36 @@ fn idle_connection_owns_no_lease() {
             turns(turn, 2);
         }
         assert_eq!(stats.open(), 20);
-        assert_eq!(stats.value(Counter::LeasesTaken), stats.value(Counter::LeasesReturned));
+        assert_eq!(
+            stats.value(Counter::LeasesTaken),
+            stats.value(Counter::LeasesReturned)
+        );
     });
 }
 
 #[test]
 fn pipelined_requests_are_answered_in_order_by_one_send() {
-    run_plain(&Setup { lease_bytes: 8_192, ..Setup::default() }, |net, turn, _, _| {
-        let client = net.connect(1_000_000);
-        let requests: String = (0..16).map(|n| get(&format!("/echo/w{n}"))).collect();
-        net.send(client, requests.as_bytes());
-        turns(turn, 1);
-        let text = String::from_utf8(net.received(client)).unwrap();
-        let words: Vec<&str> = text.split("HTTP/1.1 200 OK").skip(1).map(|reply| reply.split("\r\n\r\n").nth(1).unwrap()).collect();
-        assert_eq!(words, (0..16).map(|n| format!("w{n}")).collect::<Vec<_>>());
-        assert_eq!(net.world().sends, 1);
-        assert_eq!(net.world().receives, 1);
-    });
+    run_plain(
+        &Setup {
+            lease_bytes: 8_192,
+            ..Setup::default()
+        },
+        |net, turn, _, _| {
+            let client = net.connect(1_000_000);
+            let requests: String = (0..16).map(|n| get(&format!("/echo/w{n}"))).collect();
+            net.send(client, requests.as_bytes());
+            turns(turn, 1);
+            let text = String::from_utf8(net.received(client)).unwrap();
+            let words: Vec<&str> = text
+                .split("HTTP/1.1 200 OK")
+                .skip(1)
+                .map(|reply| reply.split("\r\n\r\n").nth(1).unwrap())
+                .collect();
+            assert_eq!(words, (0..16).map(|n| format!("w{n}")).collect::<Vec<_>>());
+            assert_eq!(net.world().sends, 1);
+            assert_eq!(net.world().receives, 1);
+        },
+    );
 }
 
 #[test]
@@ -137,7 +155,10 @@ fn chunked_body_that_comes_byte_by_byte_is_collected_whole() {
 fn upload_larger_than_memory_goes_through_the_handler() {
     run_plain(&Setup::default(), |net, turn, _, stats| {
         let client = net.connect(10_000);
-        net.send(client, b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n");
+        net.send(
+            client,
+            b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n",
+        );
         for _ in 0..1_000 {
             net.send(client, &[7; 1_000]);
             turns(turn, 3);
@@ -151,7 +172,10 @@ fn upload_larger_than_memory_goes_through_the_handler() {
 fn body_refused_by_the_handler_gets_its_status_and_a_gentle_close() {
     run_plain(&Setup::default(), |net, turn, _, _| {
         let client = net.connect(10_000);
-        net.send(client, b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nab!");
+        net.send(
+            client,
+            b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nab!",
+        );
         turns(turn, 3);
         starts(&net.received(client), "HTTP/1.1 422");
         assert!(net.ended(client));
@@ -166,7 +190,10 @@ fn body_refused_by_the_handler_gets_its_status_and_a_gentle_close() {
 fn expectation_is_met_only_where_the_body_is_wanted() {
     run_plain(&Setup::default(), |net, turn, _, _| {
         let client = net.connect(10_000);
-        net.send(client, b"POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n");
+        net.send(
+            client,
+            b"POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n",
+        );
         turns(turn, 2);
         assert_eq!(net.read(client), b"HTTP/1.1 100 Continue\r\n\r\n");
         net.send(client, b"abc");
@@ -182,27 +209,56 @@ fn expectation_is_met_only_where_the_body_is_wanted() {
 
 #[test]
 fn unread_body_is_drained_up_to_the_limit_and_not_beyond() {
-    let small = [b"POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 4000\r\n\r\n".as_slice(), &[b'x'; 4_000], get("/hello").as_bytes()].concat();
+    let small = [
+        b"POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 4000\r\n\r\n".as_slice(),
+        &[b'x'; 4_000],
+        get("/hello").as_bytes(),
+    ]
+    .concat();
     let (reply, ended) = exchange(&small);
     let text = String::from_utf8_lossy(&reply);
-    assert!(text.starts_with("HTTP/1.1 404") && text.ends_with("hello\n") && !ended, "{text}");
-    let large = [b"POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 4001\r\n\r\n".as_slice(), &[b'x'; 4_001], get("/hello").as_bytes()].concat();
+    assert!(
+        text.starts_with("HTTP/1.1 404") && text.ends_with("hello\n") && !ended,
+        "{text}"
+    );
+    let large = [
+        b"POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 4001\r\n\r\n".as_slice(),
+        &[b'x'; 4_001],
+        get("/hello").as_bytes(),
+    ]
+    .concat();
     let (reply, ended) = exchange(&large);
     let text = String::from_utf8_lossy(&reply);
-    assert!(text.contains("Connection: close") && !text.contains("hello") && ended, "{text}");
+    assert!(
+        text.contains("Connection: close") && !text.contains("hello") && ended,
+        "{text}"
+    );
 }
 
 #[test]
 fn streamed_replies_are_framed_for_the_client_s_version() {
     let (reply, ended) = exchange(get("/stream/5000").as_bytes());
     let text = String::from_utf8_lossy(&reply);
-    assert!(text.contains("Transfer-Encoding: chunked\r\n") && reply.ends_with(b"\r\n0\r\n\r\n") && !ended);
+    assert!(
+        text.contains("Transfer-Encoding: chunked\r\n")
+            && reply.ends_with(b"\r\n0\r\n\r\n")
+            && !ended
+    );
     let (reply, ended) = exchange(b"GET /stream/5000 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
     let text = String::from_utf8_lossy(&reply);
     assert!(text.contains("Connection: close\r\n") && ended, "{text}");
-    let at = reply.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+    let at = reply
+        .windows(4)
+        .position(|four| four == b"\r\n\r\n")
+        .unwrap()
+        + 4;
     assert_eq!(reply[at..].len(), 5_000);
-    assert!(reply[at..].iter().enumerate().all(|(n, &byte)| byte == (n % 251) as u8));
+    assert!(
+        reply[at..]
+            .iter()
+            .enumerate()
+            .all(|(n, &byte)| byte == (n % 251) as u8)
+    );
     let (reply, ended) = exchange(b"HEAD /stream/5000 HTTP/1.1\r\nHost: a\r\n\r\n");
     assert!(reply.ends_with(b"\r\n\r\n") && !ended);
 }
@@ -227,56 +283,93 @@ fn slow_reader_gets_all_of_memory_files_and_streams() {
 
 #[test]
 fn large_download_holds_no_lease_while_the_client_is_slow() {
-    run_plain(&Setup { leases: 2, ..Setup::default() }, |net, turn, _, _| {
-        let slow: Vec<Socket> = (0..10).map(|_| net.connect(700)).collect();
-        for &client in &slow {
-            net.send(client, get("/file/50000").as_bytes());
-            turns(turn, 3);
-            // The head and a bit are out, the rest is the file's.
-            net.read(client);
-            turns(turn, 3);
-        }
-        let client = net.connect(10_000);
-        net.send(client, get("/hello").as_bytes());
-        turns(turn, 5);
-        assert_eq!(body(&net.received(client)), "hello\n");
-    });
+    run_plain(
+        &Setup {
+            leases: 2,
+            ..Setup::default()
+        },
+        |net, turn, _, _| {
+            let slow: Vec<Socket> = (0..10).map(|_| net.connect(700)).collect();
+            for &client in &slow {
+                net.send(client, get("/file/50000").as_bytes());
+                turns(turn, 3);
+                // The head and a bit are out, the rest is the file's.
+                net.read(client);
+                turns(turn, 3);
+            }
+            let client = net.connect(10_000);
+            net.send(client, get("/hello").as_bytes());
+            turns(turn, 5);
+            assert_eq!(body(&net.received(client)), "hello\n");
+        },
+    );
 }
 
 #[test]
 fn connections_beyond_the_leases_wait_in_order_and_all_are_served() {
-    run_plain(&Setup { leases: 2, ..Setup::default() }, |net, turn, _, stats| {
-        // Two clients hold both leases with heads that do not end.
-        let holders: Vec<Socket> = (0..2).map(|_| net.connect(10_000)).collect();
-        holders.iter().for_each(|&client| net.send(client, b"GET /hello HTTP/1.1\r\nHost:"));
-        turns(turn, 3);
-        let waiting: Vec<Socket> = (0..10).map(|_| net.connect(10_000)).collect();
-        waiting.iter().for_each(|&client| net.send(client, get("/hello").as_bytes()));
-        turns(turn, 5);
-        assert!(waiting.iter().all(|&client| net.received(client).is_empty()));
-        assert_eq!(stats.value(Counter::LeaseWaits), 10);
-        net.send(holders[0], b" a\r\n\r\n");
-        turns(turn, 20);
-        assert!(waiting.iter().all(|&client| body(&net.received(client)) == "hello\n"));
-        assert_eq!(body(&net.received(holders[0])), "hello\n");
-    });
+    run_plain(
+        &Setup {
+            leases: 2,
+            ..Setup::default()
+        },
+        |net, turn, _, stats| {
+            // Two clients hold both leases with heads that do not end.
+            let holders: Vec<Socket> = (0..2).map(|_| net.connect(10_000)).collect();
+            holders
+                .iter()
+                .for_each(|&client| net.send(client, b"GET /hello HTTP/1.1\r\nHost:"));
+            turns(turn, 3);
+            let waiting: Vec<Socket> = (0..10).map(|_| net.connect(10_000)).collect();
+            waiting
+                .iter()
+                .for_each(|&client| net.send(client, get("/hello").as_bytes()));
+            turns(turn, 5);
+            assert!(
+                waiting
+                    .iter()
+                    .all(|&client| net.received(client).is_empty())
+            );
+            assert_eq!(stats.value(Counter::LeaseWaits), 10);
+            net.send(holders[0], b" a\r\n\r\n");
+            turns(turn, 20);
+            assert!(
+                waiting
+                    .iter()
+                    .all(|&client| body(&net.received(client)) == "hello\n")
+            );
+            assert_eq!(body(&net.received(holders[0])), "hello\n");
+        },
+    );
 }
 
 #[test]
 fn deferred_reply_is_written_when_its_ticket_is_completed() {
     run_plain(&Setup::default(), |net, turn, app, stats| {
         let clients: Vec<Socket> = (0..3).map(|_| net.connect(10_000)).collect();
-        clients.iter().for_each(|&client| net.send(client, format!("{}{}", get("/later"), get("/hello")).as_bytes()));
+        clients.iter().for_each(|&client| {
+            net.send(
+                client,
+                format!("{}{}", get("/later"), get("/hello")).as_bytes(),
+            )
+        });
         turns(turn, 3);
         let tickets = app.tickets.lock().unwrap().clone();
         for (n, &ticket) in tickets.iter().enumerate().rev() {
             assert!(net.received(clients[n]).is_empty());
-            net.world().messages.push_back(Message::Complete { ticket, value: n as u64 });
+            net.world().messages.push_back(Message::Complete {
+                ticket,
+                value: n as u64,
+            });
             // A second completion of the same ticket is one too many.
-            net.world().messages.push_back(Message::Complete { ticket, value: 99 });
+            net.world()
+                .messages
+                .push_back(Message::Complete { ticket, value: 99 });
             turns(turn, 3);
             let text = String::from_utf8(net.received(clients[n])).unwrap();
-            assert!(text.contains(&format!("value {n}")) && text.ends_with("hello\n"), "{text}");
+            assert!(
+                text.contains(&format!("value {n}")) && text.ends_with("hello\n"),
+                "{text}"
+            );
         }
         assert_eq!(stats.value(Counter::StaleTickets), 3);
     });
@@ -297,8 +390,13 @@ fn ticket_of_a_lost_client_completes_nothing() {
         net.send(other, get("/later").as_bytes());
         turns(turn, 2);
         let newer = app.tickets.lock().unwrap()[1];
-        assert_eq!(newer.connection.index, ticket.connection.index, "the slot was used again");
-        net.world().messages.push_back(Message::Complete { ticket, value: 1 });
+        assert_eq!(
+            newer.connection.index, ticket.connection.index,
+            "the slot was used again"
+        );
+        net.world()
+            .messages
+            .push_back(Message::Complete { ticket, value: 1 });
         turns(turn, 2);
         assert!(net.received(other).is_empty());
         assert_eq!(stats.value(Counter::StaleTickets), 1);
@@ -312,11 +410,36 @@ fn each_phase_has_its_deadline() {
     let cases: [(&str, &[u8], u32, &str); 7] = [
         ("first byte", b"", LIMITS.first_byte_ms, ""),
         ("head", b"GET / HT", LIMITS.head_ms, "HTTP/1.1 408"),
-        ("body", b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nx", LIMITS.body_ms, "HTTP/1.1 408"),
-        ("collected body", b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nx", LIMITS.body_ms, "HTTP/1.1 408"),
-        ("handler", b"GET /later HTTP/1.1\r\nHost: a\r\n\r\n", LIMITS.handler_ms, "HTTP/1.1 503"),
-        ("idle", b"GET /hello HTTP/1.1\r\nHost: a\r\n\r\n", LIMITS.idle_ms, "HTTP/1.1 200"),
-        ("write", b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n", LIMITS.write_ms, "HTTP/1.1 200"),
+        (
+            "body",
+            b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nx",
+            LIMITS.body_ms,
+            "HTTP/1.1 408",
+        ),
+        (
+            "collected body",
+            b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nx",
+            LIMITS.body_ms,
+            "HTTP/1.1 408",
+        ),
+        (
+            "handler",
+            b"GET /later HTTP/1.1\r\nHost: a\r\n\r\n",
+            LIMITS.handler_ms,
+            "HTTP/1.1 503",
+        ),
+        (
+            "idle",
+            b"GET /hello HTTP/1.1\r\nHost: a\r\n\r\n",
+            LIMITS.idle_ms,
+            "HTTP/1.1 200",
+        ),
+        (
+            "write",
+            b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n",
+            LIMITS.write_ms,
+            "HTTP/1.1 200",
+        ),
     ];
     for (phase, sent, after, reply) in cases {
         run_plain(&Setup::default(), |net, turn, _, stats| {
@@ -351,7 +474,9 @@ fn head_that_trickles_is_not_given_more_time() {
 #[test]
 fn longest_idle_is_evicted_then_newcomers_are_refused() {
     run_plain(&Setup::default(), |net, turn, _, stats| {
-        let clients: Vec<Socket> = (0..LIMITS.connections).map(|_| net.connect(10_000)).collect();
+        let clients: Vec<Socket> = (0..LIMITS.connections)
+            .map(|_| net.connect(10_000))
+            .collect();
         for &client in &clients {
             net.send(client, get("/hello").as_bytes());
             turns(turn, 2);
@@ -394,7 +519,12 @@ fn event_for_a_former_life_of_a_slot_is_dropped() {
             self.1.push(token);
             self.0.add(socket, token, interest)
         }
-        fn set_interest(&mut self, socket: Socket, token: Token, interest: Interest) -> Result<(), Error> {
+        fn set_interest(
+            &mut self,
+            socket: Socket,
+            token: Token,
+            interest: Interest,
+        ) -> Result<(), Error> {
             self.0.set_interest(socket, token, interest)
         }
         fn remove(&mut self, socket: Socket) -> Result<(), Error> {
@@ -403,7 +533,10 @@ fn event_for_a_former_life_of_a_slot_is_dropped() {
         fn wait(&mut self, events: &mut EventList, until: Deadline) -> Result<(), Error> {
             self.0.wait(events, until)?;
             for &token in self.1.iter().rev() {
-                let _ = events.push(capuchin_core::event::Event::Ready { token, readiness: Readiness::READABLE });
+                let _ = events.push(capuchin_core::event::Event::Ready {
+                    token,
+                    readiness: Readiness::READABLE,
+                });
             }
             Ok(())
         }
@@ -414,18 +547,24 @@ fn event_for_a_former_life_of_a_slot_is_dropped() {
 
     let net = Net::new();
     let channel = Repeating(net.clone(), Vec::new());
-    sim::rig::run(&Setup::default(), &net, channel, net.clone(), |turn, _: &App, stats: &Stats| {
-        for _ in 0..10 {
-            let client = net.connect(10_000);
-            net.send(client, b"GET /hello HTTP/1.1\r\nHost: a\r\n");
-            turns(turn, 2);
-            net.send(client, b"Connection: close\r\n\r\n");
-            turns(turn, 2);
-            assert!(net.received(client).ends_with(b"hello\n"));
-        }
-        assert!(stats.value(Counter::EventsStale) > 10);
-        assert_eq!(stats.value(Counter::Reset), 0);
-    });
+    sim::rig::run(
+        &Setup::default(),
+        &net,
+        channel,
+        net.clone(),
+        |turn, _: &App, stats: &Stats| {
+            for _ in 0..10 {
+                let client = net.connect(10_000);
+                net.send(client, b"GET /hello HTTP/1.1\r\nHost: a\r\n");
+                turns(turn, 2);
+                net.send(client, b"Connection: close\r\n\r\n");
+                turns(turn, 2);
+                assert!(net.received(client).ends_with(b"hello\n"));
+            }
+            assert!(stats.value(Counter::EventsStale) > 10);
+            assert_eq!(stats.value(Counter::Reset), 0);
+        },
+    );
 }
 
 #[test]
@@ -441,26 +580,44 @@ fn draining_finishes_what_has_begun_and_nothing_else() {
         net.send(busy, b"Host: a\r\n\r\n");
         turns(turn, 3);
         let text = String::from_utf8(net.received(busy)).unwrap();
-        assert!(text.contains("Connection: close") && text.ends_with("hello\n"), "{text}");
+        assert!(
+            text.contains("Connection: close") && text.ends_with("hello\n"),
+            "{text}"
+        );
         assert_eq!(stats.open(), 0);
     });
 }
 
 #[test]
 fn busy_connection_leaves_the_others_their_turn() {
-    run_plain(&Setup { lease_bytes: 60_000, ..Setup::default() }, |net, turn, _, _| {
-        let (greedy, modest) = (net.connect(1_000_000), net.connect(10_000));
-        let many: String = (0..1_000).map(|_| get("/hello")).collect();
-        net.send(greedy, many.as_bytes());
-        net.send(modest, get("/hello").as_bytes());
-        turns(turn, 2);
-        assert_eq!(body(&net.received(modest)), "hello\n");
-        let answered = String::from_utf8(net.received(greedy)).unwrap().matches("hello\n").count();
-        assert!(answered <= 4 * LIMITS.turn_requests as usize, "{answered} in two turns");
-        turns(turn, 100);
-        let answered = String::from_utf8(net.received(greedy)).unwrap().matches("hello\n").count();
-        assert_eq!(answered, 1_000);
-    });
+    run_plain(
+        &Setup {
+            lease_bytes: 60_000,
+            ..Setup::default()
+        },
+        |net, turn, _, _| {
+            let (greedy, modest) = (net.connect(1_000_000), net.connect(10_000));
+            let many: String = (0..1_000).map(|_| get("/hello")).collect();
+            net.send(greedy, many.as_bytes());
+            net.send(modest, get("/hello").as_bytes());
+            turns(turn, 2);
+            assert_eq!(body(&net.received(modest)), "hello\n");
+            let answered = String::from_utf8(net.received(greedy))
+                .unwrap()
+                .matches("hello\n")
+                .count();
+            assert!(
+                answered <= 4 * LIMITS.turn_requests as usize,
+                "{answered} in two turns"
+            );
+            turns(turn, 100);
+            let answered = String::from_utf8(net.received(greedy))
+                .unwrap()
+                .matches("hello\n")
+                .count();
+            assert_eq!(answered, 1_000);
+        },
+    );
 }
 
 #[test]
@@ -469,7 +626,15 @@ fn error_reply_to_a_request_after_head_has_its_text() {
     let (reply, ended) = exchange(b"HEAD /hello HTTP/1.1\r\nHost: a\r\n\r\nBROKEN\r\n\r\n");
     let text = String::from_utf8(reply).unwrap();
     let second = text.split("HTTP/1.1 ").nth(2).unwrap();
-    let length: usize = second.split("Content-Length: ").nth(1).unwrap().split("\r\n").next().unwrap().parse().unwrap();
+    let length: usize = second
+        .split("Content-Length: ")
+        .nth(1)
+        .unwrap()
+        .split("\r\n")
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
     assert!(second.starts_with("400") && length > 0 && ended);
     assert_eq!(body(second.as_bytes()).len(), length);
 }
@@ -478,7 +643,10 @@ fn error_reply_to_a_request_after_head_has_its_text() {
 fn half_closed_client_gets_its_replies() {
     run_plain(&Setup::default(), |net, turn, _, _| {
         let client = net.connect(10_000);
-        net.send(client, format!("{}{}", get("/hello"), get("/stream/3000")).as_bytes());
+        net.send(
+            client,
+            format!("{}{}", get("/hello"), get("/stream/3000")).as_bytes(),
+        );
         net.finish(client);
         turns(turn, 10);
         let reply = net.received(client);

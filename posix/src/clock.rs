@@ -20,7 +20,10 @@ impl Clock for PosixClock {
 }
 
 fn read(clock: clockid_t) -> timespec {
-    let mut time = timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut time = timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     // SAFETY: `time` is valid for writing. The call fails only for clocks that do not exist, and
     // leaves zeros then.
     unsafe { libc::clock_gettime(clock, &mut time) };
@@ -43,7 +46,10 @@ mod tests {
 
     #[test]
     fn unix_time_is_the_system_s() {
-        let expected = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let expected = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap()
+            .as_secs();
         assert!(PosixClock.unix_time().abs_diff(expected) <= 1);
     }
 }

@@ -56,9 +56,13 @@ impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotFound => f.write_str("there is no such file or directory"),
-            Self::Forbidden => f.write_str("it may not be read: check its permissions, and whether it is a link"),
+            Self::Forbidden => {
+                f.write_str("it may not be read: check its permissions, and whether it is a link")
+            }
             Self::TooLong => f.write_str("its name is too long"),
-            Self::Exhausted => f.write_str("no file descriptor is left: raise the limit (ulimit -n)"),
+            Self::Exhausted => {
+                f.write_str("no file descriptor is left: raise the limit (ulimit -n)")
+            }
             Self::System(errno) => write!(f, "the system refused to open it (error {errno})"),
         }
     }
@@ -129,7 +133,14 @@ impl File {
             let rest = &mut buffer[done..];
             let at = offset + done as u64;
             // SAFETY: `rest` is valid for writing as many bytes as are passed.
-            let call = || unsafe { libc::pread(self.0, rest.as_mut_ptr().cast(), rest.len(), at as libc::off_t) };
+            let call = || unsafe {
+                libc::pread(
+                    self.0,
+                    rest.as_mut_ptr().cast(),
+                    rest.len(),
+                    at as libc::off_t,
+                )
+            };
             match retry(call).map_err(OpenError::of)? {
                 0 => break,
                 count => done += count,
@@ -146,6 +157,7 @@ impl File {
 }
 
 impl FileStatus {
+    #[allow(clippy::unnecessary_cast, reason = "other systems have other widths")]
     fn of(status: &libc::stat) -> Self {
         let kind = match status.st_mode & libc::S_IFMT {
             libc::S_IFREG => Kind::Regular,
@@ -183,8 +195,13 @@ impl Root {
     pub fn open(path: &CStr, links: Links) -> Result<Self, OpenError> {
         let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
         // SAFETY: `path` ends with NUL.
-        let directory = retry(|| unsafe { libc::open(path.as_ptr(), flags) } as isize).map_err(OpenError::of)?;
-        Ok(Self { directory: directory as c_int, links, by_hand: false })
+        let directory = retry(|| unsafe { libc::open(path.as_ptr(), flags) } as isize)
+            .map_err(OpenError::of)?;
+        Ok(Self {
+            directory: directory as c_int,
+            links,
+            by_hand: false,
+        })
     }
 
     /// Opens the directories on a path one by one even where one call could do it: how it is done
@@ -244,7 +261,10 @@ impl Root {
         let mut begin = 0;
         loop {
             let rest = &mut path[begin..];
-            let end = rest.iter().position(|&byte| byte == b'/' || byte == 0).unwrap_or(rest.len() - 1);
+            let end = rest
+                .iter()
+                .position(|&byte| byte == b'/' || byte == 0)
+                .unwrap_or(rest.len() - 1);
             let last = rest[end] == 0 || rest[end + 1] == 0;
             let slash_at_end = rest[end] == b'/' && last;
             rest[end] = 0;
@@ -254,11 +274,23 @@ impl Root {
                 (true, true) => flags | libc::O_NOFOLLOW | libc::O_DIRECTORY,
                 (false, _) => sys::O_LOOK | libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_DIRECTORY,
             };
-            let result = if name.to_bytes() == b".." { Err(OpenError::Forbidden) } else { open_at(directory, name, flags) };
-            let result = result.and_then(|next| if flags & sys::O_LOOK == 0 || !last { Ok(next) } else { no_link(next) });
+            let result = if name.to_bytes() == b".." {
+                Err(OpenError::Forbidden)
+            } else {
+                open_at(directory, name, flags)
+            };
+            let result = result.and_then(|next| {
+                if flags & sys::O_LOOK == 0 || !last {
+                    Ok(next)
+                } else {
+                    no_link(next)
+                }
+            });
             // A link in the place of a directory is ENOTDIR: tell it from a file there.
             let result = match result {
-                Err(OpenError::NotFound) if !last && is_link(directory, name) => Err(OpenError::Forbidden),
+                Err(OpenError::NotFound) if !last && is_link(directory, name) => {
+                    Err(OpenError::Forbidden)
+                }
                 other => other,
             };
             if directory != self.directory {
@@ -306,7 +338,14 @@ fn is_link(directory: c_int, name: &CStr) -> bool {
     // SAFETY: zeros are a valid `stat`.
     let mut status: libc::stat = unsafe { core::mem::zeroed() };
     // SAFETY: `name` ends with NUL, `status` is valid for writing.
-    let result = unsafe { libc::fstatat(directory, name.as_ptr(), &raw mut status, libc::AT_SYMLINK_NOFOLLOW) };
+    let result = unsafe {
+        libc::fstatat(
+            directory,
+            name.as_ptr(),
+            &raw mut status,
+            libc::AT_SYMLINK_NOFOLLOW,
+        )
+    };
     result == 0 && status.st_mode & libc::S_IFMT == libc::S_IFLNK
 }
 
@@ -324,7 +363,8 @@ mod tests {
 
     impl Place {
         fn new(name: &str) -> Self {
-            let base = std::env::temp_dir().join(format!("capuchin-posix-{}-{name}", std::process::id()));
+            let base =
+                std::env::temp_dir().join(format!("capuchin-posix-{}-{name}", std::process::id()));
             let _ = fs::remove_dir_all(&base);
             fs::create_dir_all(base.join("root/dir/deep")).unwrap();
             fs::write(base.join("secret"), "secret").unwrap();
@@ -344,7 +384,11 @@ mod tests {
         }
 
         fn root(&self, links: Links) -> Root {
-            Root::open(&CString::new(self.0.join("root").as_os_str().as_bytes()).unwrap(), links).unwrap()
+            Root::open(
+                &CString::new(self.0.join("root").as_os_str().as_bytes()).unwrap(),
+                links,
+            )
+            .unwrap()
         }
     }
 
@@ -358,7 +402,9 @@ mod tests {
         let file = root.open_beneath(path.as_bytes())?;
         let mut buffer = vec![0; 100];
         let result = match file.status()?.kind {
-            Kind::Regular => file.read_at(&mut buffer, 0).map(|count| std::str::from_utf8(&buffer[..count]).unwrap().into()),
+            Kind::Regular => file
+                .read_at(&mut buffer, 0)
+                .map(|count| std::str::from_utf8(&buffer[..count]).unwrap().into()),
             kind => Ok(format!("{kind:?}")),
         };
         file.close();
@@ -393,8 +439,16 @@ mod tests {
             ("/../secret", forbidden.clone(), forbidden.clone()),
         ];
         for (path, plain, beneath) in cases {
-            assert_eq!(content(&place.root(Links::Beneath), path), beneath, "{path}, links beneath");
-            for root in [place.root(Links::None), place.root(Links::None).by_hand(), place.root(Links::Beneath).by_hand()] {
+            assert_eq!(
+                content(&place.root(Links::Beneath), path),
+                beneath,
+                "{path}, links beneath"
+            );
+            for root in [
+                place.root(Links::None),
+                place.root(Links::None).by_hand(),
+                place.root(Links::Beneath).by_hand(),
+            ] {
                 assert_eq!(content(&root, path), plain, "{path}, {root:?}");
             }
         }
@@ -407,7 +461,11 @@ mod tests {
         for root in [place.root(Links::None), place.root(Links::None).by_hand()] {
             assert_eq!(root.status_beneath(b"/file").unwrap().length, 4);
             assert_eq!(root.status_beneath(b"/pipe").unwrap().kind, Kind::Other);
-            assert_eq!(root.status_beneath(b"/outside"), Err(OpenError::Forbidden), "{root:?}");
+            assert_eq!(
+                root.status_beneath(b"/outside"),
+                Err(OpenError::Forbidden),
+                "{root:?}"
+            );
         }
     }
 
@@ -418,7 +476,10 @@ mod tests {
         let long = format!("/{}", "x".repeat(300));
         assert_eq!(root.open_beneath(long.as_bytes()), Err(OpenError::TooLong));
         let longer = format!("/{}", "x/".repeat(3_000));
-        assert_eq!(root.open_beneath(longer.as_bytes()), Err(OpenError::TooLong));
+        assert_eq!(
+            root.open_beneath(longer.as_bytes()),
+            Err(OpenError::TooLong)
+        );
         assert_eq!(root.open_beneath(b"/file\0.txt"), Err(OpenError::NotFound));
         assert_eq!(root.open_beneath(b"file"), Err(OpenError::NotFound));
     }

@@ -84,7 +84,11 @@ mod tests {
         for n in 0..500 {
             fs::write(base.join(format!("file{n}")), "").unwrap();
         }
-        let root = Root::open(&CString::new(base.as_os_str().as_bytes()).unwrap(), Links::None).unwrap();
+        let root = Root::open(
+            &CString::new(base.as_os_str().as_bytes()).unwrap(),
+            Links::None,
+        )
+        .unwrap();
         let mut entries = Entries::of(root.open_beneath(b"/").unwrap()).unwrap();
         let mut seen = BTreeMap::new();
         while let Some((name, kind)) = entries.next_entry() {

@@ -21,9 +21,15 @@ impl fmt::Display for UserError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unknown => f.write_str("there is no such user: create it, or name another"),
-            Self::NotPermitted => f.write_str("only root can become another user: start as root, or leave the option out"),
-            Self::Reversible => f.write_str("root's rights could be had back: run without root's capabilities"),
-            Self::System(errno) => write!(f, "the system refused to change the user (error {errno})"),
+            Self::NotPermitted => f.write_str(
+                "only root can become another user: start as root, or leave the option out",
+            ),
+            Self::Reversible => {
+                f.write_str("root's rights could be had back: run without root's capabilities")
+            }
+            Self::System(errno) => {
+                write!(f, "the system refused to change the user (error {errno})")
+            }
         }
     }
 }
@@ -39,7 +45,9 @@ impl core::error::Error for UserError {}
 pub fn become_user(user: &CStr) -> Result<(), UserError> {
     // SAFETY: `user` ends with NUL; the result is read before any other call could overwrite it.
     let (uid, gid) = unsafe {
-        let entry = libc::getpwnam(user.as_ptr()).as_ref().ok_or(UserError::Unknown)?;
+        let entry = libc::getpwnam(user.as_ptr())
+            .as_ref()
+            .ok_or(UserError::Unknown)?;
         (entry.pw_uid, entry.pw_gid)
     };
     // SAFETY: `user` ends with NUL; the others take numbers.
@@ -76,9 +84,13 @@ fn check(result: c_int) -> Result<(), UserError> {
 
 /// Raises the limit of open descriptors to `wanted`, or as far as it goes; tells how many there
 /// may be now (setrlimit(2)).
+#[allow(clippy::unnecessary_cast, reason = "other systems have other widths")]
 #[cfg(not(target_os = "rtems"))]
 pub fn raise_descriptor_limit(wanted: u64) -> u64 {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
     // SAFETY: `limit` is valid for writing and reading.
     unsafe {
         if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) < 0 {

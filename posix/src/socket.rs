@@ -34,12 +34,30 @@ impl fmt::Display for ListenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { address, errno } = self;
         match *errno {
-            libc::EADDRINUSE => write!(f, "{address} is in use: stop the other server or choose another port"),
-            libc::EACCES => write!(f, "{address} needs privileges: choose a port from 1024 up, or start as root and give up root afterwards"),
-            libc::EADDRNOTAVAIL => write!(f, "{address} is no address of this machine: choose one that it has, or 0.0.0.0 or [::] for all"),
-            libc::EAFNOSUPPORT => write!(f, "{address} is of a kind that this system does not have: choose another address"),
-            libc::EMFILE | libc::ENFILE => write!(f, "no file descriptor is left to listen on {address}: raise the limit (ulimit -n)"),
-            number => write!(f, "cannot listen on {address}: the system refused (error {number})"),
+            libc::EADDRINUSE => write!(
+                f,
+                "{address} is in use: stop the other server or choose another port"
+            ),
+            libc::EACCES => write!(
+                f,
+                "{address} needs privileges: choose a port from 1024 up, or start as root and give up root afterwards"
+            ),
+            libc::EADDRNOTAVAIL => write!(
+                f,
+                "{address} is no address of this machine: choose one that it has, or 0.0.0.0 or [::] for all"
+            ),
+            libc::EAFNOSUPPORT => write!(
+                f,
+                "{address} is of a kind that this system does not have: choose another address"
+            ),
+            libc::EMFILE | libc::ENFILE => write!(
+                f,
+                "no file descriptor is left to listen on {address}: raise the limit (ulimit -n)"
+            ),
+            number => write!(
+                f,
+                "cannot listen on {address}: the system refused (error {number})"
+            ),
         }
     }
 }
@@ -54,7 +72,11 @@ impl core::error::Error for ListenError {}
 /// out, with a line in the debug log.
 pub fn listen(address: SocketAddr, options: &ListenOptions) -> Result<Socket, ListenError> {
     let failed = |errno| ListenError { address, errno };
-    let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    let family = if address.is_ipv4() {
+        libc::AF_INET
+    } else {
+        libc::AF_INET6
+    };
     let socket = retry(|| sys::stream_socket(family)).map_err(failed)? as c_int;
     let result = prepare(socket, address, options);
     if let Err(errno) = result {
@@ -81,7 +103,10 @@ fn prepare(socket: c_int, address: SocketAddr, options: &ListenOptions) -> Resul
     if unsafe { libc::bind(socket, (&raw const storage).cast::<sockaddr>(), length) } < 0 {
         return Err(errno());
     }
-    for (level, name, value) in sys::listener_extras(options.fast_open, options.defer_seconds).into_iter().flatten() {
+    for (level, name, value) in sys::listener_extras(options.fast_open, options.defer_seconds)
+        .into_iter()
+        .flatten()
+    {
         if let Err(error) = set_option(socket, level, name, value) {
             log::debug!("socket option {level}/{name} is not to be had here (error {error})");
         }
@@ -95,8 +120,15 @@ fn prepare(socket: c_int, address: SocketAddr, options: &ListenOptions) -> Resul
 
 fn set_option(socket: c_int, level: c_int, name: c_int, value: c_int) -> Result<(), i32> {
     // SAFETY: the value lives through the call and has the length that is passed.
-    let result =
-        unsafe { libc::setsockopt(socket, level, name, (&raw const value).cast(), size_of::<c_int>() as socklen_t) };
+    let result = unsafe {
+        libc::setsockopt(
+            socket,
+            level,
+            name,
+            (&raw const value).cast(),
+            size_of::<c_int>() as socklen_t,
+        )
+    };
     if result < 0 { Err(errno()) } else { Ok(()) }
 }
 
@@ -120,7 +152,11 @@ fn address_by(socket: Socket, call: AddressCall) -> Option<SocketAddr> {
     let mut length = size_of::<sockaddr_storage>() as socklen_t;
     // SAFETY: `storage` has `length` bytes, and both live through the call.
     let result = unsafe { call(socket.0, (&raw mut storage).cast(), &raw mut length) };
-    if result < 0 { None } else { from_system(&storage) }
+    if result < 0 {
+        None
+    } else {
+        from_system(&storage)
+    }
 }
 
 fn to_system(address: SocketAddr) -> (sockaddr_storage, socklen_t) {
@@ -161,7 +197,10 @@ fn from_system(storage: &sockaddr_storage) -> Option<SocketAddr> {
             // SAFETY: the family says that this is what the storage holds; it is aligned for it.
             let v4 = unsafe { &*pointer.cast::<sockaddr_in>() };
             let ip = Ipv4Addr::from(v4.sin_addr.s_addr.to_ne_bytes());
-            Some(SocketAddr::V4(SocketAddrV4::new(ip, u16::from_be(v4.sin_port))))
+            Some(SocketAddr::V4(SocketAddrV4::new(
+                ip,
+                u16::from_be(v4.sin_port),
+            )))
         }
         libc::AF_INET6 => {
             // SAFETY: as above.
@@ -170,7 +209,12 @@ fn from_system(storage: &sockaddr_storage) -> Option<SocketAddr> {
             let port = u16::from_be(v6.sin6_port);
             Some(match IpAddr::V6(ip).to_canonical() {
                 IpAddr::V4(v4) => SocketAddr::V4(SocketAddrV4::new(v4, port)),
-                IpAddr::V6(v6_ip) => SocketAddr::V6(SocketAddrV6::new(v6_ip, port, v6.sin6_flowinfo, v6.sin6_scope_id)),
+                IpAddr::V6(v6_ip) => SocketAddr::V6(SocketAddrV6::new(
+                    v6_ip,
+                    port,
+                    v6.sin6_flowinfo,
+                    v6.sin6_scope_id,
+                )),
             })
         }
         _ => None,
@@ -201,7 +245,9 @@ impl Transport for PosixTransport {
             | libc::ENETUNREACH => Error::Disconnected,
             other => error_of(other),
         })? as c_int;
-        if !sys::NODELAY_IS_INHERITED && let Err(error) = set_option(socket, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1) {
+        if !sys::NODELAY_IS_INHERITED
+            && let Err(error) = set_option(socket, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)
+        {
             log::debug!("TCP_NODELAY is not to be had here (error {error})");
         }
         Ok(Socket(socket))
@@ -210,23 +256,39 @@ impl Transport for PosixTransport {
     #[inline]
     fn receive(&mut self, socket: Socket, buffer: &mut [u8]) -> Result<usize, Error> {
         // SAFETY: the buffer is valid for writing as many bytes as are passed.
-        retry(|| unsafe { sys::receive(socket.0, buffer.as_mut_ptr(), buffer.len()) }).map_err(error_of)
+        retry(|| unsafe { sys::receive(socket.0, buffer.as_mut_ptr(), buffer.len()) })
+            .map_err(error_of)
     }
 
     #[inline]
     fn send(&mut self, socket: Socket, parts: &[&[u8]], more: bool) -> Result<usize, Error> {
-        let flags = if more { sys::SEND_FLAGS | sys::SEND_MORE } else { sys::SEND_FLAGS };
+        let flags = if more {
+            sys::SEND_FLAGS | sys::SEND_MORE
+        } else {
+            sys::SEND_FLAGS
+        };
         if let [part] = parts {
             // SAFETY: the part is valid for reading as many bytes as are passed.
-            return retry(|| unsafe { sys::send(socket.0, part.as_ptr(), part.len(), flags) }).map_err(error_of);
+            return retry(|| unsafe { sys::send(socket.0, part.as_ptr(), part.len(), flags) })
+                .map_err(error_of);
         }
         gather(socket, parts, flags)
     }
 
-    fn send_file(&mut self, socket: Socket, file: crate::File, offset: u64, length: u64) -> Result<usize, Error> {
+    fn send_file(
+        &mut self,
+        socket: Socket,
+        file: crate::File,
+        offset: u64,
+        length: u64,
+    ) -> Result<usize, Error> {
         // No call sends more than 2^31 bytes (sendfile(2)).
-        let length = usize::try_from(length).unwrap_or(usize::MAX).min(0x7fff_f000);
-        match retry(|| sys::send_file(socket.0, file.descriptor(), offset, length)).map_err(error_of)? {
+        let length = usize::try_from(length)
+            .unwrap_or(usize::MAX)
+            .min(0x7fff_f000);
+        match retry(|| sys::send_file(socket.0, file.descriptor(), offset, length))
+            .map_err(error_of)?
+        {
             0 if length > 0 => Err(Error::Truncated),
             count => Ok(count),
         }
@@ -234,7 +296,9 @@ impl Transport for PosixTransport {
 
     fn shutdown(&mut self, socket: Socket) -> Result<(), Error> {
         // SAFETY: no memory is passed.
-        retry(|| unsafe { libc::shutdown(socket.0, libc::SHUT_WR) } as isize).map(drop).map_err(error_of)
+        retry(|| unsafe { libc::shutdown(socket.0, libc::SHUT_WR) } as isize)
+            .map(drop)
+            .map_err(error_of)
     }
 
     fn close(&mut self, socket: Socket) -> Result<(), Error> {
@@ -250,9 +314,17 @@ impl Transport for PosixTransport {
 }
 
 fn gather(socket: Socket, parts: &[&[u8]], flags: c_int) -> Result<usize, Error> {
-    let mut vector = [const { libc::iovec { iov_base: core::ptr::null_mut(), iov_len: 0 } }; PARTS];
+    let mut vector = [const {
+        libc::iovec {
+            iov_base: core::ptr::null_mut(),
+            iov_len: 0,
+        }
+    }; PARTS];
     for (entry, part) in vector.iter_mut().zip(parts) {
-        *entry = libc::iovec { iov_base: part.as_ptr().cast_mut().cast(), iov_len: part.len() };
+        *entry = libc::iovec {
+            iov_base: part.as_ptr().cast_mut().cast(),
+            iov_len: part.len(),
+        };
     }
     // SAFETY: zeros are a valid `msghdr`; the vector and the parts it points to live through the
     // call, and sending writes to none of them.
@@ -269,7 +341,9 @@ fn error_of(errno: i32) -> Error {
     // EWOULDBLOCK is another name for EAGAIN on every system here.
     match errno {
         libc::EAGAIN => Error::WouldBlock,
-        libc::EPIPE | libc::ECONNRESET | libc::ECONNABORTED | libc::ENOTCONN | libc::ETIMEDOUT => Error::Disconnected,
+        libc::EPIPE | libc::ECONNRESET | libc::ECONNABORTED | libc::ENOTCONN | libc::ETIMEDOUT => {
+            Error::Disconnected
+        }
         libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM => Error::Exhausted,
         other => Error::System(other),
     }
@@ -284,7 +358,8 @@ mod tests {
     use std::vec;
 
     fn listener(address: &str) -> (Socket, SocketAddr) {
-        let socket = listen(address.parse().unwrap(), &ListenOptions::default()).expect("a free port");
+        let socket =
+            listen(address.parse().unwrap(), &ListenOptions::default()).expect("a free port");
         (socket, local_address(socket).unwrap())
     }
 
@@ -301,7 +376,15 @@ mod tests {
     fn option(socket: Socket, level: c_int, name: c_int) -> c_int {
         let (mut value, mut length) = (0 as c_int, size_of::<c_int>() as socklen_t);
         // SAFETY: the value has the length that is passed.
-        let result = unsafe { libc::getsockopt(socket.0, level, name, (&raw mut value).cast(), &raw mut length) };
+        let result = unsafe {
+            libc::getsockopt(
+                socket.0,
+                level,
+                name,
+                (&raw mut value).cast(),
+                &raw mut length,
+            )
+        };
         assert_eq!(result, 0);
         value
     }
@@ -312,8 +395,12 @@ mod tests {
         let _client = TcpStream::connect(address).unwrap();
         let socket = accept(listener);
         // SAFETY: no memory is passed.
-        let (status, descriptor) =
-            unsafe { (libc::fcntl(socket.0, libc::F_GETFL), libc::fcntl(socket.0, libc::F_GETFD)) };
+        let (status, descriptor) = unsafe {
+            (
+                libc::fcntl(socket.0, libc::F_GETFL),
+                libc::fcntl(socket.0, libc::F_GETFD),
+            )
+        };
         assert!(status & libc::O_NONBLOCK != 0);
         assert!(descriptor & libc::FD_CLOEXEC != 0);
         assert!(option(socket, libc::IPPROTO_TCP, libc::TCP_NODELAY) != 0);
@@ -329,7 +416,10 @@ mod tests {
             let mut client = TcpStream::connect(address).unwrap();
             let socket = accept(listener);
             assert_eq!(peer_address(socket), Some(client.local_addr().unwrap()));
-            assert_eq!(PosixTransport.send(socket, &[b"ab", b"", b"cde"], false), Ok(5));
+            assert_eq!(
+                PosixTransport.send(socket, &[b"ab", b"", b"cde"], false),
+                Ok(5)
+            );
             PosixTransport.shutdown(socket).unwrap();
             let mut received = vec![];
             client.read_to_end(&mut received).unwrap();
@@ -359,7 +449,10 @@ mod tests {
         let socket = accept(listener);
         let block = vec![0u8; 1 << 20];
         while PosixTransport.send(socket, &[&block], false).is_ok() {}
-        assert_eq!(PosixTransport.send(socket, &[&block], false), Err(Error::WouldBlock));
+        assert_eq!(
+            PosixTransport.send(socket, &[&block], false),
+            Err(Error::WouldBlock)
+        );
         // Closing with unread bytes resets the connection.
         drop(client);
         let mut result = Ok(0);
@@ -386,7 +479,10 @@ mod tests {
 
     #[test]
     fn listeners_share_a_port_only_when_both_ask() {
-        let share = ListenOptions { share: true, ..ListenOptions::default() };
+        let share = ListenOptions {
+            share: true,
+            ..ListenOptions::default()
+        };
         let first = listen("127.0.0.1:0".parse().unwrap(), &share).unwrap();
         let address = local_address(first).unwrap();
         let second = listen(address, &share).unwrap();
@@ -397,7 +493,11 @@ mod tests {
 
     #[test]
     fn extras_are_no_error_wherever_they_are_missing() {
-        let options = ListenOptions { share: false, fast_open: true, defer_seconds: 1 };
+        let options = ListenOptions {
+            share: false,
+            fast_open: true,
+            defer_seconds: 1,
+        };
         let socket = listen("127.0.0.1:0".parse().unwrap(), &options).unwrap();
         PosixTransport.close(socket).unwrap();
     }

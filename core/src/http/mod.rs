@@ -16,7 +16,7 @@ pub mod path;
 pub mod range;
 mod request_line;
 mod scan;
+pub mod status;
 mod target;
 mod view;
-pub mod status;
 pub mod write;

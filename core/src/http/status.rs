@@ -71,13 +71,21 @@ impl Status {
     /// The status of this number; `None` outside 100 to 599.
     #[must_use]
     pub const fn new(code: u16) -> Option<Self> {
-        if code >= 100 && code <= 599 { Some(Self(code)) } else { None }
+        if code >= 100 && code <= 599 {
+            Some(Self(code))
+        } else {
+            None
+        }
     }
 
     /// A code that one of the engine's own errors names; anything else becomes 500.
     #[must_use]
     pub const fn from_error(code: u16) -> Self {
-        if code >= 400 && code <= 599 { Self(code) } else { Self::INTERNAL_SERVER_ERROR }
+        if code >= 400 && code <= 599 {
+            Self(code)
+        } else {
+            Self::INTERNAL_SERVER_ERROR
+        }
     }
 
     /// The number.

@@ -15,13 +15,21 @@ impl<'b> Writer<'b> {
     /// Writes from the start of `buffer`.
     #[must_use]
     pub fn new(buffer: &'b mut [u8]) -> Self {
-        Self { buffer, length: 0, overflown: false }
+        Self {
+            buffer,
+            length: 0,
+            overflown: false,
+        }
     }
 
     /// Appends all of `bytes`, or marks the writer overflown.
     #[inline]
     pub fn put(&mut self, bytes: &[u8]) {
-        match self.buffer.get_mut(self.length..).and_then(|rest| rest.get_mut(..bytes.len())) {
+        match self
+            .buffer
+            .get_mut(self.length..)
+            .and_then(|rest| rest.get_mut(..bytes.len()))
+        {
             Some(room) if !self.overflown => {
                 room.copy_from_slice(bytes);
                 self.length += bytes.len();
@@ -104,7 +112,11 @@ impl<'b> Writer<'b> {
 impl fmt::Write for Writer<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.put(text.as_bytes());
-        if self.overflown { Err(fmt::Error) } else { Ok(()) }
+        if self.overflown {
+            Err(fmt::Error)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -125,7 +137,12 @@ mod tests {
 
     #[test]
     fn decimals_are_written_whole() {
-        for (number, text) in [(0, "0"), (9, "9"), (10, "10"), (u64::MAX, "18446744073709551615")] {
+        for (number, text) in [
+            (0, "0"),
+            (9, "9"),
+            (10, "10"),
+            (u64::MAX, "18446744073709551615"),
+        ] {
             let mut memory = [0u8; 20];
             let mut writer = Writer::new(&mut memory);
             writer.put_decimal(number);

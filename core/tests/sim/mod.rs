@@ -1,7 +1,10 @@
 //! A network in memory with a clock of its own: servers under test see no other.
 #![allow(dead_code)] // each test file uses its part
 
-use capuchin_core::event::{Deadline, Error as ChannelError, Event, EventChannel, EventList, Full, Interest, Message, Notifier, Readiness, Token};
+use capuchin_core::event::{
+    Deadline, Error as ChannelError, Event, EventChannel, EventList, Full, Interest, Message,
+    Notifier, Readiness, Token,
+};
 use capuchin_core::transport::{Clock, Error, Socket, Transport};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -57,24 +60,41 @@ impl Net {
     }
 
     pub fn world(&self) -> MutexGuard<'_, World> {
-        self.0.lock().expect("no test panics while it holds the world")
+        self.0
+            .lock()
+            .expect("no test panics while it holds the world")
     }
 
     pub fn connect(&self, window: usize) -> Socket {
         let mut world = self.world();
         let socket = Socket(world.next);
         world.next += 1;
-        world.pipes.insert(socket.0, Pipe { window, ..Pipe::default() });
+        world.pipes.insert(
+            socket.0,
+            Pipe {
+                window,
+                ..Pipe::default()
+            },
+        );
         world.backlog.push_back(socket);
         socket
     }
 
     pub fn send(&self, socket: Socket, bytes: &[u8]) {
-        self.world().pipes.get_mut(&socket.0).expect("connected").to_server.extend(bytes);
+        self.world()
+            .pipes
+            .get_mut(&socket.0)
+            .expect("connected")
+            .to_server
+            .extend(bytes);
     }
 
     pub fn finish(&self, socket: Socket) {
-        self.world().pipes.get_mut(&socket.0).expect("connected").client_done = true;
+        self.world()
+            .pipes
+            .get_mut(&socket.0)
+            .expect("connected")
+            .client_done = true;
     }
 
     /// Takes all that has arrived.
@@ -119,7 +139,11 @@ impl Transport for Net {
         let pipe = world.pipes.get_mut(&socket.0).expect("open");
         assert!(!pipe.closed, "receive on a closed socket");
         if pipe.to_server.is_empty() {
-            return if pipe.client_done { Ok(0) } else { Err(Error::WouldBlock) };
+            return if pipe.client_done {
+                Ok(0)
+            } else {
+                Err(Error::WouldBlock)
+            };
         }
         let count = pipe.to_server.len().min(buffer.len());
         for (place, byte) in buffer.iter_mut().zip(pipe.to_server.drain(..count)) {
@@ -143,17 +167,29 @@ impl Transport for Net {
         Ok(count)
     }
 
-    fn send_file(&mut self, socket: Socket, file: SimFile, offset: u64, length: u64) -> Result<usize, Error> {
+    fn send_file(
+        &mut self,
+        socket: Socket,
+        file: SimFile,
+        offset: u64,
+        length: u64,
+    ) -> Result<usize, Error> {
         if offset >= file.1 {
             return Err(Error::Truncated);
         }
-        let bytes: Vec<u8> =
-            (offset..(offset + length).min(file.1)).take(100_000).map(|at| ((at + u64::from(file.0)) % 251) as u8).collect();
+        let bytes: Vec<u8> = (offset..(offset + length).min(file.1))
+            .take(100_000)
+            .map(|at| ((at + u64::from(file.0)) % 251) as u8)
+            .collect();
         self.send(socket, &[&bytes], false)
     }
 
     fn shutdown(&mut self, socket: Socket) -> Result<(), Error> {
-        self.world().pipes.get_mut(&socket.0).expect("open").server_done = true;
+        self.world()
+            .pipes
+            .get_mut(&socket.0)
+            .expect("open")
+            .server_done = true;
         Ok(())
     }
 
@@ -189,22 +225,40 @@ impl Notifier for Net {
 impl EventChannel for Net {
     type Notifier = Self;
 
-    fn add(&mut self, socket: Socket, token: Token, interest: Interest) -> Result<(), ChannelError> {
+    fn add(
+        &mut self,
+        socket: Socket,
+        token: Token,
+        interest: Interest,
+    ) -> Result<(), ChannelError> {
         let mut world = self.world();
         let place = match socket {
             LISTENER => &mut world.listener,
             socket => &mut world.pipes.get_mut(&socket.0).expect("open").watch,
         };
-        if place.replace((token, interest)).is_some() { Err(ChannelError::Registration) } else { Ok(()) }
+        if place.replace((token, interest)).is_some() {
+            Err(ChannelError::Registration)
+        } else {
+            Ok(())
+        }
     }
 
-    fn set_interest(&mut self, socket: Socket, token: Token, interest: Interest) -> Result<(), ChannelError> {
+    fn set_interest(
+        &mut self,
+        socket: Socket,
+        token: Token,
+        interest: Interest,
+    ) -> Result<(), ChannelError> {
         let mut world = self.world();
         let place = match socket {
             LISTENER => &mut world.listener,
             socket => &mut world.pipes.get_mut(&socket.0).expect("open").watch,
         };
-        if place.replace((token, interest)).is_none() { Err(ChannelError::Registration) } else { Ok(()) }
+        if place.replace((token, interest)).is_none() {
+            Err(ChannelError::Registration)
+        } else {
+            Ok(())
+        }
     }
 
     fn remove(&mut self, socket: Socket) -> Result<(), ChannelError> {
@@ -213,7 +267,11 @@ impl EventChannel for Net {
             LISTENER => &mut world.listener,
             socket => &mut world.pipes.get_mut(&socket.0).expect("open").watch,
         };
-        if place.take().is_none() { Err(ChannelError::Registration) } else { Ok(()) }
+        if place.take().is_none() {
+            Err(ChannelError::Registration)
+        } else {
+            Ok(())
+        }
     }
 
     /// Never sleeps: time passes only where a test lets it.
@@ -221,17 +279,24 @@ impl EventChannel for Net {
         events.clear();
         let mut world = self.world();
         while events.room() > 0 {
-            let Some(message) = world.messages.pop_front() else { break };
+            let Some(message) = world.messages.pop_front() else {
+                break;
+            };
             let _ = events.push(Event::Message(message));
         }
         if let Some((token, interest)) = world.listener
             && interest.wants_read()
             && !world.backlog.is_empty()
         {
-            let _ = events.push(Event::Ready { token, readiness: Readiness::READABLE });
+            let _ = events.push(Event::Ready {
+                token,
+                readiness: Readiness::READABLE,
+            });
         }
         for pipe in world.pipes.values() {
-            let Some((token, interest)) = pipe.watch else { continue };
+            let Some((token, interest)) = pipe.watch else {
+                continue;
+            };
             let mut readiness = Readiness::NONE;
             if interest.wants_read() && (!pipe.to_server.is_empty() || pipe.client_done) {
                 readiness = readiness.and(Readiness::READABLE);

@@ -31,7 +31,9 @@ fn hello(_: &mut Context<'_, App>, _: &Request<'_>, reply: Reply<'_>) -> Next {
 }
 
 fn echo_word(context: &mut Context<'_, App>, _: &Request<'_>, reply: Reply<'_>) -> Next {
-    reply.status(Status::OK).body(context.parameters.value("word").unwrap_or_default())
+    reply
+        .status(Status::OK)
+        .body(context.parameters.value("word").unwrap_or_default())
 }
 
 fn large(_: &mut Context<'_, App>, _: &Request<'_>, reply: Reply<'_>) -> Next {
@@ -44,7 +46,13 @@ impl Handle<App> for EchoBody {
     fn request(&self, _: &mut Context<'_, App>, _: &Request<'_>, reply: Reply<'_>) -> Next {
         reply.collect_body()
     }
-    fn collected(&self, _: &mut Context<'_, App>, _: &Request<'_>, body: &[u8], reply: Reply<'_>) -> Next {
+    fn collected(
+        &self,
+        _: &mut Context<'_, App>,
+        _: &Request<'_>,
+        body: &[u8],
+        reply: Reply<'_>,
+    ) -> Next {
         reply.status(Status::OK).body(body)
     }
 }
@@ -58,11 +66,17 @@ impl Handle<App> for Upload {
     fn body(&self, context: &mut Context<'_, App>, piece: &[u8]) -> Result<(), Status> {
         context.state[0] += piece.len() as u64;
         context.state[1] += piece.iter().map(|&byte| u64::from(byte)).sum::<u64>();
-        if piece.contains(&b'!') { Err(Status::UNPROCESSABLE_CONTENT) } else { Ok(()) }
+        if piece.contains(&b'!') {
+            Err(Status::UNPROCESSABLE_CONTENT)
+        } else {
+            Ok(())
+        }
     }
     fn received(&self, context: &mut Context<'_, App>, reply: Reply<'_>) -> Next {
         let [length, sum] = *context.state;
-        reply.status(Status::OK).body_with(|out| write!(out, "{length} {sum}"))
+        reply
+            .status(Status::OK)
+            .body_with(|out| write!(out, "{length} {sum}"))
     }
     fn abandoned(&self, context: &mut Context<'_, App>) {
         *context.app.abandoned.lock().unwrap() += 1;
@@ -83,7 +97,11 @@ impl Handle<App> for Stream {
             out.put(&[(byte % 251) as u8]);
         }
         context.state[0] += count;
-        if context.state[0] == end { Progress::Done } else { Progress::More }
+        if context.state[0] == end {
+            Progress::Done
+        } else {
+            Progress::More
+        }
     }
     fn abandoned(&self, context: &mut Context<'_, App>) {
         *context.app.abandoned.lock().unwrap() += 1;
@@ -98,7 +116,9 @@ impl Handle<App> for Later {
         reply.defer()
     }
     fn resume(&self, _: &mut Context<'_, App>, value: u64, reply: Reply<'_>) -> Next {
-        reply.status(Status::OK).body_with(|out| write!(out, "value {value}"))
+        reply
+            .status(Status::OK)
+            .body_with(|out| write!(out, "value {value}"))
     }
     fn abandoned(&self, context: &mut Context<'_, App>) {
         *context.app.abandoned.lock().unwrap() += 1;
@@ -145,7 +165,10 @@ impl Site for SimSite {
             // In pieces, as a site may.
             (length, true) => {
                 assert!(range.start < range.end && range.end <= length);
-                Content::Bytes(&self.memory[range.start as usize..range.end.min(range.start + 10_000) as usize])
+                Content::Bytes(
+                    &self.memory
+                        [range.start as usize..range.end.min(range.start + 10_000) as usize],
+                )
             }
             (length, false) => Content::File(SimFile(0, length)),
         }
@@ -182,13 +205,22 @@ pub struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { limits: LIMITS, leases: 16, lease_bytes: 2_048 }
+        Self {
+            limits: LIMITS,
+            leases: 16,
+            lease_bytes: 2_048,
+        }
     }
 }
 
 /// Builds a worker around `channel` and `transport` and hands a driver of it to `test`.
-pub fn run<C, T>(setup: &Setup, net: &Net, channel: C, transport: T, test: impl FnOnce(&mut dyn FnMut(), &App, &Stats))
-where
+pub fn run<C, T>(
+    setup: &Setup,
+    net: &Net,
+    channel: C,
+    transport: T,
+    test: impl FnOnce(&mut dyn FnMut(), &App, &Stats),
+) where
     C: EventChannel,
     T: Transport<File = SimFile>,
 {
@@ -226,16 +258,28 @@ where
     }
     assert!(!going, "stopped");
     assert_eq!(stats.open(), 0, "every connection was closed");
-    assert_eq!(stats.value(Counter::LeasesTaken), stats.value(Counter::LeasesReturned), "every lease came back");
-    assert!(worker.service().site().held.iter().all(Option::is_none), "all content was released");
+    assert_eq!(
+        stats.value(Counter::LeasesTaken),
+        stats.value(Counter::LeasesReturned),
+        "every lease came back"
+    );
+    assert!(
+        worker.service().site().held.iter().all(Option::is_none),
+        "all content was released"
+    );
     drop(worker);
     let world = net.world();
-    assert!(world.pipes.values().all(|pipe| pipe.closed), "every socket was closed");
+    assert!(
+        world.pipes.values().all(|pipe| pipe.closed),
+        "every socket was closed"
+    );
     let _ = Arena::<Slot>::as_slice(&slots);
 }
 
 /// As [`run`], without faults.
 pub fn run_plain(setup: &Setup, test: impl FnOnce(&Net, &mut dyn FnMut(), &App, &Stats)) {
     let net = Net::new();
-    run(setup, &net, net.clone(), net.clone(), |turn, app, stats| test(&net, turn, app, stats));
+    run(setup, &net, net.clone(), net.clone(), |turn, app, stats| {
+        test(&net, turn, app, stats)
+    });
 }

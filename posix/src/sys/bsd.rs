@@ -75,7 +75,12 @@ pub(crate) fn send_file(socket: c_int, file: c_int, offset: u64, length: usize) 
     let length = length.min(buffer.len());
     // SAFETY: the buffer is valid for `length` bytes in both calls.
     unsafe {
-        let count = libc::pread(file, buffer.as_mut_ptr().cast(), length, offset as libc::off_t);
+        let count = libc::pread(
+            file,
+            buffer.as_mut_ptr().cast(),
+            length,
+            offset as libc::off_t,
+        );
         if count <= 0 {
             return count as isize;
         }
@@ -84,12 +89,20 @@ pub(crate) fn send_file(socket: c_int, file: c_int, offset: u64, length: usize) 
 }
 
 /// Options of a listener that are an improvement where they exist.
-pub(crate) fn listener_extras(_fast_open: bool, _defer_seconds: u16) -> [Option<(c_int, c_int, c_int)>; 2] {
+pub(crate) fn listener_extras(
+    _fast_open: bool,
+    _defer_seconds: u16,
+) -> [Option<(c_int, c_int, c_int)>; 2] {
     [None, None]
 }
 
 /// Not known here: the directories on the way are opened one by one.
-pub(crate) fn open_beneath(_: c_int, _: &core::ffi::CStr, _: c_int, _: bool) -> Option<Result<c_int, i32>> {
+pub(crate) fn open_beneath(
+    _: c_int,
+    _: &core::ffi::CStr,
+    _: c_int,
+    _: bool,
+) -> Option<Result<c_int, i32>> {
     None
 }
 

@@ -48,7 +48,17 @@ pub(crate) fn accept(listener: c_int) -> isize {
 pub(crate) unsafe fn receive(socket: c_int, buffer: *mut u8, length: usize) -> isize {
     let nobody = core::ptr::null_mut::<u8>();
     // SAFETY: as promised by the caller; no address is asked for.
-    let result: c_long = unsafe { libc::syscall(libc::SYS_recvfrom, socket, buffer, length, 0, nobody, nobody) };
+    let result: c_long = unsafe {
+        libc::syscall(
+            libc::SYS_recvfrom,
+            socket,
+            buffer,
+            length,
+            0,
+            nobody,
+            nobody,
+        )
+    };
     result as isize
 }
 
@@ -60,20 +70,29 @@ pub(crate) unsafe fn receive(socket: c_int, buffer: *mut u8, length: usize) -> i
 pub(crate) unsafe fn send(socket: c_int, bytes: *const u8, length: usize, flags: c_int) -> isize {
     let nobody = core::ptr::null::<u8>();
     // SAFETY: as promised by the caller; no address is given.
-    let result: c_long = unsafe { libc::syscall(libc::SYS_sendto, socket, bytes, length, flags, nobody, 0) };
+    let result: c_long =
+        unsafe { libc::syscall(libc::SYS_sendto, socket, bytes, length, flags, nobody, 0) };
     result as isize
 }
 
 /// Makes a stream socket, non-blocking and close-on-exec.
 pub(crate) fn stream_socket(family: c_int) -> isize {
     // SAFETY: no memory is passed.
-    let socket = unsafe { libc::socket(family, libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC, 0) };
+    let socket = unsafe {
+        libc::socket(
+            family,
+            libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC,
+            0,
+        )
+    };
     socket as isize
 }
 
 /// Sends from a file; how many bytes the socket took, 0 at the file's end (sendfile(2)).
 pub(crate) fn send_file(socket: c_int, file: c_int, offset: u64, length: usize) -> isize {
-    let Ok(mut offset) = off_t::try_from(offset) else { return 0 };
+    let Ok(mut offset) = off_t::try_from(offset) else {
+        return 0;
+    };
     // SAFETY: `offset` lives through the call.
     unsafe { libc::sendfile(socket, file, &mut offset, length) }
 }
@@ -82,10 +101,17 @@ pub(crate) fn send_file(socket: c_int, file: c_int, offset: u64, length: usize) 
 const FAST_OPEN_QUEUE: c_int = 256;
 
 /// Options of a listener that are an improvement where they exist: level, name, value.
-pub(crate) fn listener_extras(fast_open: bool, defer_seconds: u16) -> [Option<(c_int, c_int, c_int)>; 2] {
+pub(crate) fn listener_extras(
+    fast_open: bool,
+    defer_seconds: u16,
+) -> [Option<(c_int, c_int, c_int)>; 2] {
     [
         fast_open.then_some((libc::IPPROTO_TCP, libc::TCP_FASTOPEN, FAST_OPEN_QUEUE)),
-        (defer_seconds > 0).then_some((libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, c_int::from(defer_seconds))),
+        (defer_seconds > 0).then_some((
+            libc::IPPROTO_TCP,
+            libc::TCP_DEFER_ACCEPT,
+            c_int::from(defer_seconds),
+        )),
     ]
 }
 
@@ -99,16 +125,32 @@ struct OpenHow {
 
 /// Opens `path` below `directory` without leaving it, in one call. `None` when this kernel cannot
 /// (before 5.6, or a seccomp filter that does not know the call).
-pub(crate) fn open_beneath(directory: c_int, path: &core::ffi::CStr, flags: c_int, follow: bool) -> Option<Result<c_int, i32>> {
+pub(crate) fn open_beneath(
+    directory: c_int,
+    path: &core::ffi::CStr,
+    flags: c_int,
+    follow: bool,
+) -> Option<Result<c_int, i32>> {
     const RESOLVE_NO_MAGICLINKS: u64 = 0x02; // linux/openat2.h
     const RESOLVE_NO_SYMLINKS: u64 = 0x04;
     const RESOLVE_BENEATH: u64 = 0x08;
     let links = if follow { 0 } else { RESOLVE_NO_SYMLINKS };
-    let how = OpenHow { flags: flags as u64, mode: 0, resolve: RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | links };
+    let how = OpenHow {
+        flags: flags as u64,
+        mode: 0,
+        resolve: RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | links,
+    };
     let call = || -> isize {
         // SAFETY: `path` ends with NUL, `how` has the size that is passed with it.
-        let result: c_long =
-            unsafe { libc::syscall(libc::SYS_openat2, directory, path.as_ptr(), &raw const how, size_of::<OpenHow>()) };
+        let result: c_long = unsafe {
+            libc::syscall(
+                libc::SYS_openat2,
+                directory,
+                path.as_ptr(),
+                &raw const how,
+                size_of::<OpenHow>(),
+            )
+        };
         result as isize
     };
     match crate::errno::retry(call) {

@@ -80,9 +80,19 @@ impl AccessLog {
         let (sender, receiver) = sync_channel(QUEUE);
         let shared = Arc::new(Shared::default());
         let output = open(&destination)?;
-        let writer = Writer { destination, output, shared: Arc::clone(&shared) };
-        thread::Builder::new().name("access log".into()).spawn(move || writer.run(&receiver))?;
-        Ok(Self { format, sender, shared })
+        let writer = Writer {
+            destination,
+            output,
+            shared: Arc::clone(&shared),
+        };
+        thread::Builder::new()
+            .name("access log".into())
+            .spawn(move || writer.run(&receiver))?;
+        Ok(Self {
+            format,
+            sender,
+            shared,
+        })
     }
 
     /// The gathering end for one worker.
@@ -142,12 +152,17 @@ impl Writer {
             if self.shared.reopen.swap(false, Ordering::SeqCst) {
                 match open(&self.destination) {
                     Ok(output) => self.output = output,
-                    Err(error) => log::error!("the access log cannot be opened again, the old file is kept: {error}"),
+                    Err(error) => log::error!(
+                        "the access log cannot be opened again, the old file is kept: {error}"
+                    ),
                 }
             }
             match received {
                 Ok(mut batch) => {
-                    let result = self.output.write_all(&batch).and_then(|()| self.output.flush());
+                    let result = self
+                        .output
+                        .write_all(&batch)
+                        .and_then(|()| self.output.flush());
                     if let Err(error) = &result
                         && !failed
                     {
@@ -166,7 +181,10 @@ impl Writer {
             }
             let lost = self.shared.lost.load(Ordering::Relaxed);
             if lost != said {
-                log::warn!("{} lines of the access log were lost: its destination is too slow", lost - said);
+                log::warn!(
+                    "{} lines of the access log were lost: its destination is too slow",
+                    lost - said
+                );
                 said = lost;
             }
         }
@@ -178,7 +196,11 @@ fn open(destination: &Destination) -> io::Result<Box<dyn Write + Send>> {
     Ok(match destination {
         Destination::Stdout => Box::new(io::stdout()),
         Destination::File(path) => {
-            let file: File = OpenOptions::new().append(true).create(true).mode(0o640).open(path)?;
+            let file: File = OpenOptions::new()
+                .append(true)
+                .create(true)
+                .mode(0o640)
+                .open(path)?;
             Box::new(file)
         }
     })
@@ -214,7 +236,10 @@ impl Lines {
         if self.connections.len() <= index {
             self.connections.resize_with(index + 1, || None);
         }
-        self.connections[index] = Some(Box::new(Connection { peer, ..Connection::default() }));
+        self.connections[index] = Some(Box::new(Connection {
+            peer,
+            ..Connection::default()
+        }));
     }
 
     /// A connection is over.
@@ -229,7 +254,9 @@ impl Lines {
         if self.stamp.0 != unix_time {
             self.stamp = (unix_time, stamp(unix_time));
         }
-        let Some(Some(connection)) = self.connections.get_mut(index as usize) else { return };
+        let Some(Some(connection)) = self.connections.get_mut(index as usize) else {
+            return;
+        };
         connection.begun.clear();
         connection.sender.clear();
         let begun = &mut connection.begun;
@@ -251,7 +278,10 @@ impl Lines {
             for name in [Name::Referer, Name::UserAgent] {
                 let sender = &mut connection.sender;
                 sender.extend_from_slice(b" \"");
-                escape(request.and_then(|head| head.value(name)).unwrap_or(b"-"), sender);
+                escape(
+                    request.and_then(|head| head.value(name)).unwrap_or(b"-"),
+                    sender,
+                );
                 sender.push(b'"');
             }
         }
@@ -259,7 +289,9 @@ impl Lines {
 
     /// A request is over: its line is complete.
     pub fn finished(&mut self, index: u32, outcome: Outcome) {
-        let Some(Some(connection)) = self.connections.get_mut(index as usize) else { return };
+        let Some(Some(connection)) = self.connections.get_mut(index as usize) else {
+            return;
+        };
         let batch = &mut self.batch;
         // Writing to a vector cannot fail.
         let _ = match connection.peer {
@@ -272,7 +304,11 @@ impl Lines {
             Some(status) => write!(batch, " {} ", status.code()),
             None => write!(batch, " - "),
         };
-        let _ = if outcome.content == 0 { write!(batch, "-") } else { write!(batch, "{}", outcome.content) };
+        let _ = if outcome.content == 0 {
+            write!(batch, "-")
+        } else {
+            write!(batch, "{}", outcome.content)
+        };
         batch.extend_from_slice(&connection.sender);
         batch.push(b'\n');
         self.batch_lines += 1;
@@ -296,10 +332,18 @@ impl Lines {
     }
 
     fn hand_over(&mut self) {
-        let spare = self.shared.spare.try_lock().ok().and_then(|mut spare| spare.pop()).unwrap_or_default();
+        let spare = self
+            .shared
+            .spare
+            .try_lock()
+            .ok()
+            .and_then(|mut spare| spare.pop())
+            .unwrap_or_default();
         let batch = std::mem::replace(&mut self.batch, spare);
         let lines = std::mem::take(&mut self.batch_lines);
-        if let Err(TrySendError::Full(mut batch) | TrySendError::Disconnected(mut batch)) = self.sender.try_send(batch) {
+        if let Err(TrySendError::Full(mut batch) | TrySendError::Disconnected(mut batch)) =
+            self.sender.try_send(batch)
+        {
             self.shared.lost.fetch_add(lines, Ordering::Relaxed);
             batch.clear();
             self.batch = batch;
@@ -309,12 +353,19 @@ impl Lines {
 
 /// `[20/Nov/2026:22:17:05 +0000]`
 fn stamp(unix_time: u64) -> String {
-    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
     let (date, time) = civil(unix_time);
     let mut parts = date.splitn(3, '-');
     let (year, month, day) = (parts.next(), parts.next(), parts.next());
     let month = month.and_then(|month| MONTHS.get(month.parse::<usize>().ok()?.wrapping_sub(1)));
-    format!("[{}/{}/{}:{time} +0000]", day.unwrap_or("-"), month.unwrap_or(&"-"), year.unwrap_or("-"))
+    format!(
+        "[{}/{}/{}:{time} +0000]",
+        day.unwrap_or("-"),
+        month.unwrap_or(&"-"),
+        year.unwrap_or("-")
+    )
 }
 
 /// Text from a client, cut and escaped so that it can neither end its field nor its line.
@@ -339,13 +390,21 @@ mod tests {
     use std::os::fd::AsRawFd;
 
     fn outcome(status: Status, content: u64) -> Outcome {
-        Outcome { status: Some(status), content, complete: true }
+        Outcome {
+            status: Some(status),
+            content,
+            complete: true,
+        }
     }
 
     fn request(lines: &mut Lines, index: u32, head: &[u8], outcome: Outcome) {
         let (mut parser, mut fields) = (HeadParser::default(), [Field::EMPTY; 16]);
         parser.advance(head, &mut fields).unwrap();
-        lines.observe(index, Some(&Head::new(&parser, head, &fields)), 1_795_213_025);
+        lines.observe(
+            index,
+            Some(&Head::new(&parser, head, &fields)),
+            1_795_213_025,
+        );
         lines.finished(index, outcome);
     }
 
@@ -370,9 +429,16 @@ mod tests {
     #[test]
     fn lines_have_the_formats_that_tools_read() {
         let head = b"GET /a?b HTTP/1.1\r\nHost: h\r\nReferer: http://r/\r\nUser-Agent: agent \"x\"\r\n\r\n";
-        let text = logged("common", Format::Common, |lines| request(lines, 0, head, outcome(Status::OK, 2_326)));
-        assert_eq!(text, "192.0.2.7 - - [20/Nov/2026:22:17:05 +0000] \"GET /a?b HTTP/1.1\" 200 2326\n");
-        let text = logged("combined", Format::Combined, |lines| request(lines, 0, head, outcome(Status::NOT_MODIFIED, 0)));
+        let text = logged("common", Format::Common, |lines| {
+            request(lines, 0, head, outcome(Status::OK, 2_326))
+        });
+        assert_eq!(
+            text,
+            "192.0.2.7 - - [20/Nov/2026:22:17:05 +0000] \"GET /a?b HTTP/1.1\" 200 2326\n"
+        );
+        let text = logged("combined", Format::Combined, |lines| {
+            request(lines, 0, head, outcome(Status::NOT_MODIFIED, 0))
+        });
         assert_eq!(
             text,
             "192.0.2.7 - - [20/Nov/2026:22:17:05 +0000] \"GET /a?b HTTP/1.1\" 304 - \"http://r/\" \"agent \\\"x\\\"\"\n"
@@ -383,9 +449,19 @@ mod tests {
     fn what_is_no_request_and_what_got_no_reply_is_a_dash() {
         let text = logged("dash", Format::Combined, |lines| {
             lines.observe(0, None, 0);
-            lines.finished(0, Outcome { status: None, content: 0, complete: false });
+            lines.finished(
+                0,
+                Outcome {
+                    status: None,
+                    content: 0,
+                    complete: false,
+                },
+            );
         });
-        assert_eq!(text, "192.0.2.7 - - [01/Jan/1970:00:00:00 +0000] \"-\" - - \"-\" \"-\"\n");
+        assert_eq!(
+            text,
+            "192.0.2.7 - - [01/Jan/1970:00:00:00 +0000] \"-\" - - \"-\" \"-\"\n"
+        );
     }
 
     #[test]
@@ -406,7 +482,11 @@ mod tests {
         // SAFETY: the path ends with NUL.
         assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
         // Open for both, so that opening it waits for nobody; never read.
-        let holder = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        let holder = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&path)
+            .unwrap();
         assert!(holder.as_raw_fd() >= 0);
         let log = AccessLog::start(Destination::File(path.clone()), Format::Common).unwrap();
         let mut lines = log.lines();
@@ -417,11 +497,19 @@ mod tests {
             request(&mut lines, 0, head.as_bytes(), outcome(Status::OK, 1));
             lines.turn_ended();
         }
-        assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+        assert!(
+            begin.elapsed() < Duration::from_secs(2),
+            "{:?}",
+            begin.elapsed()
+        );
         assert!(log.lost() > 5_000, "{}", log.lost());
         let begin = Instant::now();
         log.finish();
-        assert!(begin.elapsed() < 2 * FINISH_PATIENCE, "{:?}", begin.elapsed());
+        assert!(
+            begin.elapsed() < 2 * FINISH_PATIENCE,
+            "{:?}",
+            begin.elapsed()
+        );
         drop(holder);
         let _ = fs::remove_file(&path);
     }
@@ -437,7 +525,12 @@ mod tests {
         lines.connected(0, None);
         let write = |lines: &mut Lines, from: usize| {
             for n in from..from + 100 {
-                request(lines, 0, format!("GET /{n} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes(), outcome(Status::OK, 1));
+                request(
+                    lines,
+                    0,
+                    format!("GET /{n} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes(),
+                    outcome(Status::OK, 1),
+                );
             }
             lines.turn_ended();
         };
@@ -450,8 +543,19 @@ mod tests {
         write(&mut lines, 100);
         log.finish();
         let all = fs::read_to_string(&old).unwrap() + &fs::read_to_string(&path).unwrap();
-        let numbers: Vec<usize> =
-            all.lines().map(|line| line.split(" \"GET /").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap()).collect();
+        let numbers: Vec<usize> = all
+            .lines()
+            .map(|line| {
+                line.split(" \"GET /")
+                    .nth(1)
+                    .unwrap()
+                    .split(' ')
+                    .next()
+                    .unwrap()
+                    .parse()
+                    .unwrap()
+            })
+            .collect();
         assert_eq!(numbers, (0..200).collect::<Vec<_>>());
         assert!(!fs::read_to_string(&path).unwrap().is_empty());
         for file in [&path, &old] {

@@ -16,9 +16,9 @@ use capuchin_core::site::{Accepts, Content, ContentId, Found, Representation, Si
 use capuchin_posix::{Entries, File, FileStatus, Kind, Links, OpenError, Root};
 use std::collections::HashMap;
 use std::ffi::CString;
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::ops::Range;
 use std::{fmt, io};
 
 /// How a directory is served.
@@ -75,7 +75,10 @@ impl fmt::Display for DirectoryError {
         let path = self.path.display();
         match self.reason {
             OpenError::NotFound => write!(f, "{path} is no directory: name one that exists"),
-            OpenError::Forbidden => write!(f, "{path} may not be read: check its permissions, or run as another user"),
+            OpenError::Forbidden => write!(
+                f,
+                "{path} may not be read: check its permissions, or run as another user"
+            ),
             reason => write!(f, "{path} cannot be opened: {reason}"),
         }
     }
@@ -166,7 +169,12 @@ impl Variant {
         }
     }
 
-    fn representation(&self, media_type: &'static str, coding: Coding, varies: bool) -> Representation<'_> {
+    fn representation(
+        &self,
+        media_type: &'static str,
+        coding: Coding,
+        varies: bool,
+    ) -> Representation<'_> {
         let known = self.tag.is_some();
         Representation {
             length: self.length(),
@@ -186,7 +194,8 @@ impl Variant {
     /// Whether the open file can still give what was promised: it may have grown, as logs do, but
     /// not have been overwritten or cut.
     fn still_holds(&self, file: File) -> bool {
-        file.status().is_ok_and(|now| now.length > self.status.length || now == self.status)
+        file.status()
+            .is_ok_and(|now| now.length > self.status.length || now == self.status)
     }
 
     fn length(&self) -> u64 {
@@ -205,25 +214,31 @@ impl Node {
     /// Whether files that are not in memory are as they were: their replies could not even begin
     /// otherwise.
     fn files_hold(&self) -> bool {
-        self.variants.iter().flatten().all(|variant| match variant.source {
-            Source::Memory(_) => true,
-            Source::File(file) => file.status() == Ok(variant.status),
-        })
+        self.variants
+            .iter()
+            .flatten()
+            .all(|variant| match variant.source {
+                Source::Memory(_) => true,
+                Source::File(file) => file.status() == Ok(variant.status),
+            })
     }
 
     /// Whether the same files are behind both.
     fn same_files(&self, other: &Self) -> bool {
-        self.variants.iter().zip(&other.variants).all(|pair| match pair {
-            (None, None) => true,
-            (Some(a), Some(b)) => a.settled && a.status == b.status,
-            _ => false,
-        })
+        self.variants
+            .iter()
+            .zip(&other.variants)
+            .all(|pair| match pair {
+                (None, None) => true,
+                (Some(a), Some(b)) => a.settled && a.status == b.status,
+                _ => false,
+            })
     }
 }
 
 /// What a path leads to when it is looked up in the file system.
 enum Loaded {
-    Node(Node),
+    Node(Box<Node>),
     /// A directory, named without its slash.
     Directory,
 }
@@ -234,8 +249,12 @@ impl Directory {
     /// # Errors
     /// [`DirectoryError`] when it is none or cannot be read.
     pub fn open(path: &Path, options: DirectoryOptions) -> Result<Self, DirectoryError> {
-        let failed = |reason| DirectoryError { path: path.to_owned(), reason };
-        let name = CString::new(path.as_os_str().as_bytes()).map_err(|_| failed(OpenError::NotFound))?;
+        let failed = |reason| DirectoryError {
+            path: path.to_owned(),
+            reason,
+        };
+        let name =
+            CString::new(path.as_os_str().as_bytes()).map_err(|_| failed(OpenError::NotFound))?;
         let root = Root::open(&name, options.links).map_err(failed)?;
         // Opening a directory does not prove that names in it can be reached.
         root.status_beneath(b"/").map_err(failed)?;
@@ -282,7 +301,7 @@ impl Directory {
             Loaded::Directory => Ok(None),
             Loaded::Node(mut node) => {
                 (node.checked, node.used) = (now, clock);
-                Ok(Some(self.insert(node)))
+                Ok(Some(self.insert(*node)))
             }
         }
     }
@@ -295,10 +314,14 @@ impl Directory {
         let file = Opened(self.root.open_beneath(path).map_err(site_error)?);
         let status = file.0.status().map_err(site_error)?;
         match (status.kind, path.ends_with(b"/")) {
-            (Kind::Regular, false) => self.load_file(path, path, file, status).map(Loaded::Node),
+            (Kind::Regular, false) => self
+                .load_file(path, path, file, status)
+                .map(|node| Loaded::Node(Box::new(node))),
             (Kind::Regular, true) => Err(SiteError::NotFound),
             (Kind::Directory, false) => Ok(Loaded::Directory),
-            (Kind::Directory, true) => self.load_directory(path, file).map(Loaded::Node),
+            (Kind::Directory, true) => self
+                .load_directory(path, file)
+                .map(|node| Loaded::Node(Box::new(node))),
             _ => Err(SiteError::Forbidden),
         }
     }
@@ -324,9 +347,22 @@ impl Directory {
         }
         let rows = self.rows(path, directory).map_err(site_error)?;
         let page = listing::page(path, rows).into_boxed_slice();
-        let status =
-            FileStatus { kind: Kind::Regular, length: page.len() as u64, modified: 0, modified_nanoseconds: 0, inode: 0, device: 0 };
-        let variant = Variant { status, settled: false, source: Source::Memory(page), tag: None, modified: [0; 29], ready: Box::default() };
+        let status = FileStatus {
+            kind: Kind::Regular,
+            length: page.len() as u64,
+            modified: 0,
+            modified_nanoseconds: 0,
+            inode: 0,
+            device: 0,
+        };
+        let variant = Variant {
+            status,
+            settled: false,
+            source: Source::Memory(page),
+            tag: None,
+            modified: [0; 29],
+            ready: Box::default(),
+        };
         Ok(Node {
             path: path.into(),
             variants: [Some(variant), None, None],
@@ -350,7 +386,9 @@ impl Directory {
                 continue;
             }
             // What cannot be served is not shown.
-            let Ok(status) = self.root.status_beneath(&[path, name].concat()) else { continue };
+            let Ok(status) = self.root.status_beneath(&[path, name].concat()) else {
+                continue;
+            };
             if matches!(status.kind, Kind::Regular | Kind::Directory) {
                 rows.push(Row {
                     name: name.to_vec(),
@@ -364,11 +402,23 @@ impl Directory {
     }
 
     /// A regular file with its compressed neighbours. `name` is the file's own path.
-    fn load_file(&self, path: &[u8], name: &[u8], file: Opened, status: FileStatus) -> Result<Node, SiteError> {
-        let mut variants = [Some(self.variant(file, status).map_err(site_error)?), None, None];
+    fn load_file(
+        &self,
+        path: &[u8],
+        name: &[u8],
+        file: Opened,
+        status: FileStatus,
+    ) -> Result<Node, SiteError> {
+        let mut variants = [
+            Some(self.variant(file, status).map_err(site_error)?),
+            None,
+            None,
+        ];
         if self.options.precompressed {
             for (place, suffix) in variants[1..].iter_mut().zip([&b".gz"[..], b".br"]) {
-                let Ok(file) = self.root.open_beneath(&[name, suffix].concat()) else { continue };
+                let Ok(file) = self.root.open_beneath(&[name, suffix].concat()) else {
+                    continue;
+                };
                 let file = Opened(file);
                 let Ok(other) = file.0.status() else { continue };
                 let age = |status: FileStatus| (status.modified, status.modified_nanoseconds);
@@ -383,20 +433,33 @@ impl Directory {
             if let Some(variant) = variant {
                 let mut memory = [0; READY_BYTES];
                 let mut fields = Writer::new(&mut memory);
-                variant.representation(media_type, coding, varies).write_fields(&mut fields);
+                variant
+                    .representation(media_type, coding, varies)
+                    .write_fields(&mut fields);
                 if !fields.is_overflown() {
                     variant.ready = fields.written().into();
                 }
             }
         }
-        Ok(Node { path: path.into(), variants, media_type, held: 0, listed: true, checked: 0, used: 0 })
+        Ok(Node {
+            path: path.into(),
+            variants,
+            media_type,
+            held: 0,
+            listed: true,
+            checked: 0,
+            used: 0,
+        })
     }
 
     /// The content in memory if it is small and holds still, else the open file.
     fn variant(&self, file: Opened, mut status: FileStatus) -> Result<Variant, OpenError> {
         let mut content = None;
         for _ in 0..READ_ATTEMPTS {
-            let Some(length) = usize::try_from(status.length).ok().filter(|&length| length <= self.options.cache_file_bytes) else {
+            let Some(length) = usize::try_from(status.length)
+                .ok()
+                .filter(|&length| length <= self.options.cache_file_bytes)
+            else {
                 break;
             };
             let mut bytes = vec![0; length];
@@ -408,8 +471,13 @@ impl Directory {
             }
             status = after;
         }
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let nanoseconds = status.modified.saturating_mul(1_000_000_000).saturating_add(u64::from(status.modified_nanoseconds));
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs());
+        let nanoseconds = status
+            .modified
+            .saturating_mul(1_000_000_000)
+            .saturating_add(u64::from(status.modified_nanoseconds));
         // A file that is replaced twice within one tick of the file system's clock may keep all
         // that is known of it; a tag of the content itself tells the two apart.
         let tag = match &content {
@@ -437,7 +505,10 @@ impl Directory {
 
     fn insert(&mut self, mut node: Node) -> u32 {
         let bytes = node.bytes();
-        let fits = |site: &Self| site.by_path.len() < site.options.cache_files && site.bytes + bytes <= site.options.cache_bytes;
+        let fits = |site: &Self| {
+            site.by_path.len() < site.options.cache_files
+                && site.bytes + bytes <= site.options.cache_bytes
+        };
         while node.listed && !fits(self) {
             // With nothing left to evict the node lives for its own reply only.
             node.listed = self.evict_one();
@@ -463,15 +534,24 @@ impl Directory {
     /// Drops the node that was not used for longest and that no reply holds.
     fn evict_one(&mut self) -> bool {
         let idle = |node: &&Node| node.listed && node.held == 0;
-        let oldest = self.nodes.iter().flatten().filter(idle).min_by_key(|node| node.used);
-        let Some(index) = oldest.and_then(|node| self.by_path.get(&node.path).copied()) else { return false };
+        let oldest = self
+            .nodes
+            .iter()
+            .flatten()
+            .filter(idle)
+            .min_by_key(|node| node.used);
+        let Some(index) = oldest.and_then(|node| self.by_path.get(&node.path).copied()) else {
+            return false;
+        };
         self.unlist(index);
         true
     }
 
     /// Takes a node out of the cache; it goes when its last reply does.
     fn unlist(&mut self, index: u32) {
-        let Some(node) = self.nodes.get_mut(index as usize).and_then(Option::as_mut) else { return };
+        let Some(node) = self.nodes.get_mut(index as usize).and_then(Option::as_mut) else {
+            return;
+        };
         if node.listed {
             node.listed = false;
             self.by_path.remove(&node.path);
@@ -491,9 +571,18 @@ impl Directory {
 impl Site for Directory {
     type File = File;
 
-    fn find(&mut self, path: &[u8], accepts: Accepts<'_>, now: u64) -> Result<Found<'_>, SiteError> {
-        let Some(index) = self.node_for(path, now)? else { return Ok(Found::Directory) };
-        let Some(node) = self.node_mut(index) else { return Err(SiteError::Failed) };
+    fn find(
+        &mut self,
+        path: &[u8],
+        accepts: Accepts<'_>,
+        now: u64,
+    ) -> Result<Found<'_>, SiteError> {
+        let Some(index) = self.node_for(path, now)? else {
+            return Ok(Found::Directory);
+        };
+        let Some(node) = self.node_mut(index) else {
+            return Err(SiteError::Failed);
+        };
         node.held += 1;
         let (mut number, mut varies) = (0, false);
         if node.variants[1].is_some() || node.variants[2].is_some() {
@@ -504,17 +593,27 @@ impl Site for Directory {
                 .filter(|(_, variant)| variant.is_some())
                 .fold(Codings::NONE, |codings, (&coding, _)| codings.with(coding));
             let chosen = accepts.choose(available).unwrap_or(Coding::Identity);
-            number = CODINGS.iter().position(|&coding| coding == chosen).unwrap_or(0);
+            number = CODINGS
+                .iter()
+                .position(|&coding| coding == chosen)
+                .unwrap_or(0);
         }
-        let Some(variant) = &node.variants[number] else { return Err(SiteError::Failed) };
+        let Some(variant) = &node.variants[number] else {
+            return Err(SiteError::Failed);
+        };
         let representation = variant.representation(node.media_type, CODINGS[number], varies);
-        Ok(Found::Content(ContentId(index * CODINGS.len() as u32 + number as u32), representation))
+        Ok(Found::Content(
+            ContentId(index * CODINGS.len() as u32 + number as u32),
+            representation,
+        ))
     }
 
     fn content(&mut self, id: ContentId, range: Range<u64>) -> Content<'_, File> {
         let (index, number) = (id.0 / CODINGS.len() as u32, id.0 as usize % CODINGS.len());
         let node = self.nodes.get(index as usize).and_then(Option::as_ref);
-        let Some(variant) = node.and_then(|node| node.variants[number].as_ref()) else { return Content::Gone };
+        let Some(variant) = node.and_then(|node| node.variants[number].as_ref()) else {
+            return Content::Gone;
+        };
         let file = match &variant.source {
             Source::Memory(bytes) => {
                 let part = bytes.get(range.start as usize..range.end as usize);
@@ -523,13 +622,21 @@ impl Site for Directory {
             Source::File(file) => *file,
         };
         if self.options.sendfile {
-            return if variant.still_holds(file) { Content::File(file) } else { Content::Gone };
+            return if variant.still_holds(file) {
+                Content::File(file)
+            } else {
+                Content::Gone
+            };
         }
-        let wanted = usize::try_from(range.end - range.start).unwrap_or(WINDOW).min(WINDOW);
+        let wanted = usize::try_from(range.end - range.start)
+            .unwrap_or(WINDOW)
+            .min(WINDOW);
         self.window.resize(WINDOW, 0);
         // Looked at *after* it was read: what is sent was the file's while it was as promised.
         match file.read_at(&mut self.window[..wanted], range.start) {
-            Ok(count) if count > 0 && variant.still_holds(file) => Content::Bytes(&self.window[..count]),
+            Ok(count) if count > 0 && variant.still_holds(file) => {
+                Content::Bytes(&self.window[..count])
+            }
             _ => Content::Gone,
         }
     }
@@ -563,7 +670,10 @@ impl Drop for Opened {
 }
 
 fn has_hidden_name(path: &[u8]) -> bool {
-    let path = path.strip_prefix(b"/.well-known").filter(|rest| rest.is_empty() || rest.starts_with(b"/")).unwrap_or(path);
+    let path = path
+        .strip_prefix(b"/.well-known")
+        .filter(|rest| rest.is_empty() || rest.starts_with(b"/"))
+        .unwrap_or(path);
     path.windows(2).any(|pair| pair == b"/.")
 }
 
@@ -573,7 +683,10 @@ fn site_error(error: OpenError) -> SiteError {
         OpenError::Forbidden => SiteError::Forbidden,
         OpenError::Exhausted => SiteError::Busy,
         other => {
-            log::warn!("a file cannot be read: {other} ({})", io::Error::last_os_error());
+            log::warn!(
+                "a file cannot be read: {other} ({})",
+                io::Error::last_os_error()
+            );
             SiteError::Failed
         }
     }

@@ -11,8 +11,8 @@ use capuchin_core::service::{Exchange, Outcome, Progress, Request, Service};
 use capuchin_core::site::{Content, ContentId};
 use capuchin_core::stats::{Snapshot, Stats};
 use capuchin_core::transport::Socket;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// Called for [`capuchin_core::event::Message::Application`], on the worker's thread.
@@ -52,36 +52,56 @@ impl<S: Service, M: FnMut(u64)> Service for Front<S, M> {
         }
     }
 
-    fn request(&mut self, exchange: &mut Exchange<'_>, request: &Request<'_>, reply: Reply<'_>) -> Next {
+    fn request(
+        &mut self,
+        exchange: &mut Exchange<'_>,
+        request: &Request<'_>,
+        reply: Reply<'_>,
+    ) -> Next {
         if let Some(status) = &self.status
             && let Some(view) = status.view(request)
         {
             return status.show(view, request, reply);
         }
-        catch_unwind(AssertUnwindSafe(|| self.inner.request(exchange, request, reply)))
-            .unwrap_or_else(|_| Next::failed(PANICKED))
+        catch_unwind(AssertUnwindSafe(|| {
+            self.inner.request(exchange, request, reply)
+        }))
+        .unwrap_or_else(|_| Next::failed(PANICKED))
     }
 
     fn body(&mut self, exchange: &mut Exchange<'_>, piece: &[u8]) -> Result<(), Status> {
-        catch_unwind(AssertUnwindSafe(|| self.inner.body(exchange, piece))).unwrap_or(Err(Status::INTERNAL_SERVER_ERROR))
+        catch_unwind(AssertUnwindSafe(|| self.inner.body(exchange, piece)))
+            .unwrap_or(Err(Status::INTERNAL_SERVER_ERROR))
     }
 
     fn received(&mut self, exchange: &mut Exchange<'_>, reply: Reply<'_>) -> Next {
-        catch_unwind(AssertUnwindSafe(|| self.inner.received(exchange, reply))).unwrap_or_else(|_| Next::failed(PANICKED))
+        catch_unwind(AssertUnwindSafe(|| self.inner.received(exchange, reply)))
+            .unwrap_or_else(|_| Next::failed(PANICKED))
     }
 
-    fn collected(&mut self, exchange: &mut Exchange<'_>, request: &Request<'_>, body: &[u8], reply: Reply<'_>) -> Next {
-        catch_unwind(AssertUnwindSafe(|| self.inner.collected(exchange, request, body, reply)))
-            .unwrap_or_else(|_| Next::failed(PANICKED))
+    fn collected(
+        &mut self,
+        exchange: &mut Exchange<'_>,
+        request: &Request<'_>,
+        body: &[u8],
+        reply: Reply<'_>,
+    ) -> Next {
+        catch_unwind(AssertUnwindSafe(|| {
+            self.inner.collected(exchange, request, body, reply)
+        }))
+        .unwrap_or_else(|_| Next::failed(PANICKED))
     }
 
     fn resume(&mut self, exchange: &mut Exchange<'_>, value: u64, reply: Reply<'_>) -> Next {
-        catch_unwind(AssertUnwindSafe(|| self.inner.resume(exchange, value, reply)))
-            .unwrap_or_else(|_| Next::failed(PANICKED))
+        catch_unwind(AssertUnwindSafe(|| {
+            self.inner.resume(exchange, value, reply)
+        }))
+        .unwrap_or_else(|_| Next::failed(PANICKED))
     }
 
     fn stream(&mut self, exchange: &mut Exchange<'_>, out: &mut Writer<'_>) -> Progress {
-        catch_unwind(AssertUnwindSafe(|| self.inner.stream(exchange, out))).unwrap_or(Progress::Failed)
+        catch_unwind(AssertUnwindSafe(|| self.inner.stream(exchange, out)))
+            .unwrap_or(Progress::Failed)
     }
 
     fn abandoned(&mut self, exchange: &mut Exchange<'_>) {
@@ -143,8 +163,14 @@ impl StatusPage {
         let base = self.path.as_bytes();
         if path == base {
             // Prometheus says which version of its text format it takes.
-            let wants_metrics = request.field("accept").is_some_and(|accept| accept.windows(14).any(|part| part == b"version=0.0.4;"));
-            return Some(if wants_metrics { View::Prometheus } else { View::Text });
+            let wants_metrics = request
+                .field("accept")
+                .is_some_and(|accept| accept.windows(14).any(|part| part == b"version=0.0.4;"));
+            return Some(if wants_metrics {
+                View::Prometheus
+            } else {
+                View::Text
+            });
         }
         let rest = path.strip_prefix(base)?;
         matches!(rest, b"metrics" | b"/metrics").then_some(View::Prometheus)
@@ -161,7 +187,9 @@ impl StatusPage {
         self.stats.iter().for_each(|stats| sum.add(stats));
         let head = reply.status(Status::OK).field("Cache-Control", b"no-store");
         match view {
-            View::Text => head.field("Content-Type", b"text/plain; charset=utf-8").body_with(|out| sum.write_text(out)),
+            View::Text => head
+                .field("Content-Type", b"text/plain; charset=utf-8")
+                .body_with(|out| sum.write_text(out)),
             View::Prometheus => head
                 .field("Content-Type", b"text/plain; version=0.0.4; charset=utf-8")
                 .body_with(|out| sum.write_prometheus(out)),

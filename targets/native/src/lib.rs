@@ -40,6 +40,6 @@ pub use capuchin_core::route::{Context, Handle, Route};
 pub use capuchin_core::service::{Progress, Request};
 pub use capuchin_core::stats::{Counter, Snapshot};
 pub use capuchin_core::table::{Entry, Table};
-pub use capuchin_posix::{ListenError, Links, become_user};
+pub use capuchin_posix::{Links, ListenError, become_user};
 pub use directory::{Directory, DirectoryError, DirectoryOptions};
 pub use server::{Accept, Completer, Running, Server, StartError, Watcher};

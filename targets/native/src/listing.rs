@@ -53,29 +53,52 @@ pub(crate) fn page(path: &[u8], mut rows: Vec<Row>) -> Vec<u8> {
     for row in &rows {
         let slash = if row.directory { "/" } else { "" };
         let (link, name) = (encoded(&row.name), text_of(&row.name));
-        let _ = write!(page, "<tr><td><a href=\"./{link}{slash}\">{name}{slash}</a></td><td class=\"n\"");
+        let _ = write!(
+            page,
+            "<tr><td><a href=\"./{link}{slash}\">{name}{slash}</a></td><td class=\"n\""
+        );
         if row.directory {
             page.push_str(">—");
         } else {
             let _ = write!(page, " title=\"{} bytes\">{}", row.length, size(row.length));
         }
         let (date, time) = civil(row.modified);
-        let _ = writeln!(page, "</td><td><time datetime=\"{date}T{time}Z\">{date} {}</time></td></tr>", &time[..5]);
+        let _ = writeln!(
+            page,
+            "</td><td><time datetime=\"{date}T{time}Z\">{date} {}</time></td></tr>",
+            &time[..5]
+        );
     }
-    let _ = write!(page, "</table>\n<footer>{}</footer>\n</html>\n", counted(&rows));
+    let _ = write!(
+        page,
+        "</table>\n<footer>{}</footer>\n</html>\n",
+        counted(&rows)
+    );
     page.into_bytes()
 }
 
 /// The path as links, one for each directory above.
 fn trail(path: &[u8]) -> String {
-    let names: Vec<&[u8]> = path.split(|&byte| byte == b'/').filter(|name| !name.is_empty()).collect();
-    let mut html = if names.is_empty() { "/".into() } else { format!("<a href=\"{}\">/</a>", "../".repeat(names.len())) };
+    let names: Vec<&[u8]> = path
+        .split(|&byte| byte == b'/')
+        .filter(|name| !name.is_empty())
+        .collect();
+    let mut html = if names.is_empty() {
+        "/".into()
+    } else {
+        format!("<a href=\"{}\">/</a>", "../".repeat(names.len()))
+    };
     for (at, name) in names.iter().enumerate() {
         let above = names.len() - 1 - at;
         let _ = if above == 0 {
             write!(html, "{}/", text_of(name))
         } else {
-            write!(html, "<a href=\"{}\">{}/</a>", "../".repeat(above), text_of(name))
+            write!(
+                html,
+                "<a href=\"{}\">{}/</a>",
+                "../".repeat(above),
+                text_of(name)
+            )
         };
     }
     html
@@ -84,8 +107,14 @@ fn trail(path: &[u8]) -> String {
 fn counted(rows: &[Row]) -> String {
     let directories = rows.iter().filter(|row| row.directory).count();
     let files = rows.len() - directories;
-    let plural = |count: usize, one: &str, many: &str| format!("{count} {}", if count == 1 { one } else { many });
-    format!("{}, {}", plural(directories, "directory", "directories"), plural(files, "file", "files"))
+    let plural = |count: usize, one: &str, many: &str| {
+        format!("{count} {}", if count == 1 { one } else { many })
+    };
+    format!(
+        "{}, {}",
+        plural(directories, "directory", "directories"),
+        plural(files, "file", "files")
+    )
 }
 
 /// Text for HTML: markup escaped, control characters and what is no UTF-8 shown as U+FFFD.
@@ -127,7 +156,11 @@ fn size(bytes: u64) -> String {
         value /= 1_024.0;
         unit += 1;
     }
-    if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+    if unit == 0 {
+        format!("{bytes} B")
+    } else {
+        format!("{value:.1} {}", UNITS[unit])
+    }
 }
 
 /// Date and time of day, `2026-11-20` and `22:17:05`.
@@ -137,15 +170,25 @@ pub(crate) fn civil(unix_time: u64) -> (String, String) {
     // day comes last.
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
     let year = era * 400 + year_of_era + u64::from(month <= 2);
     (
         format!("{year:04}-{month:02}-{day:02}"),
-        format!("{:02}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60),
+        format!(
+            "{:02}:{:02}:{:02}",
+            seconds / 3_600,
+            seconds / 60 % 60,
+            seconds % 60
+        ),
     )
 }
 
@@ -154,7 +197,12 @@ mod tests {
     use super::*;
 
     fn file(name: &[u8]) -> Row {
-        Row { name: name.to_vec(), directory: false, length: 1_536, modified: 1_795_213_025 }
+        Row {
+            name: name.to_vec(),
+            directory: false,
+            length: 1_536,
+            modified: 1_795_213_025,
+        }
     }
 
     fn html(path: &str, rows: Vec<Row>) -> String {
@@ -163,8 +211,17 @@ mod tests {
 
     #[test]
     fn hostile_names_are_only_text() {
-        let names: [&[u8]; 9] =
-            [b"<script>alert(1)</script>", b"\"onmouseover=x", b"'x", b"&amp;", b"javascript:alert(1)", b"a\nb", b"\xff\xfe", b"50%41", b" lead"];
+        let names: [&[u8]; 9] = [
+            b"<script>alert(1)</script>",
+            b"\"onmouseover=x",
+            b"'x",
+            b"&amp;",
+            b"javascript:alert(1)",
+            b"a\nb",
+            b"\xff\xfe",
+            b"50%41",
+            b" lead",
+        ];
         let page = html("/", names.iter().map(|name| file(name)).collect());
         assert!(!page.contains("<script"), "{page}");
         assert!(!page.contains("\"onmouseover"), "{page}");
@@ -178,13 +235,19 @@ mod tests {
     #[test]
     fn hostile_paths_are_only_text() {
         let page = html("/<b>/\"x/", vec![]);
-        assert!(!page.contains("<b>") && page.contains("&lt;b&gt;"), "{page}");
+        assert!(
+            !page.contains("<b>") && page.contains("&lt;b&gt;"),
+            "{page}"
+        );
         assert!(page.contains("<a href=\"../../\">/</a><a href=\"../\">&lt;b&gt;/</a>&quot;x/"));
     }
 
     #[test]
     fn directories_come_first_then_names_whatever_their_case() {
-        let directory = Row { directory: true, ..file(b"zoo") };
+        let directory = Row {
+            directory: true,
+            ..file(b"zoo")
+        };
         let page = html("/", vec![file(b"b"), file(b"C"), directory, file(b"a")]);
         let at = |name: &str| page.find(&format!("href=\"./{name}\"")).unwrap();
         assert!(at("zoo/") < at("a") && at("a") < at("b") && at("b") < at("C"));
@@ -199,7 +262,14 @@ mod tests {
 
     #[test]
     fn sizes_and_dates_are_readable() {
-        for (bytes, text) in [(0, "0 B"), (1_023, "1023 B"), (1_024, "1.0 KiB"), (1_536, "1.5 KiB"), (1 << 20, "1.0 MiB"), (5 << 40, "5.0 TiB")] {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1_023, "1023 B"),
+            (1_024, "1.0 KiB"),
+            (1_536, "1.5 KiB"),
+            (1 << 20, "1.0 MiB"),
+            (5 << 40, "5.0 TiB"),
+        ] {
             assert_eq!(size(bytes), text);
         }
         for (time, date, clock) in [

@@ -16,9 +16,17 @@ impl Log for Stderr {
         if !self.enabled(record.metadata()) {
             return;
         }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs());
         // Standard error may be closed; there is no other place to say so.
-        let _ = writeln!(std::io::stderr().lock(), "{} {:5} {}", HttpDate(now), record.level(), record.args());
+        let _ = writeln!(
+            std::io::stderr().lock(),
+            "{} {:5} {}",
+            HttpDate(now),
+            record.level(),
+            record.args()
+        );
     }
 
     fn flush(&self) {}

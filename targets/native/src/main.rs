@@ -33,11 +33,13 @@ fn run() -> Result<(), String> {
     };
     logger::start(options.log_level);
     if options.check {
-        capuchin::Directory::open(&options.directory, options.site.clone()).map_err(|error| error.to_string())?;
+        capuchin::Directory::open(&options.directory, options.site.clone())
+            .map_err(|error| error.to_string())?;
         return print("the options are right\n");
     }
     // Before there are threads, so that all of them leave these signals to the loop below.
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|error| format!("signals cannot be handled: {error}"))?;
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])
+        .map_err(|error| format!("signals cannot be handled: {error}"))?;
     let log = open_log(&options)?;
     let running = start(&options, log.clone())?;
     announce(&running)?;
@@ -74,9 +76,12 @@ fn run() -> Result<(), String> {
 }
 
 fn open_log(options: &Options) -> Result<Option<Arc<AccessLog>>, String> {
-    let Some(destination) = options.access_log.clone() else { return Ok(None) };
-    let log = AccessLog::start(destination, options.access_format)
-        .map_err(|error| format!("the access log cannot be opened: {error}: name a file that can be written"))?;
+    let Some(destination) = options.access_log.clone() else {
+        return Ok(None);
+    };
+    let log = AccessLog::start(destination, options.access_format).map_err(|error| {
+        format!("the access log cannot be opened: {error}: name a file that can be written")
+    })?;
     Ok(Some(Arc::new(log)))
 }
 
@@ -108,7 +113,11 @@ fn start(options: &Options, log: Option<Arc<AccessLog>>) -> Result<Running, Stri
 
 /// Prints where the server can be reached: what a person opens, or a script reads.
 fn announce(running: &Running) -> Result<(), String> {
-    let mut lines: String = running.addresses().iter().map(|address| format!("http://{address}/\n")).collect();
+    let mut lines: String = running
+        .addresses()
+        .iter()
+        .map(|address| format!("http://{address}/\n"))
+        .collect();
     if let Some(address) = running.status_address() {
         lines.push_str(&format!("counters: http://{address}/\n"));
     }
@@ -117,5 +126,7 @@ fn announce(running: &Running) -> Result<(), String> {
 
 fn print(text: &str) -> Result<(), String> {
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| format!("cannot print: {error}"))
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|error| format!("cannot print: {error}"))
 }

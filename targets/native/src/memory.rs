@@ -14,7 +14,10 @@ pub(crate) struct Slots {
 
 impl Slots {
     pub(crate) fn new(limit: usize) -> Self {
-        Self { slots: Vec::with_capacity(limit), limit }
+        Self {
+            slots: Vec::with_capacity(limit),
+            limit,
+        }
     }
 }
 
@@ -62,6 +65,10 @@ mod tests {
 
     #[test]
     fn zeroed_fields_are_empty_entries() {
-        assert!(zeroed_fields(100).iter().all(|&field| field == Field::EMPTY));
+        assert!(
+            zeroed_fields(100)
+                .iter()
+                .all(|&field| field == Field::EMPTY)
+        );
     }
 }

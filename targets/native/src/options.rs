@@ -105,8 +105,12 @@ pub(crate) struct Options {
 /// Reads the command line.
 pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, String> {
     parse_words(lexopt::Parser::from_args(words)).map_err(|error| match error {
-        lexopt::Error::UnexpectedOption(name) => format!("there is no option {name}: see capuchin --help"),
-        lexopt::Error::MissingValue { option: Some(name) } => format!("{name} needs a value: see capuchin --help"),
+        lexopt::Error::UnexpectedOption(name) => {
+            format!("there is no option {name}: see capuchin --help")
+        }
+        lexopt::Error::MissingValue { option: Some(name) } => {
+            format!("{name} needs a value: see capuchin --help")
+        }
         other => other.to_string(),
     })
 }
@@ -137,32 +141,66 @@ fn parse_words(mut words: lexopt::Parser) -> Result<Command, lexopt::Error> {
             Short('h') | Long("help") => return Ok(Command::Help),
             Short('V') | Long("version") => return Ok(Command::Version),
             Long("listen") => options.listen.push(address("--listen", &words.value()?)?),
-            Long("workers") => options.workers = number("--workers", &words.value()?, 1, 1_024)? as usize,
+            Long("workers") => {
+                options.workers = number("--workers", &words.value()?, 1, 1_024)? as usize
+            }
             Long("accept") => {
-                options.accept = choice("--accept", &words.value()?, &[("each", Accept::Each), ("one", Accept::One)])?;
+                options.accept = choice(
+                    "--accept",
+                    &words.value()?,
+                    &[("each", Accept::Each), ("one", Accept::One)],
+                )?;
             }
             Long("user") => {
                 let name = text("--user", words.value()?)?;
-                options.user = Some(CString::new(name).map_err(|_| "--user: a name has no NUL byte")?);
+                options.user =
+                    Some(CString::new(name).map_err(|_| "--user: a name has no NUL byte")?);
             }
             Long("check") => options.check = true,
             Long("index") => index.push(file_name("--index", words.value()?)?),
-            Long("listing") => options.site.listing = choice("--listing", &words.value()?, &[("on", true), ("off", false)])?,
+            Long("listing") => {
+                options.site.listing = choice(
+                    "--listing",
+                    &words.value()?,
+                    &[("on", true), ("off", false)],
+                )?
+            }
             Long("links") => {
-                let links = [("none", Links::None), ("beneath", Links::Beneath), ("all", Links::All)];
+                let links = [
+                    ("none", Links::None),
+                    ("beneath", Links::Beneath),
+                    ("all", Links::All),
+                ];
                 options.site.links = choice("--links", &words.value()?, &links)?;
             }
-            Long("sendfile") => options.site.sendfile = choice("--sendfile", &words.value()?, &[("on", true), ("off", false)])?,
+            Long("sendfile") => {
+                options.site.sendfile = choice(
+                    "--sendfile",
+                    &words.value()?,
+                    &[("on", true), ("off", false)],
+                )?
+            }
             Long("hidden") => options.site.hidden = true,
             Long("precompressed") => options.site.precompressed = true,
-            Long("cache-files") => options.site.cache_files = number("--cache-files", &words.value()?, 0, 1 << 20)? as usize,
-            Long("cache-bytes") => options.site.cache_bytes = size("--cache-bytes", &words.value()?, 0, 1 << 40)? as usize,
+            Long("cache-files") => {
+                options.site.cache_files =
+                    number("--cache-files", &words.value()?, 0, 1 << 20)? as usize
+            }
+            Long("cache-bytes") => {
+                options.site.cache_bytes =
+                    size("--cache-bytes", &words.value()?, 0, 1 << 40)? as usize
+            }
             Long("cache-file-bytes") => {
-                options.site.cache_file_bytes = size("--cache-file-bytes", &words.value()?, 0, 1 << 30)? as usize;
+                options.site.cache_file_bytes =
+                    size("--cache-file-bytes", &words.value()?, 0, 1 << 30)? as usize;
             }
             Long("access-log") => {
                 let value = words.value()?;
-                options.access_log = Some(if value == "-" { Destination::Stdout } else { Destination::File(value.into()) });
+                options.access_log = Some(if value == "-" {
+                    Destination::Stdout
+                } else {
+                    Destination::File(value.into())
+                });
             }
             Long("access-format") => {
                 let formats = [("common", Format::Common), ("combined", Format::Combined)];
@@ -170,46 +208,90 @@ fn parse_words(mut words: lexopt::Parser) -> Result<Command, lexopt::Error> {
             }
             Long("log-level") => {
                 use LevelFilter::{Debug, Error, Info, Off, Trace, Warn};
-                let levels =
-                    [("off", Off), ("error", Error), ("warn", Warn), ("info", Info), ("debug", Debug), ("trace", Trace)];
+                let levels = [
+                    ("off", Off),
+                    ("error", Error),
+                    ("warn", Warn),
+                    ("info", Info),
+                    ("debug", Debug),
+                    ("trace", Trace),
+                ];
                 options.log_level = choice("--log-level", &words.value()?, &levels)?;
             }
             Long("status") => options.status = Some(address("--status", &words.value()?)?),
             Long("status-path") => {
                 let path = text("--status-path", words.value()?)?;
                 if !path.starts_with('/') || path.contains(['?', '#', '%']) {
-                    return Err(format!("--status-path: '{path}' is no path, which begins with '/': try /status").into());
+                    return Err(format!(
+                        "--status-path: '{path}' is no path, which begins with '/': try /status"
+                    )
+                    .into());
                 }
                 options.status_path = Some(path);
             }
-            Long("max-connections") => limits.connections = number("--max-connections", &words.value()?, 1, 1 << 24)? as u32,
-            Long("max-requests") => limits.requests_per_connection = number("--max-requests", &words.value()?, 1, u64::from(u32::MAX))? as u32,
-            Long("max-head") => limits.head_bytes = size("--max-head", &words.value()?, 512, 32 << 10)?.min(32_767) as u16,
-            Long("max-body") => limits.body_bytes = size("--max-body", &words.value()?, 0, u64::MAX)?,
-            Long("max-drain") => limits.drain_bytes = size("--max-drain", &words.value()?, 0, u64::MAX)?,
-            Long("max-waiting") => limits.waiting = number("--max-waiting", &words.value()?, 1, 1 << 24)? as u32,
-            Long("turn-requests") => limits.turn_requests = number("--turn-requests", &words.value()?, 1, 1 << 20)? as u32,
-            Long("turn-bytes") => limits.turn_bytes = size("--turn-bytes", &words.value()?, 1_024, 1 << 30)? as u32,
-            Long("timeout-first-byte") => limits.first_byte_ms = seconds("--timeout-first-byte", &words.value()?)?,
+            Long("max-connections") => {
+                limits.connections =
+                    number("--max-connections", &words.value()?, 1, 1 << 24)? as u32
+            }
+            Long("max-requests") => {
+                limits.requests_per_connection =
+                    number("--max-requests", &words.value()?, 1, u64::from(u32::MAX))? as u32
+            }
+            Long("max-head") => {
+                limits.head_bytes =
+                    size("--max-head", &words.value()?, 512, 32 << 10)?.min(32_767) as u16
+            }
+            Long("max-body") => {
+                limits.body_bytes = size("--max-body", &words.value()?, 0, u64::MAX)?
+            }
+            Long("max-drain") => {
+                limits.drain_bytes = size("--max-drain", &words.value()?, 0, u64::MAX)?
+            }
+            Long("max-waiting") => {
+                limits.waiting = number("--max-waiting", &words.value()?, 1, 1 << 24)? as u32
+            }
+            Long("turn-requests") => {
+                limits.turn_requests =
+                    number("--turn-requests", &words.value()?, 1, 1 << 20)? as u32
+            }
+            Long("turn-bytes") => {
+                limits.turn_bytes = size("--turn-bytes", &words.value()?, 1_024, 1 << 30)? as u32
+            }
+            Long("timeout-first-byte") => {
+                limits.first_byte_ms = seconds("--timeout-first-byte", &words.value()?)?
+            }
             Long("timeout-head") => limits.head_ms = seconds("--timeout-head", &words.value()?)?,
             Long("timeout-body") => limits.body_ms = seconds("--timeout-body", &words.value()?)?,
-            Long("timeout-handler") => limits.handler_ms = seconds("--timeout-handler", &words.value()?)?,
+            Long("timeout-handler") => {
+                limits.handler_ms = seconds("--timeout-handler", &words.value()?)?
+            }
             Long("timeout-write") => limits.write_ms = seconds("--timeout-write", &words.value()?)?,
             Long("timeout-idle") => limits.idle_ms = seconds("--timeout-idle", &words.value()?)?,
-            Long("timeout-linger") => limits.linger_ms = seconds("--timeout-linger", &words.value()?)?,
+            Long("timeout-linger") => {
+                limits.linger_ms = seconds("--timeout-linger", &words.value()?)?
+            }
             Long("timeout-drain") => limits.drain_ms = seconds("--timeout-drain", &words.value()?)?,
             Long("fast-open") => options.fast_open = true,
-            Long("defer-accept") => options.defer_accept = number("--defer-accept", &words.value()?, 0, 3_600)? as u16,
+            Long("defer-accept") => {
+                options.defer_accept = number("--defer-accept", &words.value()?, 0, 3_600)? as u16
+            }
             Value(value) if directory.is_none() => directory = Some(value.into()),
             Value(value) => {
-                return Err(format!("'{}' is one directory too many: name the one to serve", value.to_string_lossy()).into());
+                return Err(format!(
+                    "'{}' is one directory too many: name the one to serve",
+                    value.to_string_lossy()
+                )
+                .into());
             }
             other => return Err(other.unexpected()),
         }
     }
-    options.directory = directory.ok_or("which directory? Name the one to serve: capuchin DIR (see capuchin --help)")?;
+    options.directory = directory
+        .ok_or("which directory? Name the one to serve: capuchin DIR (see capuchin --help)")?;
     if options.listen.is_empty() {
-        options.listen.push(SocketAddr::from(([127, 0, 0, 1], 8080)));
+        options
+            .listen
+            .push(SocketAddr::from(([127, 0, 0, 1], 8080)));
     }
     if !index.is_empty() {
         options.site.index = index;
@@ -218,7 +300,9 @@ fn parse_words(mut words: lexopt::Parser) -> Result<Command, lexopt::Error> {
 }
 
 fn text(option: &str, value: OsString) -> Result<String, lexopt::Error> {
-    value.into_string().map_err(|value| format!("{option}: '{}' is not UTF-8", value.to_string_lossy()).into())
+    value
+        .into_string()
+        .map_err(|value| format!("{option}: '{}' is not UTF-8", value.to_string_lossy()).into())
 }
 
 fn file_name(option: &str, value: OsString) -> Result<String, lexopt::Error> {
@@ -236,18 +320,32 @@ fn address(option: &str, value: &OsString) -> Result<SocketAddr, lexopt::Error> 
     })
 }
 
-fn choice<T: Copy>(option: &str, value: &OsString, choices: &[(&str, T)]) -> Result<T, lexopt::Error> {
+fn choice<T: Copy>(
+    option: &str,
+    value: &OsString,
+    choices: &[(&str, T)],
+) -> Result<T, lexopt::Error> {
     let found = choices.iter().find(|(name, _)| value == *name);
     found.map(|&(_, choice)| choice).ok_or_else(|| {
         let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-        format!("{option}: '{}' is not one of: {}", value.to_string_lossy(), names.join(", ")).into()
+        format!(
+            "{option}: '{}' is not one of: {}",
+            value.to_string_lossy(),
+            names.join(", ")
+        )
+        .into()
     })
 }
 
 fn number(option: &str, value: &OsString, least: u64, most: u64) -> Result<u64, lexopt::Error> {
     let value = value.to_string_lossy();
-    let number = value.parse().ok().filter(|number| (least..=most).contains(number));
-    number.ok_or_else(|| format!("{option}: '{value}' is no whole number from {least} to {most}").into())
+    let number = value
+        .parse()
+        .ok()
+        .filter(|number| (least..=most).contains(number));
+    number.ok_or_else(|| {
+        format!("{option}: '{value}' is no whole number from {least} to {most}").into()
+    })
 }
 
 /// Bytes: `4096`, `4K`, `1M`, `2G`.
@@ -259,7 +357,10 @@ fn size(option: &str, value: &OsString, least: u64, most: u64) -> Result<u64, le
         Some(b'G') => (&value[..value.len() - 1], 1 << 30),
         _ => (&value[..], 1),
     };
-    let bytes = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
+    let bytes = digits
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(unit));
     bytes.filter(|bytes| (least..=most).contains(bytes)).ok_or_else(|| {
         format!("{option}: '{value}' is no size from {least} to {most} bytes: try 8192, 64K, 4M or 1G").into()
     })
@@ -271,7 +372,10 @@ const LONGEST_SECONDS: f64 = 20.0 * 24.0 * 3_600.0;
 /// Seconds with a fraction, in milliseconds.
 fn seconds(option: &str, value: &OsString) -> Result<u32, lexopt::Error> {
     let value = value.to_string_lossy();
-    let seconds = value.parse::<f64>().ok().filter(|seconds| (0.001..=LONGEST_SECONDS).contains(seconds));
+    let seconds = value
+        .parse::<f64>()
+        .ok()
+        .filter(|seconds| (0.001..=LONGEST_SECONDS).contains(seconds));
     seconds
         .map(|seconds| (seconds * 1_000.0).round() as u32)
         .ok_or_else(|| format!("{option}: '{value}' is no time in seconds, from 0.001 to {LONGEST_SECONDS}: try 30 or 0.5").into())
@@ -302,11 +406,20 @@ mod tests {
                     --accept one --listing on --index a.html --index b.html --links none --max-connections 10 d";
         let options = options(line).unwrap();
         assert_eq!(options.listen.len(), 2);
-        assert_eq!((options.limits.head_bytes, options.limits.head_ms), (4_096, 250));
+        assert_eq!(
+            (options.limits.head_bytes, options.limits.head_ms),
+            (4_096, 250)
+        );
         assert_eq!(options.limits.connections, 10);
-        assert_eq!((options.site.cache_bytes, options.site.listing), (1 << 20, true));
+        assert_eq!(
+            (options.site.cache_bytes, options.site.listing),
+            (1 << 20, true)
+        );
         assert_eq!(options.site.index, ["a.html", "b.html"]);
-        assert_eq!((options.site.links, options.accept), (Links::None, Accept::One));
+        assert_eq!(
+            (options.site.links, options.accept),
+            (Links::None, Accept::One)
+        );
     }
 
     #[test]
@@ -338,9 +451,23 @@ mod tests {
 
     #[test]
     fn every_option_of_the_help_is_known() {
-        for line in HELP.lines().filter(|line| line.trim_start().starts_with("--")) {
+        for line in HELP
+            .lines()
+            .filter(|line| line.trim_start().starts_with("--"))
+        {
             let name = line.split_whitespace().next().unwrap();
-            for value in ["", " 1", " one", " on", " common", " info", " none", " 127.0.0.1:1", " /x", " x"] {
+            for value in [
+                "",
+                " 1",
+                " one",
+                " on",
+                " common",
+                " info",
+                " none",
+                " 127.0.0.1:1",
+                " /x",
+                " x",
+            ] {
                 match options(&format!("{name}{value} d")) {
                     Err(message) => assert!(!message.contains("no option"), "{name}: {message}"),
                     Ok(_) => break,

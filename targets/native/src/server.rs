@@ -14,7 +14,9 @@ use capuchin_core::site::{Accepts, Content, ContentId, Found, NoSite, Site, Site
 use capuchin_core::stats::{Snapshot, Stats};
 use capuchin_core::table::{Entry, Table};
 use capuchin_core::transport::{Socket, Transport};
-use capuchin_posix::{File, ListenError, ListenOptions, PosixTransport, listen, local_address, raise_descriptor_limit};
+use capuchin_posix::{
+    File, ListenError, ListenOptions, PosixTransport, listen, local_address, raise_descriptor_limit,
+};
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -51,9 +53,17 @@ impl fmt::Display for StartError {
         match self {
             Self::Listen(error) => error.fmt(f),
             Self::Directory(error) => error.fmt(f),
-            Self::Addresses(0) => f.write_str("there is no address to listen on: name at least one"),
-            Self::Addresses(count) => write!(f, "{count} addresses are too many: name at most {LISTENERS}"),
-            Self::Resources(what) => write!(f, "{what}: close other programs or raise the limits (ulimit -a)"),
+            Self::Addresses(0) => {
+                f.write_str("there is no address to listen on: name at least one")
+            }
+            Self::Addresses(count) => write!(
+                f,
+                "{count} addresses are too many: name at most {LISTENERS}"
+            ),
+            Self::Resources(what) => write!(
+                f,
+                "{what}: close other programs or raise the limits (ulimit -a)"
+            ),
         }
     }
 }
@@ -119,7 +129,12 @@ impl<A: Send + Sync + 'static> Server<A> {
     /// # Panics
     /// When the pattern is none.
     #[must_use]
-    pub fn route(mut self, method: Method, pattern: &'static str, handler: &'static dyn Handle<A>) -> Self {
+    pub fn route(
+        mut self,
+        method: Method,
+        pattern: &'static str,
+        handler: &'static dyn Handle<A>,
+    ) -> Self {
         self.routes.push(Route::new(method, pattern, handler));
         self
     }
@@ -226,30 +241,51 @@ impl<A: Send + Sync + 'static> Server<A> {
             return Err(StartError::Addresses(self.addresses.len()));
         }
         let mut listeners = Listeners::default();
-        let groups = if self.accept == Accept::Each { self.workers } else { 1 };
+        let groups = if self.accept == Accept::Each {
+            self.workers
+        } else {
+            1
+        };
         let (per_group, addresses) = self.bind(groups, &mut listeners)?;
-        let status_listener = self.status_address.map(|address| listeners.bind(address, &ListenOptions::default())).transpose()?;
-        let mut sites = (0..self.workers).map(|_| self.open_site()).collect::<Result<Vec<_>, _>>()?;
+        let status_listener = self
+            .status_address
+            .map(|address| listeners.bind(address, &ListenOptions::default()))
+            .transpose()?;
+        let mut sites = (0..self.workers)
+            .map(|_| self.open_site())
+            .collect::<Result<Vec<_>, _>>()?;
         if let Some(user) = &self.user {
-            capuchin_posix::become_user(user).map_err(|error| StartError::Resources(format!("{}: {error}", user.to_string_lossy())))?;
+            capuchin_posix::become_user(user).map_err(|error| {
+                StartError::Resources(format!("{}: {error}", user.to_string_lossy()))
+            })?;
             // The new user may not be able to read what root could.
-            sites = (0..self.workers).map(|_| self.open_site()).collect::<Result<Vec<_>, _>>()?;
+            sites = (0..self.workers)
+                .map(|_| self.open_site())
+                .collect::<Result<Vec<_>, _>>()?;
         }
         let mut limits = self.limits;
         // Files and channels need descriptors besides the connections' own.
         let wanted = u64::from(limits.connections) + 64 + self.workers as u64 * 300;
         let granted = raise_descriptor_limit(wanted);
         if granted < wanted {
-            let possible = u32::try_from(granted.saturating_sub(64) * 3 / 4).unwrap_or(u32::MAX).max(16);
+            let possible = u32::try_from(granted.saturating_sub(64) * 3 / 4)
+                .unwrap_or(u32::MAX)
+                .max(16);
             if possible < limits.connections {
-                log::warn!("the limit of open files allows for {possible} connections, not {}: raise it (ulimit -n)", limits.connections);
+                log::warn!(
+                    "the limit of open files allows for {possible} connections, not {}: raise it (ulimit -n)",
+                    limits.connections
+                );
                 limits.connections = possible;
             }
         }
         limits.connections = limits.connections.div_ceil(self.workers as u32);
 
         let stats: Arc<[Stats]> = (0..self.workers).map(|_| Stats::new()).collect();
-        let status_page = |path: &str| StatusPage { path: path.into(), stats: Arc::clone(&stats) };
+        let status_page = |path: &str| StatusPage {
+            path: path.into(),
+            stats: Arc::clone(&stats),
+        };
         let mut running = Running {
             addresses,
             status_address: status_listener.and_then(local_address),
@@ -263,8 +299,16 @@ impl<A: Send + Sync + 'static> Server<A> {
         let routes: Arc<[Route<'static, A>]> = self.routes.into();
         let mut notifiers = Vec::new();
         for (index, site) in sites.into_iter().enumerate() {
-            let own = if self.accept == Accept::Each { per_group[index].clone() } else { Vec::new() };
-            let (app, routes, stats) = (Arc::clone(&self.app), Arc::clone(&routes), Arc::clone(&stats));
+            let own = if self.accept == Accept::Each {
+                per_group[index].clone()
+            } else {
+                Vec::new()
+            };
+            let (app, routes, stats) = (
+                Arc::clone(&self.app),
+                Arc::clone(&routes),
+                Arc::clone(&stats),
+            );
             let log = self.log.as_ref().map(|log| log.lines());
             let status = self.status_path.as_deref().map(status_page);
             let on_message = self.on_message.clone();
@@ -296,26 +340,43 @@ impl<A: Send + Sync + 'static> Server<A> {
         }
         running.notifiers = notifiers.into();
         if self.accept == Accept::One {
-            let (own, notifiers, stats) = (per_group[0].clone(), Arc::clone(&running.notifiers), Arc::clone(&stats));
-            running = running.with(spawn("acceptor", move |ready| accept_for(&own, &notifiers, &stats, ready)))?;
+            let (own, notifiers, stats) = (
+                per_group[0].clone(),
+                Arc::clone(&running.notifiers),
+                Arc::clone(&stats),
+            );
+            running = running.with(spawn("acceptor", move |ready| {
+                accept_for(&own, &notifiers, &stats, ready)
+            }))?;
         }
         if let Some(listener) = status_listener {
             let page = status_page("/");
-            running = running.with(spawn("status", move |ready| serve_status(listener, page, ready)))?;
+            running = running.with(spawn("status", move |ready| {
+                serve_status(listener, page, ready)
+            }))?;
         }
         Ok(running)
     }
 
     /// Listeners on every address, for each of `groups`; and the addresses, chosen ports filled in.
-    fn bind(&self, groups: usize, listeners: &mut Listeners) -> Result<(Vec<Vec<Socket>>, Vec<SocketAddr>), StartError> {
-        let options = ListenOptions { share: groups > 1, fast_open: self.fast_open, defer_seconds: self.defer_accept };
+    fn bind(
+        &self,
+        groups: usize,
+        listeners: &mut Listeners,
+    ) -> Result<(Vec<Vec<Socket>>, Vec<SocketAddr>), StartError> {
+        let options = ListenOptions {
+            share: groups > 1,
+            fast_open: self.fast_open,
+            defer_seconds: self.defer_accept,
+        };
         let mut per_group = vec![Vec::new(); groups];
         let mut addresses = Vec::new();
         for &wanted in &self.addresses {
             if groups > 1 && wanted.port() != 0 {
                 // Sharing would also let another server of ours join in: ask for the address alone
                 // first, so that a port in use is told.
-                let alone = listen(wanted, &ListenOptions::default()).map_err(StartError::Listen)?;
+                let alone =
+                    listen(wanted, &ListenOptions::default()).map_err(StartError::Listen)?;
                 let _ = PosixTransport.close(alone);
             }
             let mut address = wanted;
@@ -334,9 +395,9 @@ impl<A: Send + Sync + 'static> Server<A> {
         Ok(match &self.rest {
             Rest::Nothing => AnySite::Nothing(NoSite::default()),
             Rest::Table(entries) => AnySite::Table(Table::new(entries)),
-            Rest::Directory(path, options) => {
-                AnySite::Directory(Box::new(Directory::open(path, options.clone()).map_err(StartError::Directory)?))
-            }
+            Rest::Directory(path, options) => AnySite::Directory(Box::new(
+                Directory::open(path, options.clone()).map_err(StartError::Directory)?,
+            )),
         })
     }
 }
@@ -370,9 +431,14 @@ impl Drop for Listeners {
 type Ready = Box<dyn FnOnce(Result<Wake, capuchin_core::event::Error>)>;
 
 /// Starts a thread and waits until it has its channel.
-fn spawn(name: &str, body: impl FnOnce(Ready) + Send + 'static) -> Result<(Wake, JoinHandle<()>), StartError> {
+fn spawn(
+    name: &str,
+    body: impl FnOnce(Ready) + Send + 'static,
+) -> Result<(Wake, JoinHandle<()>), StartError> {
     let (sender, receiver) = mpsc::channel();
-    let failed = |error: &dyn fmt::Display| StartError::Resources(format!("the {name} cannot be started ({error})"));
+    let failed = |error: &dyn fmt::Display| {
+        StartError::Resources(format!("the {name} cannot be started ({error})"))
+    };
     let thread = thread::Builder::new()
         .name(name.into())
         .spawn(move || {
@@ -415,7 +481,12 @@ fn serve_status(listener: Socket, page: StatusPage, ready: Ready) {
     let mut limits = Limits::DEFAULT;
     limits.connections = STATUS_CONNECTIONS;
     let inner = Routed::new(&[], &(), AnySite::Nothing(NoSite::default()));
-    let front = Front { inner, log: None, status: Some(page), on_message: |_| {} };
+    let front = Front {
+        inner,
+        log: None,
+        status: Some(page),
+        on_message: |_| {},
+    };
     worker::serve(u32::MAX, &[listener], front, &Stats::new(), limits, ready);
 }
 
@@ -430,7 +501,12 @@ impl Site for AnySite {
     type File = File;
 
     #[inline]
-    fn find(&mut self, path: &[u8], accepts: Accepts<'_>, now: u64) -> Result<Found<'_>, SiteError> {
+    fn find(
+        &mut self,
+        path: &[u8],
+        accepts: Accepts<'_>,
+        now: u64,
+    ) -> Result<Found<'_>, SiteError> {
         match self {
             Self::Nothing(site) => site.find(path, accepts, now),
             Self::Table(site) => site.find(path, accepts, now),
@@ -473,7 +549,10 @@ const RETRY: std::time::Duration = std::time::Duration::from_millis(1);
 
 impl Running {
     /// With another thread; without it nothing runs.
-    fn with(mut self, started: Result<(Wake, JoinHandle<()>), StartError>) -> Result<Self, StartError> {
+    fn with(
+        mut self,
+        started: Result<(Wake, JoinHandle<()>), StartError>,
+    ) -> Result<Self, StartError> {
         match started {
             Ok((notifier, thread)) => {
                 self.others.push(notifier);
@@ -503,7 +582,9 @@ impl Running {
     /// Completes deferred replies, from any thread.
     #[must_use]
     pub fn completer(&self) -> Completer {
-        Completer { notifiers: Arc::clone(&self.notifiers) }
+        Completer {
+            notifiers: Arc::clone(&self.notifiers),
+        }
     }
 
     /// Sends an application message to a worker.
@@ -523,7 +604,9 @@ impl Running {
     /// Reads the counters from any thread.
     #[must_use]
     pub fn watcher(&self) -> Watcher {
-        Watcher { stats: Arc::clone(&self.stats) }
+        Watcher {
+            stats: Arc::clone(&self.stats),
+        }
     }
 
     /// Stops gently: no new connections, requests in flight finish within
@@ -597,7 +680,10 @@ impl Completer {
     /// # Errors
     /// [`Full`] when its queue is, or there is no such worker.
     pub fn send(&self, worker: usize, value: u64) -> Result<(), Full> {
-        self.notifiers.get(worker).ok_or(Full)?.send(Message::Application(value))
+        self.notifiers
+            .get(worker)
+            .ok_or(Full)?
+            .send(Message::Application(value))
     }
 
     /// How many workers there are.

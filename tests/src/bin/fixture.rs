@@ -1,8 +1,8 @@
 //! The server that the black-box suites run against: FIXTURE.md, by way of the native target.
 
 use capuchin::{
-    Accept, Completer, Context, DirectoryOptions, Handle, Limits, Method, Next, Progress, Reply, Request, Running, Server,
-    Snapshot, Status, Ticket, Writer,
+    Accept, Completer, Context, DirectoryOptions, Handle, Limits, Method, Next, Progress, Reply,
+    Request, Running, Server, Snapshot, Status, Ticket, Writer,
 };
 use capuchin_tests::pattern::{self, Fnv};
 use std::collections::BinaryHeap;
@@ -49,7 +49,10 @@ fn hello(_: &mut Context<'_, App>, _: &Request<'_>, reply: Reply<'_>) -> Next {
 }
 
 fn empty(_: &mut Context<'_, App>, _: &Request<'_>, reply: Reply<'_>) -> Next {
-    reply.status(Status::OK).field("Content-Type", b"text/plain").empty()
+    reply
+        .status(Status::OK)
+        .field("Content-Type", b"text/plain")
+        .empty()
 }
 
 fn close(_: &mut Context<'_, App>, _: &Request<'_>, reply: Reply<'_>) -> Next {
@@ -58,8 +61,14 @@ fn close(_: &mut Context<'_, App>, _: &Request<'_>, reply: Reply<'_>) -> Next {
 
 fn echo_word(context: &mut Context<'_, App>, _: &Request<'_>, reply: Reply<'_>) -> Next {
     match word_of(context) {
-        Some(word) => reply.status(Status::OK).field("Content-Type", b"text/plain").body_with(|out| writeln!(out, "{word}")),
-        None => reply.error(Status::BAD_REQUEST, "a word has up to 64 letters and digits"),
+        Some(word) => reply
+            .status(Status::OK)
+            .field("Content-Type", b"text/plain")
+            .body_with(|out| writeln!(out, "{word}")),
+        None => reply.error(
+            Status::BAD_REQUEST,
+            "a word has up to 64 letters and digits",
+        ),
     }
 }
 
@@ -70,7 +79,11 @@ fn word_of<'c>(context: &Context<'c, App>) -> Option<&'c str> {
 
 fn field(context: &mut Context<'_, App>, _: &Request<'_>, reply: Reply<'_>) -> Next {
     let value = context.parameters.value("value").unwrap_or_default();
-    reply.status(Status::OK).field("X-Value", value).field("Content-Type", b"text/plain").body(b"field\n")
+    reply
+        .status(Status::OK)
+        .field("X-Value", value)
+        .field("Content-Type", b"text/plain")
+        .body(b"field\n")
 }
 
 fn panics(_: &mut Context<'_, App>, _: &Request<'_>, _: Reply<'_>) -> Next {
@@ -78,8 +91,12 @@ fn panics(_: &mut Context<'_, App>, _: &Request<'_>, _: Reply<'_>) -> Next {
 }
 
 fn led(context: &mut Context<'_, App>, _: &Request<'_>, reply: Reply<'_>) -> Next {
-    let id = String::from_utf8_lossy(context.parameters.value("id").unwrap_or_default()).into_owned();
-    reply.status(Status::OK).field("Content-Type", b"text/plain").body_with(|out| writeln!(out, "led {id}"))
+    let id =
+        String::from_utf8_lossy(context.parameters.value("id").unwrap_or_default()).into_owned();
+    reply
+        .status(Status::OK)
+        .field("Content-Type", b"text/plain")
+        .body_with(|out| writeln!(out, "led {id}"))
 }
 
 fn set_led(_: &mut Context<'_, App>, _: &Request<'_>, reply: Reply<'_>) -> Next {
@@ -90,7 +107,10 @@ fn counters(context: &mut Context<'_, App>, _: &Request<'_>, reply: Reply<'_>) -
     match context.app.running.get() {
         Some(running) => {
             let snapshot = (running.stats)();
-            reply.status(Status::OK).field("Content-Type", b"text/plain").body_with(|out| snapshot.write_text(out))
+            reply
+                .status(Status::OK)
+                .field("Content-Type", b"text/plain")
+                .body_with(|out| snapshot.write_text(out))
         }
         None => reply.error(Status::SERVICE_UNAVAILABLE, "starting"),
     }
@@ -109,8 +129,17 @@ impl Handle<App> for EchoBody {
         reply.collect_body()
     }
 
-    fn collected(&self, _: &mut Context<'_, App>, _: &Request<'_>, body: &[u8], reply: Reply<'_>) -> Next {
-        reply.status(Status::OK).field("Content-Type", b"application/octet-stream").body(body)
+    fn collected(
+        &self,
+        _: &mut Context<'_, App>,
+        _: &Request<'_>,
+        body: &[u8],
+        reply: Reply<'_>,
+    ) -> Next {
+        reply
+            .status(Status::OK)
+            .field("Content-Type", b"application/octet-stream")
+            .body(body)
     }
 }
 
@@ -132,7 +161,10 @@ impl Handle<App> for Upload {
 
     fn received(&self, context: &mut Context<'_, App>, reply: Reply<'_>) -> Next {
         let [length, sum] = *context.state;
-        reply.status(Status::OK).field("Content-Type", b"text/plain").body_with(|out| writeln!(out, "{length} {sum:016x}"))
+        reply
+            .status(Status::OK)
+            .field("Content-Type", b"text/plain")
+            .body_with(|out| writeln!(out, "{length} {sum:016x}"))
     }
 }
 
@@ -146,15 +178,27 @@ struct Stream {
 impl Handle<App> for Stream {
     fn request(&self, context: &mut Context<'_, App>, _: &Request<'_>, reply: Reply<'_>) -> Next {
         let seed = match context.parameters.value("seed") {
-            Some(_) => context.parameters.parse::<u64>("seed").filter(|&seed| seed <= 250),
+            Some(_) => context
+                .parameters
+                .parse::<u64>("seed")
+                .filter(|&seed| seed <= 250),
             None => Some(0),
         };
         let (Some(length), Some(seed)) = (context.parameters.parse::<u64>("bytes"), seed) else {
-            return reply.error(Status::BAD_REQUEST, "a number of bytes, and a seed up to 250");
+            return reply.error(
+                Status::BAD_REQUEST,
+                "a number of bytes, and a seed up to 250",
+            );
         };
         *context.state = [length, seed];
-        let head = reply.status(Status::OK).field("Content-Type", b"application/octet-stream");
-        if self.sized { head.stream_of(length) } else { head.stream() }
+        let head = reply
+            .status(Status::OK)
+            .field("Content-Type", b"application/octet-stream");
+        if self.sized {
+            head.stream_of(length)
+        } else {
+            head.stream()
+        }
     }
 
     fn stream(&self, context: &mut Context<'_, App>, out: &mut Writer<'_>) -> Progress {
@@ -163,7 +207,11 @@ impl Handle<App> for Stream {
         pattern::fill(&mut out.spare()[..count], position, 0);
         out.claim(count);
         *context.state = [left - count as u64, position + count as u64];
-        if context.state[0] == 0 { Progress::Done } else { Progress::More }
+        if context.state[0] == 0 {
+            Progress::Done
+        } else {
+            Progress::More
+        }
     }
 }
 
@@ -173,28 +221,45 @@ struct Drip;
 
 impl Handle<App> for Drip {
     fn request(&self, context: &mut Context<'_, App>, _: &Request<'_>, reply: Reply<'_>) -> Next {
-        let (Some(count), Some(pause)) = (context.parameters.parse::<u32>("count"), context.parameters.parse::<u32>("ms")) else {
+        let (Some(count), Some(pause)) = (
+            context.parameters.parse::<u32>("count"),
+            context.parameters.parse::<u32>("ms"),
+        ) else {
             return reply.error(Status::BAD_REQUEST, "a count and milliseconds");
         };
         *context.state = [0, u64::from(pause) << 32 | u64::from(count)];
-        reply.status(Status::OK).field("Content-Type", b"text/plain").stream()
+        reply
+            .status(Status::OK)
+            .field("Content-Type", b"text/plain")
+            .stream()
     }
 
     fn stream(&self, context: &mut Context<'_, App>, out: &mut Writer<'_>) -> Progress {
         /// Set in the first word while a pause is on.
         const PAUSED: u64 = 1 << 63;
-        let (next, count, pause) = (context.state[0] & !PAUSED, context.state[1] & 0xffff_ffff, context.state[1] >> 32);
+        let (next, count, pause) = (
+            context.state[0] & !PAUSED,
+            context.state[1] & 0xffff_ffff,
+            context.state[1] >> 32,
+        );
         if next == count {
             return Progress::Done;
         }
         if next > 0 && context.state[0] & PAUSED == 0 {
             context.state[0] |= PAUSED;
-            context.app.timers.add(Duration::from_millis(pause), context.ticket, 0);
+            context
+                .app
+                .timers
+                .add(Duration::from_millis(pause), context.ticket, 0);
             return Progress::Wait;
         }
         context.state[0] = next + 1;
         // A line is far shorter than the room that is promised.
-        if writeln!(out, "{next}").is_err() { Progress::Failed } else { Progress::More }
+        if writeln!(out, "{next}").is_err() {
+            Progress::Failed
+        } else {
+            Progress::More
+        }
     }
 }
 
@@ -206,7 +271,10 @@ struct Words(Mutex<Vec<Option<String>>>);
 
 impl Words {
     fn keep(&self, word: &str) -> usize {
-        let mut words = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut words = self
+            .0
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         match words.iter().position(Option::is_none) {
             Some(free) => {
                 words[free] = Some(word.into());
@@ -220,7 +288,10 @@ impl Words {
     }
 
     fn take(&self, at: u64) -> Option<String> {
-        let mut words = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut words = self
+            .0
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         words.get_mut(at as usize)?.take()
     }
 }
@@ -258,21 +329,37 @@ impl Ord for Due {
 
 impl Timers {
     fn add(&self, after: Duration, ticket: Ticket, value: u64) {
-        let due = Due { at: Instant::now() + after, ticket, value };
-        self.due.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(due);
+        let due = Due {
+            at: Instant::now() + after,
+            ticket,
+            value,
+        };
+        self.due
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+            .push(due);
         self.changed.notify_one();
     }
 
     fn run(&self, completer: &Completer) -> ! {
-        let mut due = self.due.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut due = self
+            .due
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         loop {
             let now = Instant::now();
-            let wait = due.peek().map_or(Duration::from_secs(3_600), |first| first.at.saturating_duration_since(now));
+            let wait = due.peek().map_or(Duration::from_secs(3_600), |first| {
+                first.at.saturating_duration_since(now)
+            });
             if wait.is_zero() {
                 if let Some(Due { ticket, value, .. }) = due.pop()
                     && completer.complete(ticket, value).is_err()
                 {
-                    due.push(Due { at: now + Duration::from_millis(1), ticket, value });
+                    due.push(Due {
+                        at: now + Duration::from_millis(1),
+                        ticket,
+                        value,
+                    });
                 }
                 continue;
             }
@@ -288,18 +375,25 @@ struct Deferred;
 
 impl Handle<App> for Deferred {
     fn request(&self, context: &mut Context<'_, App>, _: &Request<'_>, reply: Reply<'_>) -> Next {
-        let (Some(word), Some(after)) = (word_of(context), context.parameters.parse::<u64>("ms")) else {
+        let (Some(word), Some(after)) = (word_of(context), context.parameters.parse::<u64>("ms"))
+        else {
             return reply.error(Status::BAD_REQUEST, "milliseconds and a word");
         };
         let at = context.app.words.keep(word);
         context.state[0] = at as u64;
-        context.app.timers.add(Duration::from_millis(after), context.ticket, at as u64);
+        context
+            .app
+            .timers
+            .add(Duration::from_millis(after), context.ticket, at as u64);
         reply.defer()
     }
 
     fn resume(&self, context: &mut Context<'_, App>, value: u64, reply: Reply<'_>) -> Next {
         match context.app.words.take(value) {
-            Some(word) => reply.status(Status::OK).field("Content-Type", b"text/plain").body_with(|out| writeln!(out, "{word}")),
+            Some(word) => reply
+                .status(Status::OK)
+                .field("Content-Type", b"text/plain")
+                .body_with(|out| writeln!(out, "{word}")),
             None => Next::failed("a deferred reply lost its word"),
         }
     }
@@ -329,15 +423,26 @@ fn message_of(storm: u64, thread: u64, number: u64) -> u64 {
 
 fn storm_seen(app: &App, worker: u32, message: u64) {
     let number = message & 0xff_ffff_ffff;
-    let mut last = app.storm.last.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    if last.insert((worker, message >> 40), number).is_some_and(|before| before >= number) {
+    let mut last = app
+        .storm
+        .last
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    if last
+        .insert((worker, message >> 40), number)
+        .is_some_and(|before| before >= number)
+    {
         app.storm.disorder.fetch_add(1, Ordering::SeqCst);
     }
     app.storm.seen.fetch_add(1, Ordering::SeqCst);
 }
 
 fn start_storm(context: &mut Context<'_, App>, _: &Request<'_>, reply: Reply<'_>) -> Next {
-    let Some(count) = context.parameters.parse::<u64>("n").filter(|&n| n <= 1_000_000) else {
+    let Some(count) = context
+        .parameters
+        .parse::<u64>("n")
+        .filter(|&n| n <= 1_000_000)
+    else {
         return reply.error(Status::BAD_REQUEST, "a number up to a million");
     };
     let Some(running) = context.app.running.get() else {
@@ -352,7 +457,10 @@ fn start_storm(context: &mut Context<'_, App>, _: &Request<'_>, reply: Reply<'_>
         std::thread::spawn(move || {
             for number in 0..count {
                 let worker = (thread + number as usize) % completer.workers();
-                while completer.send(worker, message_of(storm, thread as u64, number)).is_err() {
+                while completer
+                    .send(worker, message_of(storm, thread as u64, number))
+                    .is_err()
+                {
                     std::thread::yield_now();
                 }
                 app.storm.sent.fetch_add(1, Ordering::SeqCst);
@@ -360,13 +468,22 @@ fn start_storm(context: &mut Context<'_, App>, _: &Request<'_>, reply: Reply<'_>
             app.storm.running.fetch_sub(1, Ordering::SeqCst);
         });
     }
-    reply.status(Status::ACCEPTED).field("Content-Type", b"text/plain").body(b"started\n")
+    reply
+        .status(Status::ACCEPTED)
+        .field("Content-Type", b"text/plain")
+        .body(b"started\n")
 }
 
 fn storm(context: &mut Context<'_, App>, _: &Request<'_>, reply: Reply<'_>) -> Next {
     let storm = &context.app.storm;
-    let (sent, seen) = (storm.sent.load(Ordering::SeqCst), storm.seen.load(Ordering::SeqCst));
-    let (disorder, running) = (storm.disorder.load(Ordering::SeqCst), storm.running.load(Ordering::SeqCst));
+    let (sent, seen) = (
+        storm.sent.load(Ordering::SeqCst),
+        storm.seen.load(Ordering::SeqCst),
+    );
+    let (disorder, running) = (
+        storm.disorder.load(Ordering::SeqCst),
+        storm.running.load(Ordering::SeqCst),
+    );
     let text = format!("sent {sent}\nseen {seen}\ndisorder {disorder}\nrunning {running}\n");
     reply.text(&text)
 }
@@ -400,11 +517,21 @@ fn parse() -> Result<Options, String> {
             options.until_eof = true;
             continue;
         }
-        let value = words.next().ok_or_else(|| format!("{word} needs a value"))?;
+        let value = words
+            .next()
+            .ok_or_else(|| format!("{word} needs a value"))?;
         match &*word {
-            "--listen" => options.listen = value.parse().map_err(|_| format!("--listen: '{value}' is no address"))?,
+            "--listen" => {
+                options.listen = value
+                    .parse()
+                    .map_err(|_| format!("--listen: '{value}' is no address"))?
+            }
             "--site" => options.site = Some(value),
-            "--workers" => options.workers = value.parse().map_err(|_| format!("--workers: '{value}' is no number"))?,
+            "--workers" => {
+                options.workers = value
+                    .parse()
+                    .map_err(|_| format!("--workers: '{value}' is no number"))?
+            }
             "--accept" if value == "each" => options.accept = Accept::Each,
             "--accept" if value == "one" => options.accept = Accept::One,
             "--timeout" | "--limit" => set(&mut options.limits, &value)?,
@@ -415,8 +542,12 @@ fn parse() -> Result<Options, String> {
 }
 
 fn set(limits: &mut Limits, assignment: &str) -> Result<(), String> {
-    let (name, value) = assignment.split_once('=').ok_or_else(|| format!("'{assignment}' is not NAME=VALUE"))?;
-    let value: u64 = value.parse().map_err(|_| format!("'{assignment}' is no number"))?;
+    let (name, value) = assignment
+        .split_once('=')
+        .ok_or_else(|| format!("'{assignment}' is not NAME=VALUE"))?;
+    let value: u64 = value
+        .parse()
+        .map_err(|_| format!("'{assignment}' is no number"))?;
     let short = u32::try_from(value).unwrap_or(u32::MAX);
     match name {
         "first_byte" => limits.first_byte_ms = short,
@@ -439,8 +570,13 @@ fn set(limits: &mut Limits, assignment: &str) -> Result<(), String> {
 
 fn facts(options: &Options) -> String {
     let limits = &options.limits;
-    let site = if options.site.is_some() { " site live" } else { "" };
-    let mut text = format!("features routes upload stream drip deferred storm panic counters{site}\n");
+    let site = if options.site.is_some() {
+        " site live"
+    } else {
+        ""
+    };
+    let mut text =
+        format!("features routes upload stream drip deferred storm panic counters{site}\n");
     for (name, value) in [
         ("pid", u64::from(std::process::id())),
         ("workers", options.workers as u64),
@@ -448,7 +584,10 @@ fn facts(options: &Options) -> String {
         ("fields", FIELDS as u64),
         ("drain_bytes", limits.drain_bytes),
         ("body_bytes", limits.body_bytes),
-        ("requests_per_connection", u64::from(limits.requests_per_connection)),
+        (
+            "requests_per_connection",
+            u64::from(limits.requests_per_connection),
+        ),
         ("collect_bytes", COLLECT_BYTES as u64),
         ("first_byte_ms", u64::from(limits.first_byte_ms)),
         ("head_ms", u64::from(limits.head_ms)),
@@ -468,7 +607,6 @@ fn facts(options: &Options) -> String {
     text
 }
 
-
 fn main() -> ExitCode {
     let options = match parse() {
         Ok(options) => options,
@@ -487,7 +625,14 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<(), String> {
-    let app = APP.get_or_init(|| Arc::new(App { facts: Facts { text: facts(options) }, ..App::default() }));
+    let app = APP.get_or_init(|| {
+        Arc::new(App {
+            facts: Facts {
+                text: facts(options),
+            },
+            ..App::default()
+        })
+    });
     let mut server = Server::shared(Arc::clone(app))
         .route(Method::Get, "/hello", &hello)
         .route(Method::Get, "/empty", &empty)
@@ -498,7 +643,11 @@ fn run(options: &Options) -> Result<(), String> {
         .route(Method::Put, "/upload", &Upload)
         .route(Method::Post, "/upload", &Upload)
         .route(Method::Get, "/stream/:bytes", &Stream { sized: false })
-        .route(Method::Get, "/stream/:bytes/:seed", &Stream { sized: false })
+        .route(
+            Method::Get,
+            "/stream/:bytes/:seed",
+            &Stream { sized: false },
+        )
         .route(Method::Get, "/sized/:bytes", &Stream { sized: true })
         .route(Method::Get, "/sized/:bytes/:seed", &Stream { sized: true })
         .route(Method::Get, "/drip/:count/:ms", &Drip)
@@ -520,7 +669,10 @@ fn run(options: &Options) -> Result<(), String> {
     }
     let running = server.start().map_err(|error| error.to_string())?;
     let stats = running.watcher();
-    let handles = Handles { completer: running.completer(), stats: Box::new(move || stats.snapshot()) };
+    let handles = Handles {
+        completer: running.completer(),
+        stats: Box::new(move || stats.snapshot()),
+    };
     app.running.get_or_init(|| handles);
     let completer = running.completer();
     std::thread::spawn(move || app.timers.run(&completer));

@@ -30,7 +30,9 @@ fn main() {
         }
     }
     let listener = TcpListener::bind(("127.0.0.1", port)).expect("a free port");
-    listener.set_nonblocking(true).expect("a socket can be non-blocking");
+    listener
+        .set_nonblocking(true)
+        .expect("a socket can be non-blocking");
     println!("http://{}/", listener.local_addr().expect("bound"));
     std::io::stdout().flush().expect("standard output is open");
     serve(listener.into_raw_fd(), body, close);
@@ -57,9 +59,18 @@ fn serve(listener: i32, body: usize, close: bool) {
     unsafe {
         let one = 1i32;
         libc::listen(listener, i32::MAX);
-        libc::setsockopt(listener, libc::IPPROTO_TCP, libc::TCP_NODELAY, (&raw const one).cast(), 4);
+        libc::setsockopt(
+            listener,
+            libc::IPPROTO_TCP,
+            libc::TCP_NODELAY,
+            (&raw const one).cast(),
+            4,
+        );
         let epoll = libc::epoll_create1(libc::EPOLL_CLOEXEC);
-        let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: listener as u64 };
+        let mut event = libc::epoll_event {
+            events: libc::EPOLLIN as u32,
+            u64: listener as u64,
+        };
         libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, listener, &raw mut event);
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; 64];
         loop {
@@ -68,11 +79,19 @@ fn serve(listener: i32, body: usize, close: bool) {
                 let socket = event.u64 as i32;
                 if socket == listener {
                     loop {
-                        let new = libc::accept4(listener, std::ptr::null_mut(), std::ptr::null_mut(), libc::SOCK_NONBLOCK);
+                        let new = libc::accept4(
+                            listener,
+                            std::ptr::null_mut(),
+                            std::ptr::null_mut(),
+                            libc::SOCK_NONBLOCK,
+                        );
                         if new < 0 {
                             break;
                         }
-                        let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: new as u64 };
+                        let mut event = libc::epoll_event {
+                            events: libc::EPOLLIN as u32,
+                            u64: new as u64,
+                        };
                         libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, new, &raw mut event);
                     }
                     continue;

@@ -10,7 +10,12 @@ use std::time::Duration;
 const CONNECTIONS: usize = 8_000;
 
 pub fn run(place: &Place, kinds: &[Kind]) -> Result<(), String> {
-    let mut table = Table::new(&["server", "private at start, KB", "with 8,000 idle, KB", "bytes for each"]);
+    let mut table = Table::new(&[
+        "server",
+        "private at start, KB",
+        "with 8,000 idle, KB",
+        "bytes for each",
+    ]);
     let mut ours = None;
     for kind in kinds {
         let server = Server::start(*kind, place, 4_096, false)?;
@@ -18,19 +23,33 @@ pub fn run(place: &Place, kinds: &[Kind]) -> Result<(), String> {
         // What the first connections cost once (caches, first touches) is not what each costs.
         let warm = open(server.address, 64).map_err(|error| error.to_string())?;
         let before = server.private_bytes();
-        let clients = open(server.address, CONNECTIONS).map_err(|error| format!("{}: {error}", kind.name()))?;
+        let clients = open(server.address, CONNECTIONS)
+            .map_err(|error| format!("{}: {error}", kind.name()))?;
         let after = server.private_bytes();
         drop((warm, clients));
         let each = after.saturating_sub(before) as f64 / CONNECTIONS as f64;
-        table.row(&[kind.name().into(), (start / 1_024).to_string(), (after / 1_024).to_string(), format!("{each:.0}")]);
+        table.row(&[
+            kind.name().into(),
+            (start / 1_024).to_string(),
+            (after / 1_024).to_string(),
+            format!("{each:.0}"),
+        ]);
         if *kind == Kind::Capuchin {
             ours = Some((start, each));
         }
     }
-    println!("\n### idle: memory of keep-alive connections that wait, each after one request\n\n{table}");
+    println!(
+        "\n### idle: memory of keep-alive connections that wait, each after one request\n\n{table}"
+    );
     if let Some((start, each)) = ours {
-        goal(&format!("{each:.0} bytes for each idle connection, wanted at most 256"), each <= 256.0);
-        goal(&format!("{} KB at start, wanted at most 1,024", start / 1_024), start <= 1 << 20);
+        goal(
+            &format!("{each:.0} bytes for each idle connection, wanted at most 256"),
+            each <= 256.0,
+        );
+        goal(
+            &format!("{} KB at start, wanted at most 1,024", start / 1_024),
+            start <= 1 << 20,
+        );
     }
     Ok(())
 }

@@ -11,7 +11,9 @@ const CONNECTIONS: &str = "64";
 /// Whether a program is on the PATH (or where system programs are).
 pub fn has(program: &str) -> bool {
     let path = std::env::var("PATH").unwrap_or_default();
-    path.split(':').chain(["/usr/sbin"]).any(|place| std::path::Path::new(place).join(program).exists())
+    path.split(':')
+        .chain(["/usr/sbin"])
+        .any(|place| std::path::Path::new(place).join(program).exists())
 }
 
 /// Keeps a program on one core.
@@ -39,7 +41,10 @@ pub fn pin_self(core: usize) {
 pub fn raise_descriptor_limit() {
     // SAFETY: the limit lives through the calls.
     unsafe {
-        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        let mut limit = libc::rlimit {
+            rlim_cur: 0,
+            rlim_max: 0,
+        };
         libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
         limit.rlim_cur = limit.rlim_max;
         libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
@@ -48,8 +53,14 @@ pub fn raise_descriptor_limit() {
 
 pub fn processor() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown processor");
-    let cores = info.lines().filter(|line| line.starts_with("processor")).count();
+    let model = info
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .unwrap_or("unknown processor");
+    let cores = info
+        .lines()
+        .filter(|line| line.starts_with("processor"))
+        .count();
     format!("{cores} × {}", model.trim_start_matches([' ', '\t', ':']))
 }
 
@@ -72,11 +83,18 @@ pub fn wrk(url: &str, seconds: u64, close: bool) -> Result<(u64, f64, u64), Stri
     pin(&mut command, LOAD_CORE);
     let output = command.output().map_err(|error| format!("wrk: {error}"))?;
     let text = String::from_utf8_lossy(&output.stdout);
-    let line = text.lines().find(|line| line.contains(" requests in ")).ok_or_else(|| format!("wrk said: {text}"))?;
+    let line = text
+        .lines()
+        .find(|line| line.contains(" requests in "))
+        .ok_or_else(|| format!("wrk said: {text}"))?;
     let words: Vec<&str> = line.split_whitespace().collect();
     let requests = words[0].parse().map_err(|_| format!("wrk said: {line}"))?;
     let time = words[3].trim_end_matches(',');
-    let seconds = match (time.strip_suffix("ms"), time.strip_suffix('m'), time.strip_suffix('s')) {
+    let seconds = match (
+        time.strip_suffix("ms"),
+        time.strip_suffix('m'),
+        time.strip_suffix('s'),
+    ) {
         (Some(ms), _, _) => ms.parse::<f64>().map(|ms| ms / 1e3),
         (_, Some(minutes), _) => minutes.parse::<f64>().map(|minutes| minutes * 60.0),
         (_, _, Some(seconds)) => seconds.parse::<f64>(),
@@ -98,18 +116,45 @@ pub fn wrk(url: &str, seconds: u64, close: bool) -> Result<(u64, f64, u64), Stri
 /// 30,000 connections at 3,000 a second, each given a second: replies and errors.
 pub fn httperf(address: SocketAddr, path: &str) -> Result<(u64, u64), String> {
     let mut command = Command::new("httperf");
-    command.args(["--server", &address.ip().to_string(), "--port", &address.port().to_string(), "--uri", path]);
-    command.args(["--num-conns", "30000", "--rate", "3000", "--timeout", "1", "--hog"]);
+    command.args([
+        "--server",
+        &address.ip().to_string(),
+        "--port",
+        &address.port().to_string(),
+        "--uri",
+        path,
+    ]);
+    command.args([
+        "--num-conns",
+        "30000",
+        "--rate",
+        "3000",
+        "--timeout",
+        "1",
+        "--hog",
+    ]);
     pin(&mut command, LOAD_CORE);
-    let output = command.output().map_err(|error| format!("httperf: {error}"))?;
+    let output = command
+        .output()
+        .map_err(|error| format!("httperf: {error}"))?;
     let text = String::from_utf8_lossy(&output.stdout);
     let number_after = |line: &str, word: &str| -> Option<u64> {
-        line.split(word).nth(1)?.split_whitespace().next()?.parse().ok()
+        line.split(word)
+            .nth(1)?
+            .split_whitespace()
+            .next()?
+            .parse()
+            .ok()
     };
     let replies = text.lines().find_map(|line| number_after(line, "replies "));
-    let errors = text.lines().find_map(|line| number_after(line, "Errors: total "));
+    let errors = text
+        .lines()
+        .find_map(|line| number_after(line, "Errors: total "));
     match (replies, errors) {
         (Some(replies), Some(errors)) => Ok((replies, errors)),
-        _ => Err(format!("httperf said: {text}{}", String::from_utf8_lossy(&output.stderr))),
+        _ => Err(format!(
+            "httperf said: {text}{}",
+            String::from_utf8_lossy(&output.stderr)
+        )),
     }
 }

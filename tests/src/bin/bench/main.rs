@@ -46,20 +46,38 @@ fn main() -> ExitCode {
 }
 
 fn parse() -> Result<Options, String> {
-    let mut options = Options { scenarios: Vec::new(), seconds: 4, rounds: 3, only: None };
+    let mut options = Options {
+        scenarios: Vec::new(),
+        seconds: 4,
+        rounds: 3,
+        only: None,
+    };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         if SCENARIOS.contains(&&*word) {
             options.scenarios.push(word);
             continue;
         }
-        let value = words.next().ok_or_else(|| format!("'{word}' is no scenario ({}) and no option", SCENARIOS.join(", ")))?;
-        let number = || value.parse().map_err(|_| format!("{word}: '{value}' is no number"));
+        let value = words.next().ok_or_else(|| {
+            format!(
+                "'{word}' is no scenario ({}) and no option",
+                SCENARIOS.join(", ")
+            )
+        })?;
+        let number = || {
+            value
+                .parse()
+                .map_err(|_| format!("{word}: '{value}' is no number"))
+        };
         match &*word {
             "--seconds" => options.seconds = number()?,
             "--rounds" => options.rounds = number()? as usize,
             "--only" => options.only = Some(value),
-            _ => return Err(format!("there is no option {word}: --seconds N, --rounds N, --only SERVER")),
+            _ => {
+                return Err(format!(
+                    "there is no option {word}: --seconds N, --rounds N, --only SERVER"
+                ));
+            }
         }
     }
     if options.scenarios.is_empty() {
@@ -72,7 +90,12 @@ fn run(options: &Options) -> Result<(), String> {
     load::raise_descriptor_limit();
     let place = Place::make().map_err(|error| format!("no place for files: {error}"))?;
     let mut kinds = vec![Kind::Floor, Kind::Capuchin, Kind::Nginx, Kind::Lighttpd];
-    kinds.retain(|kind| options.only.as_deref().is_none_or(|only| only == kind.name()));
+    kinds.retain(|kind| {
+        options
+            .only
+            .as_deref()
+            .is_none_or(|only| only == kind.name())
+    });
     for kind in &kinds {
         if !kind.is_installed() {
             println!("NOT RUN: {}: {}", kind.name(), kind.how_to_get());
@@ -80,12 +103,36 @@ fn run(options: &Options) -> Result<(), String> {
     }
     kinds.retain(Kind::is_installed);
     println!("machine: {}, {}", load::processor(), load::kernel());
-    println!("command: bench {}", std::env::args().skip(1).collect::<Vec<_>>().join(" "));
+    println!(
+        "command: bench {}",
+        std::env::args().skip(1).collect::<Vec<_>>().join(" ")
+    );
     for scenario in &options.scenarios {
         match &**scenario {
-            "keepalive" => rate(options, &place, &kinds, "keepalive", "4 KB file, 64 connections, keep-alive", Load::KeepAlive)?,
-            "connections" => rate(options, &place, &kinds, "connections", "4 KB file, a connection for each request", Load::Close)?,
-            "pipelined" => rate(options, &place, &kinds, "pipelined", "128-byte file, 16 requests deep, 16 connections", Load::Pipelined)?,
+            "keepalive" => rate(
+                options,
+                &place,
+                &kinds,
+                "keepalive",
+                "4 KB file, 64 connections, keep-alive",
+                Load::KeepAlive,
+            )?,
+            "connections" => rate(
+                options,
+                &place,
+                &kinds,
+                "connections",
+                "4 KB file, a connection for each request",
+                Load::Close,
+            )?,
+            "pipelined" => rate(
+                options,
+                &place,
+                &kinds,
+                "pipelined",
+                "128-byte file, 16 requests deep, 16 connections",
+                Load::Pipelined,
+            )?,
             "idle" => idle::run(&place, &kinds)?,
             _ => httperf(&place, &kinds)?,
         }
@@ -109,7 +156,14 @@ struct Sample {
     errors: u64,
 }
 
-fn rate(options: &Options, place: &Place, kinds: &[Kind], name: &str, title: &str, load: Load) -> Result<(), String> {
+fn rate(
+    options: &Options,
+    place: &Place,
+    kinds: &[Kind],
+    name: &str,
+    title: &str,
+    load: Load,
+) -> Result<(), String> {
     let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); kinds.len()];
     for _ in 0..options.rounds {
         for (kind, samples) in kinds.iter().zip(&mut samples) {
@@ -118,7 +172,9 @@ fn rate(options: &Options, place: &Place, kinds: &[Kind], name: &str, title: &st
             let path = format!("{bytes}.bin");
             let before = server.cpu();
             let (requests, seconds, errors) = match load {
-                Load::Pipelined => pipeline::run(server.address, &format!("/{path}"), options.seconds)?,
+                Load::Pipelined => {
+                    pipeline::run(server.address, &format!("/{path}"), options.seconds)?
+                }
                 _ => load::wrk(&server.url(&path), options.seconds, load == Load::Close)?,
             };
             let after = server.cpu();
@@ -132,13 +188,30 @@ fn rate(options: &Options, place: &Place, kinds: &[Kind], name: &str, title: &st
         }
     }
     let summaries: Vec<Summary> = samples.iter().map(|samples| Summary::of(samples)).collect();
-    let floor = kinds.iter().position(|kind| *kind == Kind::Floor).map(|at| summaries[at]);
-    let mut table = Table::new(&["server", "requests/s (range)", "of floor", "user µs", "of floor", "user+system µs", "of floor", "errors"]);
+    let floor = kinds
+        .iter()
+        .position(|kind| *kind == Kind::Floor)
+        .map(|at| summaries[at]);
+    let mut table = Table::new(&[
+        "server",
+        "requests/s (range)",
+        "of floor",
+        "user µs",
+        "of floor",
+        "user+system µs",
+        "of floor",
+        "errors",
+    ]);
     for (kind, summary) in kinds.iter().zip(&summaries) {
-        let of = |value: f64, floor: Option<f64>| floor.map_or_else(|| "—".into(), |floor| format!("{:.2}", value / floor));
+        let of = |value: f64, floor: Option<f64>| {
+            floor.map_or_else(|| "—".into(), |floor| format!("{:.2}", value / floor))
+        };
         table.row(&[
             kind.name().into(),
-            format!("{:.0} ({:.0}–{:.0})", summary.rate.median, summary.rate.least, summary.rate.most),
+            format!(
+                "{:.0} ({:.0}–{:.0})",
+                summary.rate.median, summary.rate.least, summary.rate.most
+            ),
             of(summary.rate.median, floor.map(|floor| floor.rate.median)),
             format!("{:.2}", summary.user.median),
             of(summary.user.median, floor.map(|floor| floor.user.median)),
@@ -154,24 +227,49 @@ fn rate(options: &Options, place: &Place, kinds: &[Kind], name: &str, title: &st
 
 /// The goals that the project set itself, as far as this scenario shows them.
 fn goals(name: &str, kinds: &[Kind], summaries: &[Summary]) {
-    let find = |wanted: Kind| kinds.iter().position(|kind| *kind == wanted).map(|at| summaries[at]);
-    let Some(ours) = find(Kind::Capuchin) else { return };
+    let find = |wanted: Kind| {
+        kinds
+            .iter()
+            .position(|kind| *kind == wanted)
+            .map(|at| summaries[at])
+    };
+    let Some(ours) = find(Kind::Capuchin) else {
+        return;
+    };
     for (kind, peer) in kinds.iter().zip(summaries) {
         if matches!(kind, Kind::Nginx | Kind::Lighttpd) && name != "pipelined" {
-            goal(&format!("{:.2} times {}", ours.rate.median / peer.rate.median, kind.name()), ours.rate.median >= peer.rate.median);
+            goal(
+                &format!(
+                    "{:.2} times {}",
+                    ours.rate.median / peer.rate.median,
+                    kind.name()
+                ),
+                ours.rate.median >= peer.rate.median,
+            );
         }
     }
-    let Some(floor) = find(Kind::Floor) else { return };
+    let Some(floor) = find(Kind::Floor) else {
+        return;
+    };
     match name {
         "keepalive" => {
             let ratio = ours.rate.median / floor.rate.median;
-            goal(&format!("{ratio:.2} of floor's requests/s, wanted 0.90"), ratio >= 0.90);
+            goal(
+                &format!("{ratio:.2} of floor's requests/s, wanted 0.90"),
+                ratio >= 0.90,
+            );
             let ratio = ours.user.median / floor.user.median;
-            goal(&format!("user time {ratio:.2} times floor's, wanted at most 2.5"), ratio <= 2.5);
+            goal(
+                &format!("user time {ratio:.2} times floor's, wanted at most 2.5"),
+                ratio <= 2.5,
+            );
         }
         "pipelined" => {
             let ratio = ours.cpu.median / floor.cpu.median;
-            goal(&format!("CPU time {ratio:.2} times floor's, wanted at most 1.5"), ratio <= 1.5);
+            goal(
+                &format!("CPU time {ratio:.2} times floor's, wanted at most 1.5"),
+                ratio <= 1.5,
+            );
         }
         _ => {}
     }

@@ -44,7 +44,9 @@ impl Kind {
 
 /// A program of this build.
 fn beside(name: &str) -> PathBuf {
-    std::env::current_exe().map(|exe| exe.with_file_name(name)).unwrap_or_default()
+    std::env::current_exe()
+        .map(|exe| exe.with_file_name(name))
+        .unwrap_or_default()
 }
 
 /// A directory for the files that are served and for the servers' own; gone when dropped.
@@ -93,12 +95,19 @@ impl Server {
         let (mut command, address) = match kind {
             Kind::Floor => {
                 let mut command = Command::new(beside("floor"));
-                command.args(["--body", &bytes.to_string(), "--close", if close { "1" } else { "0" }]);
+                command.args([
+                    "--body",
+                    &bytes.to_string(),
+                    "--close",
+                    if close { "1" } else { "0" },
+                ]);
                 (command, None)
             }
             Kind::Capuchin => {
                 let mut command = Command::new(beside("capuchin"));
-                command.arg(place.site()).args(["--listen", "127.0.0.1:0", "--workers", "1"]);
+                command
+                    .arg(place.site())
+                    .args(["--listen", "127.0.0.1:0", "--workers", "1"]);
                 (command, None)
             }
             Kind::Nginx | Kind::Lighttpd => {
@@ -107,7 +116,13 @@ impl Server {
             }
         };
         load::pin(&mut command, SERVER_CORE);
-        command.stdout(if address.is_none() { Stdio::piped() } else { Stdio::null() }).stderr(Stdio::null());
+        command
+            .stdout(if address.is_none() {
+                Stdio::piped()
+            } else {
+                Stdio::null()
+            })
+            .stderr(Stdio::null());
         let mut child = command.spawn().map_err(failed)?;
         let address = match address {
             Some(address) => address,
@@ -146,7 +161,10 @@ impl Server {
                 return Ok(());
             }
             if begin.elapsed() > Duration::from_secs(5) {
-                return Err(format!("the server at {} does not answer {path} with 200", self.address));
+                return Err(format!(
+                    "the server at {} does not answer {path} with 200",
+                    self.address
+                ));
             }
             thread::sleep(Duration::from_millis(20));
         }
@@ -155,18 +173,38 @@ impl Server {
     /// The server's processes: itself and its children.
     pub fn processes(&self) -> Vec<u32> {
         let own = self.child.id();
-        let children = fs::read_to_string(format!("/proc/{own}/task/{own}/children")).unwrap_or_default();
-        std::iter::once(own).chain(children.split_whitespace().filter_map(|pid| pid.parse().ok())).collect()
+        let children =
+            fs::read_to_string(format!("/proc/{own}/task/{own}/children")).unwrap_or_default();
+        std::iter::once(own)
+            .chain(
+                children
+                    .split_whitespace()
+                    .filter_map(|pid| pid.parse().ok()),
+            )
+            .collect()
     }
 
     /// CPU time of all its processes so far.
     pub fn cpu(&self) -> Cpu {
-        let mut cpu = Cpu { user: 0.0, system: 0.0 };
+        let mut cpu = Cpu {
+            user: 0.0,
+            system: 0.0,
+        };
         for pid in self.processes() {
             let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
             // After the name in parentheses; utime and stime are fields 14 and 15 (proc(5)).
-            let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-            let ticks = |at: usize| fields.get(at).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
+            let fields: Vec<&str> = stat
+                .rsplit(')')
+                .next()
+                .unwrap_or_default()
+                .split_whitespace()
+                .collect();
+            let ticks = |at: usize| {
+                fields
+                    .get(at)
+                    .and_then(|text| text.parse::<f64>().ok())
+                    .unwrap_or(0.0)
+            };
             cpu.user += ticks(11) / 100.0;
             cpu.system += ticks(12) / 100.0;
         }
@@ -176,9 +214,19 @@ impl Server {
     /// Bytes of memory that belong to its processes alone.
     pub fn private_bytes(&self) -> u64 {
         let of = |pid: u32| {
-            let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-            let kilobytes = |line: &str| line.split_whitespace().nth(1).and_then(|number| number.parse::<u64>().ok());
-            rollup.lines().filter(|line| line.starts_with("Private_")).filter_map(kilobytes).sum::<u64>() * 1_024
+            let rollup =
+                fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+            let kilobytes = |line: &str| {
+                line.split_whitespace()
+                    .nth(1)
+                    .and_then(|number| number.parse::<u64>().ok())
+            };
+            rollup
+                .lines()
+                .filter(|line| line.starts_with("Private_"))
+                .filter_map(kilobytes)
+                .sum::<u64>()
+                * 1_024
         };
         self.processes().into_iter().map(of).sum()
     }
@@ -202,8 +250,14 @@ impl Drop for Server {
 /// Reads `http://ADDRESS/` off the first line that a server prints.
 fn printed_address(child: &mut Child) -> Option<SocketAddr> {
     let mut line = String::new();
-    BufReader::new(child.stdout.as_mut()?).read_line(&mut line).ok()?;
-    line.trim().strip_prefix("http://")?.trim_end_matches('/').parse().ok()
+    BufReader::new(child.stdout.as_mut()?)
+        .read_line(&mut line)
+        .ok()?;
+    line.trim()
+        .strip_prefix("http://")?
+        .trim_end_matches('/')
+        .parse()
+        .ok()
 }
 
 fn free_address() -> io::Result<SocketAddr> {
@@ -236,7 +290,11 @@ fn peer(kind: Kind, place: &Place, address: SocketAddr) -> io::Result<Command> {
     fs::write(&config, text)?;
     let mut command = Command::new(kind.name());
     if kind == Kind::Nginx {
-        command.arg("-c").arg(&config).arg("-e").arg(own.join("nginx-start.log"));
+        command
+            .arg("-c")
+            .arg(&config)
+            .arg("-e")
+            .arg(own.join("nginx-start.log"));
     } else {
         command.arg("-D").arg("-f").arg(&config);
     }

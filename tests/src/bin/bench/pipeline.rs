@@ -17,7 +17,9 @@ pub fn run(address: SocketAddr, path: &str, seconds: u64) -> Result<(u64, f64, u
         load::pin_self(LOAD_CORE);
         drive(address, &path, seconds).map_err(|error| format!("pipelined load: {error}"))
     });
-    thread.join().map_err(|_| "the load generator panicked".to_string())?
+    thread
+        .join()
+        .map_err(|_| "the load generator panicked".to_string())?
 }
 
 fn drive(address: SocketAddr, path: &str, seconds: u64) -> std::io::Result<(u64, f64, u64)> {
@@ -42,7 +44,10 @@ fn drive(address: SocketAddr, path: &str, seconds: u64) -> std::io::Result<(u64,
         }
         for stream in &mut streams {
             stream.read_exact(&mut buffer)?;
-            let right = buffer.chunks(length).filter(|reply| reply.starts_with(b"HTTP/1.1 200")).count();
+            let right = buffer
+                .chunks(length)
+                .filter(|reply| reply.starts_with(b"HTTP/1.1 200"))
+                .count();
             requests += right as u64;
             errors += (DEPTH - right) as u64;
         }
@@ -62,7 +67,8 @@ fn reply_length(stream: &mut TcpStream, path: &str) -> std::io::Result<usize> {
         if let Some((head, _)) = text.split_once("\r\n\r\n") {
             let length = head.lines().find_map(|line| {
                 let (name, value) = line.split_once(':')?;
-                name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
+                name.eq_ignore_ascii_case("content-length")
+                    .then(|| value.trim().parse::<usize>().ok())?
             });
             let whole = head.len() + 4 + length.unwrap_or(0);
             if reply.len() >= whole {

@@ -14,8 +14,16 @@ impl Spread {
     fn of(mut values: Vec<f64>) -> Self {
         values.sort_by(f64::total_cmp);
         let middle = values.len() / 2;
-        let median = if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 };
-        Self { median, least: values[0], most: values[values.len() - 1] }
+        let median = if values.len() % 2 == 1 {
+            values[middle]
+        } else {
+            (values[middle - 1] + values[middle]) / 2.0
+        };
+        Self {
+            median,
+            least: values[0],
+            most: values[values.len() - 1],
+        }
     }
 }
 
@@ -48,7 +56,9 @@ impl Table {
     pub fn new(columns: &[&str]) -> Self {
         let header = format!("| {} |", columns.join(" | "));
         let rule = format!("|{}", "---|".repeat(columns.len()));
-        Self { rows: vec![header, rule] }
+        Self {
+            rows: vec![header, rule],
+        }
     }
 
     pub fn row(&mut self, cells: &[String]) {

@@ -1,0 +1,378 @@
+//! The `capuchin` command as an operator meets it.
+
+mod common;
+
+use common::{Place, Running, get, output};
+use libc::{SIGHUP, SIGINT, SIGTERM};
+use std::io::{BufRead, Read, Write};
+use std::time::{Duration, Instant};
+
+#[test]
+fn help_and_version_are_printed() {
+    let help = output(&["--help"]);
+    assert!(help.status.success());
+    assert!(String::from_utf8_lossy(&help.stdout).contains("--timeout-idle"));
+    let version = output(&["-V"]);
+    assert_eq!(
+        String::from_utf8_lossy(&version.stdout),
+        format!("capuchin {}\n", env!("CARGO_PKG_VERSION"))
+    );
+}
+
+#[test]
+fn mistakes_end_with_status_2_and_one_sentence() {
+    let place = Place::new("mistakes");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let taken = taken.local_addr().expect("bound").to_string();
+    let cases: [(&[&str], &str); 9] = [
+        (&[], "which directory?"),
+        (&["/no/such/directory"], "name one that exists"),
+        (&["/etc/passwd"], "is no directory"),
+        (&["--nonsense", place.path()], "no option"),
+        (&["--listen", "nowhere", place.path()], "try 127.0.0.1:8080"),
+        (&["--listen", &taken, place.path()], "choose another port"),
+        (
+            &["--listen", "192.0.2.1:0", place.path()],
+            "no address of this machine",
+        ),
+        (
+            &[
+                "--user",
+                "no-such-user",
+                "--listen",
+                "127.0.0.1:0",
+                place.path(),
+            ],
+            "no such user",
+        ),
+        (
+            &[
+                "--access-log",
+                "/no/such/place/log",
+                "--listen",
+                "127.0.0.1:0",
+                place.path(),
+            ],
+            "can be written",
+        ),
+    ];
+    for (words, expected) in cases {
+        let output = output(words);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{words:?}: {error}");
+        assert!(
+            error.starts_with("capuchin: ") && error.contains(expected),
+            "{words:?}: {error}"
+        );
+        assert_eq!(error.trim_end().lines().count(), 1, "{words:?}: {error}");
+    }
+}
+
+#[test]
+fn port_in_use_is_told_with_several_workers_too() {
+    let place = Place::new("in-use");
+    let first = Running::capuchin(&["--workers", "2", place.path()]);
+    let second = output(&["--workers", "2", "--listen", &first.address, place.path()]);
+    assert_eq!(second.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&second.stderr).contains("is in use"));
+}
+
+#[test]
+fn check_looks_at_options_and_directory_and_stops() {
+    let place = Place::new("check");
+    assert!(output(&["--check", place.path()]).status.success());
+    assert_eq!(
+        output(&["--check", "/no/such/directory"]).status.code(),
+        Some(2)
+    );
+}
+
+#[test]
+fn several_addresses_and_ipv6_are_served() {
+    let place = Place::new("addresses");
+    place.write("a.txt", "both");
+    let mut running = Running::capuchin(&["--listen", "[::1]:0", "--workers", "2", place.path()]);
+    let mut line = String::new();
+    running.out.read_line(&mut line).expect("a second URL");
+    let second = line
+        .trim()
+        .trim_start_matches("http://")
+        .trim_end_matches('/')
+        .to_owned();
+    assert!(second.starts_with("[::1]:"), "{second}");
+    assert_eq!(running.get("/a.txt").1, "both");
+    assert_eq!(get(&second, "/a.txt").1, "both");
+}
+
+#[test]
+fn counters_are_shown_on_a_listener_of_their_own_and_at_a_path() {
+    let place = Place::new("counters");
+    place.write("a.txt", "x");
+    let mut running = Running::capuchin(&[
+        "--status",
+        "127.0.0.1:0",
+        "--status-path",
+        "/about",
+        place.path(),
+    ]);
+    let mut line = String::new();
+    running
+        .out
+        .read_line(&mut line)
+        .expect("where the counters are");
+    let status = line
+        .trim()
+        .trim_start_matches("counters: http://")
+        .trim_end_matches('/')
+        .to_owned();
+    running.get("/a.txt");
+    let (head, text) = get(&status, "/");
+    assert!(
+        head.starts_with("HTTP/1.1 200") && text.contains("\nrequests 1\n"),
+        "{head}\n{text}"
+    );
+    let (head, text) = get(&status, "/metrics");
+    assert!(head.contains("text/plain; version=0.0.4"), "{head}");
+    assert!(
+        text.contains("# TYPE capuchin_requests_total counter\ncapuchin_requests_total 1\n"),
+        "{text}"
+    );
+    assert!(running.get("/about").1.contains("connections_open 1\n"));
+    assert!(running.get("/about/metrics").1.contains("# HELP"));
+    assert!(get(&status, "/a.txt").0.starts_with("HTTP/1.1 404"));
+}
+
+#[test]
+fn listing_is_a_page_of_what_can_be_served() {
+    let place = Place::new("listing");
+    place.write("one & two.txt", "x");
+    place.write(".hidden", "x");
+    place.write("sub/index.html", "index");
+    let running = Running::capuchin(&["--listing", "on", place.path()]);
+    let (head, page) = running.get("/");
+    assert!(
+        head.contains("Content-Type: text/html; charset=utf-8"),
+        "{head}"
+    );
+    assert!(
+        page.contains("href=\"./one%20%26%20two.txt\">one &amp; two.txt</a>")
+            && page.contains("href=\"./sub/\"")
+    );
+    assert!(!page.contains(".hidden"));
+    assert_eq!(running.get("/one%20%26%20two.txt").1, "x");
+    assert_eq!(running.get("/sub/").1, "index");
+    let without = Running::capuchin(&[place.path()]);
+    assert!(without.get("/").0.starts_with("HTTP/1.1 403"));
+}
+
+#[test]
+fn compressed_neighbours_are_sent_to_clients_that_take_them() {
+    let place = Place::new("compressed");
+    place.write("a.js", "plain");
+    place.write("a.js.gz", "zipped");
+    place.write("a.js.br", "brotli");
+    let running = Running::capuchin(&["--precompressed", place.path()]);
+    for (accept, coding, body) in [
+        ("", None, "plain"),
+        ("gzip", Some("gzip"), "zipped"),
+        ("gzip, br", Some("br"), "brotli"),
+        ("br;q=0", None, "plain"),
+    ] {
+        let mut stream = running.connect();
+        write!(stream, "GET /a.js HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAccept-Encoding: {accept}\r\n\r\n").expect("sent");
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).expect("a reply");
+        let (head, content) = reply.split_once("\r\n\r\n").expect("a head");
+        assert_eq!(content, body, "{accept}");
+        assert!(head.contains("Vary: Accept-Encoding"), "{head}");
+        assert_eq!(
+            head.lines()
+                .find_map(|line| line.strip_prefix("Content-Encoding: ")),
+            coding,
+            "{accept}"
+        );
+    }
+}
+
+#[test]
+fn links_are_followed_as_far_as_the_operator_allows() {
+    let place = Place::new("links");
+    place.write("site/real.txt", "real");
+    place.write("secret.txt", "secret");
+    let site = place.0.join("site");
+    std::os::unix::fs::symlink("real.txt", site.join("inside")).expect("a link");
+    std::os::unix::fs::symlink("../secret.txt", site.join("outside")).expect("a link");
+    let site = site.to_str().expect("UTF-8");
+    for (links, inside, outside) in [
+        ("none", "403", "403"),
+        ("beneath", "200", "403"),
+        ("all", "200", "200"),
+    ] {
+        let running = Running::capuchin(&["--links", links, site]);
+        for (path, status) in [
+            ("/inside", inside),
+            ("/outside", outside),
+            ("/real.txt", "200"),
+        ] {
+            let (head, _) = running.get(path);
+            assert!(
+                head.starts_with(&format!("HTTP/1.1 {status}")),
+                "{links} {path}: {head}"
+            );
+        }
+    }
+}
+
+#[test]
+fn signals_let_requests_in_flight_finish() {
+    for signal in [SIGTERM, SIGINT] {
+        let place = Place::new(&format!("drain-{signal}"));
+        place.write("a.txt", "whole");
+        let mut running = Running::capuchin(&[place.path()]);
+        let mut busy = running.connect();
+        busy.write_all(b"GET /a.txt HTTP/1.1\r\n")
+            .expect("a beginning");
+        let mut idle = running.connect();
+        // Its request is seen by the worker before the signal is.
+        running.get("/a.txt");
+        running.signal(signal);
+        assert_eq!(idle.read(&mut [0; 1]).expect("closed, not reset"), 0);
+        assert!(
+            running.child.try_wait().expect("our child").is_none(),
+            "it waits for the request in flight"
+        );
+        let begin = Instant::now();
+        // Each worker closes its own listener.
+        while std::net::TcpStream::connect(&running.address).is_ok() {
+            assert!(
+                begin.elapsed() < common::PATIENCE,
+                "new connections are still taken"
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        busy.write_all(b"Host: a\r\n\r\n").expect("the rest");
+        let mut reply = String::new();
+        busy.read_to_string(&mut reply).expect("a reply");
+        assert!(
+            reply.contains("Connection: close") && reply.ends_with("whole"),
+            "{reply}"
+        );
+        assert_eq!(running.end().code(), Some(0));
+    }
+}
+
+#[test]
+fn draining_ends_at_its_limit_and_a_second_signal_ends_at_once() {
+    let place = Place::new("impatient");
+    for (words, second, code) in [
+        (["--timeout-drain", "0.3"], false, 0),
+        (["--timeout-drain", "60"], true, 1),
+    ] {
+        let mut running = Running::capuchin(&[words[0], words[1], place.path()]);
+        let mut busy = running.connect();
+        busy.write_all(b"GET /a.txt HTTP/1.1\r\n")
+            .expect("a beginning");
+        running.get("/");
+        let begin = Instant::now();
+        running.signal(SIGTERM);
+        if second {
+            // Two signals at the same moment are one: the first has to be taken before.
+            let mut idle = [0; 1];
+            while std::net::TcpStream::connect(&running.address).is_ok() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            let _ = busy.set_read_timeout(Some(Duration::from_millis(20)));
+            let _ = busy.read(&mut idle);
+            running.signal(SIGINT);
+        }
+        assert_eq!(running.end().code(), Some(code));
+        assert!(begin.elapsed() < Duration::from_secs(5));
+    }
+}
+
+#[test]
+fn access_log_is_written_and_reopened() {
+    let place = Place::new("log");
+    place.write("site/a.txt", "12345");
+    let (log, old) = (place.0.join("log"), place.0.join("log.1"));
+    let words = [
+        "--access-log",
+        log.to_str().expect("UTF-8"),
+        "--access-format",
+        "combined",
+    ];
+    let mut running = Running::capuchin(&[
+        words[0],
+        words[1],
+        words[2],
+        words[3],
+        place.0.join("site").to_str().expect("UTF-8"),
+    ]);
+    let lines = |path: &std::path::Path, count: usize| {
+        let begin = Instant::now();
+        loop {
+            let text = std::fs::read_to_string(path).unwrap_or_default();
+            if text.lines().count() >= count || begin.elapsed() > common::PATIENCE {
+                return text;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    running.get("/a.txt?q=\"x\"");
+    running.get("/missing");
+    let text = lines(&log, 1);
+    assert!(text.starts_with("127.0.0.1 - - ["), "{text}");
+    assert!(!text.contains("?q=\"x"), "quotes are escaped: {text}");
+    std::fs::rename(&log, &old).expect("renamed");
+    running.signal(SIGHUP);
+    let begin = Instant::now();
+    while !log.exists() && begin.elapsed() < common::PATIENCE {
+        running.get("/a.txt");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(log.exists(), "the log is opened again");
+    running.get("/a.txt");
+    running.signal(SIGTERM);
+    assert_eq!(running.end().code(), Some(0));
+    let all = std::fs::read_to_string(&old).expect("the old log") + &lines(&log, 0);
+    assert!(all.contains("\"GET /missing HTTP/1.1\" 404 "), "{all}");
+    assert!(
+        all.contains("\"GET /a.txt HTTP/1.1\" 200 5 \"-\" \"-\""),
+        "{all}"
+    );
+}
+
+#[test]
+fn access_log_that_nobody_reads_stalls_no_request() {
+    let place = Place::new("stalled-log");
+    place.write("a.txt", "x");
+    // Standard output is a pipe of ours that is not read after the URL.
+    let mut running = Running::capuchin(&["--access-log", "-", place.path()]);
+    let mut stream = running.connect();
+    let request = format!(
+        "GET /a.txt?{} HTTP/1.1\r\nHost: a\r\n\r\n",
+        "x".repeat(1_000)
+    );
+    let mut buffer = [0; 4_096];
+    for _ in 0..2_000 {
+        stream
+            .write_all(request.as_bytes())
+            .expect("it takes requests");
+        assert!(stream.read(&mut buffer).expect("it replies in time") > 0);
+    }
+    running.signal(SIGTERM);
+    assert_eq!(running.end().code(), Some(0));
+}
+
+#[test]
+fn large_files_are_sent_whole_with_and_without_sendfile() {
+    let place = Place::new("large");
+    let content: String = (0..200_000).map(|n| format!("{n:07}\n")).collect();
+    place.write("large.txt", &content);
+    for sendfile in ["on", "off"] {
+        let running = Running::capuchin(&["--sendfile", sendfile, place.path()]);
+        let (head, body) = running.get("/large.txt");
+        assert!(head.contains("Content-Length: 1600000"), "{head}");
+        assert!(body == content, "sendfile {sendfile}");
+    }
+}

@@ -1,0 +1,139 @@
+//! Running a program of this package, and asking it over HTTP.
+#![allow(dead_code)] // each test file uses its part
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A directory of its own; gone when dropped.
+pub struct Place(pub PathBuf);
+
+impl Place {
+    pub fn new(name: &str) -> Self {
+        let path =
+            std::env::temp_dir().join(format!("capuchin-native-{}-{name}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).expect("a temporary directory");
+        Self(path)
+    }
+
+    pub fn write(&self, name: &str, content: &str) {
+        let path = self.0.join(name);
+        std::fs::create_dir_all(path.parent().expect("below the place")).expect("a directory");
+        std::fs::write(path, content).expect("a file");
+    }
+
+    pub fn path(&self) -> &str {
+        self.0.to_str().expect("UTF-8")
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A program that prints its URL and runs until it is told to end.
+pub struct Running {
+    pub child: Child,
+    pub address: String,
+    /// Lines that it printed after its URL, as far as they were asked for.
+    pub out: BufReader<std::process::ChildStdout>,
+}
+
+impl Running {
+    pub fn start(program: &str, words: &[&str]) -> Self {
+        let mut child = Command::new(program)
+            .args(words)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program is there");
+        let mut out = BufReader::new(child.stdout.take().expect("piped"));
+        let mut line = String::new();
+        out.read_line(&mut line).expect("it prints");
+        let Some(address) = line.trim().strip_prefix("http://") else {
+            let mut error = String::new();
+            let _ = child
+                .stderr
+                .take()
+                .map(|mut stderr| stderr.read_to_string(&mut error));
+            panic!("no URL but {line:?}, {error}");
+        };
+        let address = address.trim_end_matches('/').to_owned();
+        Self {
+            child,
+            address,
+            out,
+        }
+    }
+
+    pub fn capuchin(words: &[&str]) -> Self {
+        let mut all = vec!["--listen", "127.0.0.1:0"];
+        all.extend(words);
+        Self::start(env!("CARGO_BIN_EXE_capuchin"), &all)
+    }
+
+    pub fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(&self.address).expect("it listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        stream
+    }
+
+    /// The reply to GET, head and content.
+    pub fn get(&self, path: &str) -> (String, String) {
+        get(&self.address, path)
+    }
+
+    pub fn signal(&self, signal: i32) {
+        // SAFETY: no memory is passed; the process is our child and not yet waited for.
+        unsafe { libc::kill(self.child.id() as i32, signal) };
+    }
+
+    /// Its exit status, within patience.
+    pub fn end(&mut self) -> std::process::ExitStatus {
+        let begin = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("our child") {
+                return status;
+            }
+            assert!(begin.elapsed() < PATIENCE, "it does not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub fn get(address: &str, path: &str) -> (String, String) {
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    )
+    .expect("it takes a request");
+    let mut reply = Vec::new();
+    stream.read_to_end(&mut reply).expect("it replies");
+    let reply = String::from_utf8_lossy(&reply).into_owned();
+    let (head, content) = reply.split_once("\r\n\r\n").unwrap_or((&reply, ""));
+    (head.to_owned(), content.to_owned())
+}
+
+/// Runs the command to its end.
+pub fn output(words: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_capuchin"))
+        .args(words)
+        .output()
+        .expect("the command is there")
+}
