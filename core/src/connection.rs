@@ -123,19 +123,6 @@ impl Body {
 /// No slot, in a list of slots.
 pub(crate) const NO_SLOT: u32 = u32::MAX;
 
-/// Which deadline is running.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
-    None,
-    FirstByte,
-    Head,
-    Body,
-    Handler,
-    Write,
-    Idle,
-    Linger,
-}
-
 /// What the channel has been told about the socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Watch {
@@ -219,7 +206,6 @@ pub struct Slot {
     pub(crate) status: u16,
     pub(crate) flags: Flags,
     pub(crate) state: State,
-    pub(crate) phase: Phase,
     pub(crate) watch: Watch,
     pub(crate) parser: HeadParser,
     pub(crate) body: Body,
@@ -231,7 +217,7 @@ pub struct Slot {
 }
 
 // The figure of design.md section 4, on 64-bit systems; smaller where words are.
-const _: () = assert!(size_of::<Slot>() <= 136, "a connection slot has grown");
+const _: () = assert!(size_of::<Slot>() <= 128, "a connection slot has grown");
 
 impl Slot {
     /// A slot in no use.
@@ -252,7 +238,6 @@ impl Slot {
         status: 0,
         flags: Flags(0),
         state: State::Free,
-        phase: Phase::None,
         watch: Watch::Unknown,
         parser: HeadParser::NEW,
         body: Body::Done,
@@ -268,6 +253,7 @@ impl Slot {
             socket,
             generation,
             state: State::Fresh,
+            flags: Flags(Flags::REARM),
             ..Self::FREE
         };
     }

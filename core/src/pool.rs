@@ -6,6 +6,7 @@
 //! touched.
 
 use crate::http::fields::Field;
+use core::num::NonZeroU16;
 
 /// A row of values that grows up to a fixed end and never moves a value's index.
 pub trait Arena<T> {
@@ -44,9 +45,23 @@ impl<T, A: Arena<T> + ?Sized> Arena<T> for &mut A {
     }
 }
 
-/// Names a lease.
+/// Names a lease: its number and one, so that an option of it is as small.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct LeaseId(u16);
+pub(crate) struct LeaseId(NonZeroU16);
+
+impl LeaseId {
+    /// The lease of this number; `None` from 65,535 on.
+    fn of(number: u32) -> Option<Self> {
+        u16::try_from(number + 1)
+            .ok()
+            .and_then(NonZeroU16::new)
+            .map(Self)
+    }
+
+    fn number(self) -> usize {
+        usize::from(self.0.get()) - 1
+    }
+}
 
 /// No lease, in a free list.
 const END: u32 = u32::MAX;
@@ -119,21 +134,18 @@ impl<'m> Leases<'m> {
     }
 
     pub(crate) fn take(&mut self) -> Option<LeaseId> {
-        let id = if self.free != END {
-            let id = LeaseId(self.free as u16);
-            let link = self
-                .bytes(id)
-                .first_chunk::<4>()
-                .copied()
-                .unwrap_or([0xff; 4]);
-            self.free = u32::from_le_bytes(link);
-            id
-        } else if self.fresh < self.count {
-            self.fresh += 1;
-            LeaseId((self.fresh - 1) as u16)
+        let number = if self.free != END {
+            self.free
         } else {
-            return None;
+            self.fresh
         };
+        let id = LeaseId::of(number).filter(|_| number < self.count)?;
+        if self.free != END {
+            let link = self.bytes(id).first_chunk::<4>().copied();
+            self.free = link.map_or(END, u32::from_le_bytes);
+        } else {
+            self.fresh += 1;
+        }
         self.taken += 1;
         Some(id)
     }
@@ -143,7 +155,7 @@ impl<'m> Leases<'m> {
         if let Some(link) = self.bytes(id).first_chunk_mut::<4>() {
             *link = next;
         }
-        self.free = u32::from(id.0);
+        self.free = id.number() as u32;
         self.taken -= 1;
     }
 
@@ -152,11 +164,11 @@ impl<'m> Leases<'m> {
     }
 
     pub(crate) fn bytes(&mut self, id: LeaseId) -> &mut [u8] {
-        &mut self.bytes[usize::from(id.0) * self.size..][..self.size]
+        &mut self.bytes[id.number() * self.size..][..self.size]
     }
 
     pub(crate) fn parts(&mut self, id: LeaseId) -> (&mut [u8], &mut [Field]) {
-        let index = usize::from(id.0);
+        let index = id.number();
         (
             &mut self.bytes[index * self.size..][..self.size],
             &mut self.fields[index * self.rows..][..self.rows],

@@ -4,7 +4,7 @@
 //! then the connections that have something left to do, then the deadlines that have passed. A
 //! connection that uses up its share of a turn goes to the end of the queue.
 
-use crate::connection::{Flags, NO_SLOT, Phase, Slot, State, Watch};
+use crate::connection::{Flags, NO_SLOT, Slot, State, Watch};
 use crate::engine::{Desk, Want};
 use crate::event::{
     self, Deadline, Event, EventChannel, EventList, Interest, Message, Readiness, Ticket, Token,
@@ -400,7 +400,7 @@ where
             Want::Turn => {
                 slot.flags.set(Flags::QUEUED);
                 self.run_queue.push(slots, index);
-                return self.set_deadline(index, want);
+                return self.set_deadline(index);
             }
             Want::Lease => {
                 slot.flags.set(Flags::QUEUED | Flags::WANTS_LEASE);
@@ -410,7 +410,7 @@ where
             Want::Close | Want::Abort => return self.close(index),
         };
         self.watch(index, watch);
-        self.set_deadline(index, want);
+        self.set_deadline(index);
     }
 
     /// Tells the channel what a connection waits for, if that is news.
@@ -433,7 +433,12 @@ where
             _ => self.channel.set_interest(slot.socket, token, interest),
         };
         match result {
-            Ok(()) => slot.watch = watch,
+            Ok(()) => {
+                if slot.watch == Watch::Write || watch == Watch::Write {
+                    slot.flags.set(Flags::REARM);
+                }
+                slot.watch = watch;
+            }
             Err(error) => {
                 log::warn!("a connection was closed because it cannot be watched: {error}");
                 self.close(index);
@@ -441,32 +446,25 @@ where
         }
     }
 
-    fn set_deadline(&mut self, index: u32, want: Want) {
+    /// Starts the deadline of the connection's phase, if the phase is new or has seen progress.
+    fn set_deadline(&mut self, index: u32) {
         let slots = self.slots.as_mut_slice();
         let slot = &mut slots[index as usize];
-        let limits = &self.desk.limits;
-        let (phase, after) = match (want, slot.state) {
-            (_, State::Free) => return,
-            (Want::Write, _) => (Phase::Write, limits.write_ms),
-            (_, State::Fresh) => (Phase::FirstByte, limits.first_byte_ms),
-            (_, State::Idle) => (Phase::Idle, limits.idle_ms),
-            (_, State::Head) => (Phase::Head, limits.head_ms),
-            (_, State::Receiving | State::Collecting | State::Discarding) => {
-                (Phase::Body, limits.body_ms)
-            }
-            (_, State::Waiting | State::Resuming | State::Paused) => {
-                (Phase::Handler, limits.handler_ms)
-            }
-            (_, State::Lingering) => (Phase::Linger, limits.linger_ms),
-            (_, State::Sending | State::Streaming | State::Closing) => {
-                (Phase::Write, limits.write_ms)
-            }
-        };
-        if slot.phase != phase || slot.flags.has(Flags::REARM) {
-            slot.phase = phase;
-            slot.flags.clear(Flags::REARM);
-            self.wheel.set(slots, index, self.desk.now, after);
+        if slot.state == State::Free || !slot.flags.has(Flags::REARM) {
+            return;
         }
+        slot.flags.clear(Flags::REARM);
+        let limits = &self.desk.limits;
+        let after = match phase_of(slot) {
+            Phase::FirstByte => limits.first_byte_ms,
+            Phase::Head => limits.head_ms,
+            Phase::Body => limits.body_ms,
+            Phase::Handler => limits.handler_ms,
+            Phase::Write => limits.write_ms,
+            Phase::Idle => limits.idle_ms,
+            Phase::Linger => limits.linger_ms,
+        };
+        self.wheel.set(slots, index, self.desk.now, after);
     }
 
     // ---- deadlines ----
@@ -487,7 +485,7 @@ where
             index,
             generation: slot.generation,
         };
-        let status = match slot.phase {
+        let status = match phase_of(slot) {
             Phase::Head | Phase::Body if slot.state != State::Discarding => Status::REQUEST_TIMEOUT,
             Phase::Handler if slot.state != State::Paused => Status::SERVICE_UNAVAILABLE,
             Phase::FirstByte | Phase::Idle if slot.flags.has(Flags::WANTS_LEASE) => {
@@ -495,7 +493,6 @@ where
             }
             _ => return self.close(index),
         };
-        slot.phase = Phase::None;
         self.desk.abandon(slot, token);
         self.desk.refuse(slot, token, status, &"");
         if !slot.flags.has(Flags::QUEUED) {
@@ -763,6 +760,31 @@ where
             self.close(index);
         }
         self.desk.service.turn_ended();
+    }
+}
+
+/// Which deadline is running.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    FirstByte,
+    Head,
+    Body,
+    Handler,
+    Write,
+    Idle,
+    Linger,
+}
+
+fn phase_of(slot: &Slot) -> Phase {
+    match slot.state {
+        _ if slot.watch == Watch::Write => Phase::Write,
+        State::Free | State::Fresh => Phase::FirstByte,
+        State::Idle => Phase::Idle,
+        State::Head => Phase::Head,
+        State::Receiving | State::Collecting | State::Discarding => Phase::Body,
+        State::Waiting | State::Resuming | State::Paused => Phase::Handler,
+        State::Lingering => Phase::Linger,
+        State::Sending | State::Streaming | State::Closing => Phase::Write,
     }
 }
 
