@@ -35,14 +35,15 @@ const SOCKETS_PER_WAIT: usize = EventList::CAPACITY - MESSAGES_PER_WAIT;
 const WAKE: u64 = u64::MAX;
 
 /// Waits with epoll; the contract is that of [`EventChannel`].
+///
+/// The token of all ones (index and generation [`u32::MAX`]) is the pipe's: it is refused as
+/// [`Error::Registration`].
 #[derive(Debug)]
 pub struct EpollChannel {
     poll: Poll,
     messages: Receiver<Message>,
     sender: SyncSender<Message>,
     wake: Arc<Wake>,
-    /// The reading end of the pipe.
-    drain: Descriptor,
     /// Messages were left in the queue by the last wait.
     backlog: bool,
 }
@@ -53,6 +54,9 @@ struct Wake {
     /// A byte is in the pipe, or about to be, and has not been taken note of.
     pending: AtomicBool,
     pipe: Descriptor,
+    /// The reading end. It lives as long as the writing end: a sender that races with the end of
+    /// its channel writes to a pipe, not into the signal of a broken one.
+    drain: Descriptor,
 }
 
 impl EpollChannel {
@@ -70,13 +74,13 @@ impl EpollChannel {
         let wake = Arc::new(Wake {
             pending: AtomicBool::new(false),
             pipe,
+            drain,
         });
         Ok(Self {
             poll,
             messages,
             sender,
             wake,
-            drain,
             backlog: false,
         })
     }
@@ -89,7 +93,7 @@ impl EpollChannel {
         // the flag down, or raised by another sender that came after, so a byte lies in the pipe
         // and the next wait returns at once. Lowering the flag after looking would lose the
         // message of a sender that came between the two.
-        self.drain.read_empty();
+        self.wake.drain.read_empty();
         self.wake.pending.store(false, Ordering::SeqCst);
         self.backlog = false;
         for _ in 0..MESSAGES_PER_WAIT {
@@ -111,6 +115,9 @@ impl EventChannel for EpollChannel {
     type Notifier = EpollNotifier;
 
     fn add(&mut self, socket: Socket, token: Token, interest: Interest) -> Result<(), Error> {
+        if token.to_bits() == WAKE {
+            return Err(Error::Registration);
+        }
         self.poll
             .add(socket.0, token.to_bits(), interest)
             .map_err(|errno| match errno {
@@ -126,6 +133,9 @@ impl EventChannel for EpollChannel {
         token: Token,
         interest: Interest,
     ) -> Result<(), Error> {
+        if token.to_bits() == WAKE {
+            return Err(Error::Registration);
+        }
         self.poll
             .change(socket.0, token.to_bits(), interest)
             .map_err(registration)
@@ -149,7 +159,9 @@ impl EventChannel for EpollChannel {
             Err(libc::EINTR) => &[],
             Err(errno) => return Err(Error::System(errno)),
         };
-        let mut woken = self.backlog;
+        // Where more sockets are ready than one answer holds, the pipe's turn may be far away.
+        let crowded = ready.len() == SOCKETS_PER_WAIT;
+        let mut woken = self.backlog || (crowded && self.wake.pending.load(Ordering::Relaxed));
         for event in ready {
             if event.u64 == WAKE {
                 woken = true;
@@ -213,5 +225,90 @@ impl Notifier for EpollNotifier {
             self.wake.pipe.write_byte();
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::UdpSocket;
+    use std::os::fd::AsRawFd;
+
+    const RESERVED: Token = Token::from_bits(WAKE);
+
+    fn token(index: u32) -> Token {
+        Token {
+            index,
+            generation: 0,
+        }
+    }
+
+    /// Sockets that can be sent from at any time.
+    fn writable(count: usize) -> Vec<UdpSocket> {
+        (0..count)
+            .map(|_| UdpSocket::bind("127.0.0.1:0").unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn descriptors_are_close_on_exec_and_the_pipe_never_blocks() {
+        let channel = EpollChannel::new(1).unwrap();
+        let (drain, pipe) = (channel.wake.drain.number(), channel.wake.pipe.number());
+        for descriptor in [channel.poll.number(), drain, pipe] {
+            // SAFETY: no memory is passed.
+            let flags = unsafe { libc::fcntl(descriptor, libc::F_GETFD) };
+            assert!(flags & libc::FD_CLOEXEC != 0);
+        }
+        for descriptor in [drain, pipe] {
+            // SAFETY: no memory is passed.
+            let flags = unsafe { libc::fcntl(descriptor, libc::F_GETFL) };
+            assert!(flags & libc::O_NONBLOCK != 0);
+        }
+    }
+
+    #[test]
+    fn token_of_the_pipe_is_refused() {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let watched = Socket(socket.as_raw_fd());
+        let mut channel = EpollChannel::new(1).unwrap();
+        let refused = Err(Error::Registration);
+        assert_eq!(channel.add(watched, RESERVED, Interest::READ), refused);
+        channel.add(watched, token(1), Interest::READ).unwrap();
+        assert_eq!(
+            channel.set_interest(watched, RESERVED, Interest::READ),
+            refused
+        );
+    }
+
+    #[test]
+    fn message_does_not_queue_behind_a_crowd_of_sockets() {
+        let sockets = writable(SOCKETS_PER_WAIT * 5);
+        let mut channel = EpollChannel::new(1).unwrap();
+        for (index, socket) in (0..).zip(&sockets) {
+            channel
+                .add(Socket(socket.as_raw_fd()), token(index), Interest::WRITE)
+                .unwrap();
+        }
+        let notifier = channel.notifier();
+        let mut events = EventList::new();
+        for number in 0..20 {
+            notifier.send(Message::Application(number)).unwrap();
+            channel.wait(&mut events, Deadline::Never).unwrap();
+            let message = Event::Message(Message::Application(number));
+            assert!(events.as_slice().contains(&message), "message {number}");
+        }
+    }
+
+    #[test]
+    fn pipe_is_whole_as_long_as_a_notifier_lives() {
+        let channel = EpollChannel::new(1).unwrap();
+        let notifier = channel.notifier();
+        drop(channel);
+        assert_eq!(notifier.send(Message::Stop), Err(Full));
+        // What a sender does that had queued its message just before: a broken pipe would answer
+        // EPIPE and raise SIGPIPE.
+        // SAFETY: one byte is valid for reading.
+        let written = unsafe { libc::write(notifier.wake.pipe.number(), [1u8].as_ptr().cast(), 1) };
+        assert_eq!(written, 1);
     }
 }

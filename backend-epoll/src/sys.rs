@@ -29,9 +29,7 @@ impl Descriptor {
     /// Puts one byte into the pipe. A full pipe wakes as well as one byte does.
     pub(crate) fn write_byte(&self) {
         loop {
-            // SAFETY: one byte is valid for reading. The reading end is open as long as the channel
-            // lives; a write after that fails with EPIPE, and the signal that comes with it is
-            // ignored by Rust's runtime.
+            // SAFETY: one byte is valid for reading.
             let result = unsafe { libc::write(self.0, [1u8].as_ptr().cast(), 1) };
             if result >= 0 || errno() != libc::EINTR {
                 return;
@@ -70,6 +68,11 @@ impl core::fmt::Debug for Poll {
 }
 
 impl Poll {
+    #[cfg(test)]
+    pub(crate) fn number(&self) -> c_int {
+        self.descriptor.number()
+    }
+
     pub(crate) fn new() -> Result<Self, i32> {
         // SAFETY: no memory is passed.
         let descriptor = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };

@@ -41,8 +41,11 @@ impl OpenError {
     fn of(errno: i32) -> Self {
         match errno {
             libc::ENOENT | libc::ENOTDIR => Self::NotFound,
-            // EXDEV: openat2 met a way out of the root. ELOOP: a link where none is followed.
-            libc::EACCES | libc::EPERM | libc::ELOOP | libc::EXDEV => Self::Forbidden,
+            // EXDEV: openat2 met a way out of the root. ELOOP: a link where none is followed, which
+            // is EMLINK on FreeBSD.
+            libc::EACCES | libc::EPERM | libc::ELOOP | libc::EMLINK | libc::EXDEV => {
+                Self::Forbidden
+            }
             // A socket, or a pipe that nobody reads.
             libc::ENXIO | libc::EOPNOTSUPP => Self::Forbidden,
             libc::ENAMETOOLONG => Self::TooLong,
@@ -212,11 +215,12 @@ impl Root {
         self
     }
 
-    /// Opens a file for reading. `path` begins with `/`, which stands for the root; it has no dot
-    /// segments. Never waits, not even for the other end of a pipe.
+    /// Opens a file for reading. `path` begins with `/`, which stands for the root. Never waits, not
+    /// even for the other end of a pipe.
     ///
     /// # Errors
-    /// [`OpenError`].
+    /// [`OpenError`]; [`OpenError::Forbidden`] for a dot segment and [`OpenError::NotFound`] for an
+    /// empty one but the last, whatever [`Links`] allow.
     pub fn open_beneath(&self, path: &[u8]) -> Result<File, OpenError> {
         self.open_with(path, libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY)
     }
@@ -234,6 +238,7 @@ impl Root {
 
     fn open_with(&self, path: &[u8], flags: c_int) -> Result<File, OpenError> {
         let relative = path.strip_prefix(b"/").ok_or(OpenError::NotFound)?;
+        check_segments(relative)?;
         let relative = if relative.is_empty() { b"." } else { relative };
         let mut memory = [0u8; PATH_CAPACITY];
         let place = memory.get_mut(..relative.len()).ok_or(OpenError::TooLong)?;
@@ -314,6 +319,21 @@ impl Drop for Root {
     fn drop(&mut self) {
         File(self.directory).close();
     }
+}
+
+/// Refuses what no normalised path has. Not left to the system: it takes what begins with a second
+/// slash for a path from its own root, leaves the root by `..` where links may, and the ways to open
+/// a file differ in what they make of either.
+fn check_segments(relative: &[u8]) -> Result<(), OpenError> {
+    let mut segments = relative.split(|&byte| byte == b'/').peekable();
+    while let Some(segment) = segments.next() {
+        match segment {
+            b"." | b".." => return Err(OpenError::Forbidden),
+            b"" if segments.peek().is_some() => return Err(OpenError::NotFound),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn open_at(directory: c_int, name: &CStr, flags: c_int) -> Result<c_int, OpenError> {
@@ -453,6 +473,81 @@ mod tests {
             }
         }
         assert_eq!(content(&place.root(Links::All), "/outside"), ok("secret"));
+    }
+
+    #[test]
+    fn paths_that_are_not_normal_are_refused_however_files_are_opened() {
+        let place = Place::new("normal");
+        let absolute = format!("/{}/secret", place.0.display());
+        let cases = [
+            (absolute.as_str(), OpenError::NotFound),
+            ("//", OpenError::NotFound),
+            ("//file", OpenError::NotFound),
+            ("/dir//deep/file", OpenError::NotFound),
+            ("/.", OpenError::Forbidden),
+            ("/dir/./deep/file", OpenError::Forbidden),
+            ("/..", OpenError::Forbidden),
+            ("/../secret", OpenError::Forbidden),
+            ("/dir/../file", OpenError::Forbidden),
+        ];
+        for links in [Links::None, Links::Beneath, Links::All] {
+            for root in [place.root(links), place.root(links).by_hand()] {
+                for (path, error) in cases {
+                    assert_eq!(content(&root, path), Err(error), "{path}, {root:?}");
+                    assert_eq!(
+                        root.status_beneath(path.as_bytes()),
+                        Err(error),
+                        "{path}, {root:?}"
+                    );
+                }
+                assert_eq!(
+                    content(&root, "/dir/..file"),
+                    Err(OpenError::NotFound),
+                    "a name may begin with dots"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn directory_swapped_for_a_link_is_never_followed() {
+        let place = Place::new("swap");
+        let (real, spare, link) = (
+            place.0.join("root/dir"),
+            place.0.join("spare"),
+            place.0.join("link"),
+        );
+        fs::create_dir(place.0.join("deep")).unwrap();
+        fs::write(place.0.join("deep/file"), "secret").unwrap();
+        symlink(&place.0, &link).unwrap();
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        let relaxed = std::sync::atomic::Ordering::Relaxed;
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(relaxed) {
+                    fs::rename(&real, &spare).unwrap();
+                    fs::rename(&link, &real).unwrap();
+                    fs::rename(&real, &link).unwrap();
+                    fs::rename(&spare, &real).unwrap();
+                }
+            });
+            let (mut opened, mut secret) = (0, 0);
+            for root in [
+                place.root(Links::None),
+                place.root(Links::None).by_hand(),
+                place.root(Links::Beneath),
+            ] {
+                for _ in 0..3_000 {
+                    if let Ok(text) = content(&root, "/dir/deep/file") {
+                        opened += 1;
+                        secret += usize::from(text != "deep");
+                    }
+                }
+            }
+            stop.store(true, relaxed);
+            assert!(opened > 0, "the file is there part of the time");
+            assert_eq!(secret, 0);
+        });
     }
 
     #[test]

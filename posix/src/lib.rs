@@ -20,5 +20,5 @@ pub use clock::PosixClock;
 pub use directory::{File, FileStatus, Kind, Links, OpenError, Root};
 pub use entries::Entries;
 pub use errno::errno;
-pub use process::{UserError, become_user, raise_descriptor_limit};
+pub use process::{UserError, become_user, ignore_broken_pipes, raise_descriptor_limit};
 pub use socket::{ListenError, ListenOptions, PosixTransport, listen, local_address, peer_address};

@@ -82,6 +82,12 @@ fn check(result: c_int) -> Result<(), UserError> {
     }
 }
 
+/// Writing to a peer that is gone is an error from now on, not a signal that ends the process.
+pub fn ignore_broken_pipes() {
+    // SAFETY: ignoring a signal runs no handler.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+}
+
 /// Raises the limit of open descriptors to `wanted`, or as far as it goes; tells how many there
 /// may be now (setrlimit(2)).
 #[allow(clippy::unnecessary_cast, reason = "other systems have other widths")]

@@ -28,11 +28,17 @@ pub struct ListenError {
     pub address: SocketAddr,
     /// The system's error number.
     pub errno: i32,
+    /// The system call that failed.
+    pub step: &'static str,
 }
 
 impl fmt::Display for ListenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { address, errno } = self;
+        let Self {
+            address,
+            errno,
+            step,
+        } = self;
         match *errno {
             libc::EADDRINUSE => write!(
                 f,
@@ -56,7 +62,7 @@ impl fmt::Display for ListenError {
             ),
             number => write!(
                 f,
-                "cannot listen on {address}: the system refused (error {number})"
+                "cannot listen on {address}: {step} was refused (error {number}), see its manual page"
             ),
         }
     }
@@ -71,37 +77,49 @@ impl core::error::Error for ListenError {}
 /// [`ListenError`] when the address cannot be had. Extras that the system does not know are left
 /// out, with a line in the debug log.
 pub fn listen(address: SocketAddr, options: &ListenOptions) -> Result<Socket, ListenError> {
-    let failed = |errno| ListenError { address, errno };
+    let failed = |(step, errno)| ListenError {
+        address,
+        errno,
+        step,
+    };
     let family = if address.is_ipv4() {
         libc::AF_INET
     } else {
         libc::AF_INET6
     };
-    let socket = retry(|| sys::stream_socket(family)).map_err(failed)? as c_int;
+    let socket =
+        retry(|| sys::stream_socket(family)).map_err(|errno| failed(("socket", errno)))? as c_int;
     let result = prepare(socket, address, options);
-    if let Err(errno) = result {
+    if let Err(refusal) = result {
         // SAFETY: `socket` is open and not used afterwards.
         unsafe { libc::close(socket) };
-        return Err(failed(errno));
+        return Err(failed(refusal));
     }
     Ok(Socket(socket))
 }
 
-fn prepare(socket: c_int, address: SocketAddr, options: &ListenOptions) -> Result<(), i32> {
-    set_option(socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
+/// The error is the step's name and its number.
+fn prepare(
+    socket: c_int,
+    address: SocketAddr,
+    options: &ListenOptions,
+) -> Result<(), (&'static str, i32)> {
+    let option =
+        |level, name| set_option(socket, level, name, 1).map_err(|errno| ("setsockopt", errno));
+    option(libc::SOL_SOCKET, libc::SO_REUSEADDR)?;
     if address.is_ipv6() {
-        set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
+        option(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)?;
     }
     if let Some(share) = sys::REUSEPORT.filter(|_| options.share) {
-        set_option(socket, libc::SOL_SOCKET, share, 1)?;
+        option(libc::SOL_SOCKET, share)?;
     }
     if sys::NODELAY_IS_INHERITED {
-        set_option(socket, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)?;
+        option(libc::IPPROTO_TCP, libc::TCP_NODELAY)?;
     }
     let (storage, length) = to_system(address);
     // SAFETY: `storage` holds an address of `length` bytes.
     if unsafe { libc::bind(socket, (&raw const storage).cast::<sockaddr>(), length) } < 0 {
-        return Err(errno());
+        return Err(("bind", errno()));
     }
     for (level, name, value) in sys::listener_extras(options.fast_open, options.defer_seconds)
         .into_iter()
@@ -113,7 +131,7 @@ fn prepare(socket: c_int, address: SocketAddr, options: &ListenOptions) -> Resul
     }
     // SAFETY: no memory is passed.
     if unsafe { libc::listen(socket, sys::BACKLOG) } < 0 {
-        return Err(errno());
+        return Err(("listen", errno()));
     }
     Ok(())
 }
@@ -222,6 +240,10 @@ fn from_system(storage: &sockaddr_storage) -> Option<SocketAddr> {
 }
 
 /// The engine's transport over the system's sockets. It has no state: any worker may have one.
+///
+/// sendfile(2) has no `MSG_NOSIGNAL`: sending a file to a peer that is gone raises SIGPIPE. Rust's
+/// runtime ignores that signal; a program whose `main` is not Rust's calls
+/// [`ignore_broken_pipes`](crate::ignore_broken_pipes) first.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PosixTransport;
 
@@ -232,19 +254,16 @@ impl Transport for PosixTransport {
     type File = crate::File;
 
     fn accept(&mut self, listener: Socket) -> Result<Socket, Error> {
-        let socket = retry(|| sys::accept(listener.0)).map_err(|error| match error {
-            // accept(2), "Error handling": errors of the network that came up on the new socket
-            // are to be treated like EAGAIN, by trying again.
-            libc::ECONNABORTED
-            | libc::EPROTO
-            | libc::ENETDOWN
-            | libc::ENOPROTOOPT
-            | libc::EHOSTDOWN
-            | libc::EHOSTUNREACH
-            | libc::EOPNOTSUPP
-            | libc::ENETUNREACH => Error::Disconnected,
-            other => error_of(other),
-        })? as c_int;
+        // accept(2), "Error handling": errors of the network that came up on the new socket are to be
+        // treated like EAGAIN, by trying again.
+        let error = |error| {
+            if sys::ACCEPT_PASSES_ON.contains(&error) {
+                Error::Disconnected
+            } else {
+                error_of(error)
+            }
+        };
+        let socket = retry(|| sys::accept(listener.0)).map_err(error)? as c_int;
         if !sys::NODELAY_IS_INHERITED
             && let Err(error) = set_option(socket, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)
         {
@@ -472,9 +491,19 @@ mod tests {
     fn port_in_use_says_what_to_do() {
         let (socket, address) = listener("127.0.0.1:0");
         let error = listen(address, &ListenOptions::default()).unwrap_err();
-        assert_eq!(error.errno, libc::EADDRINUSE);
+        assert_eq!((error.errno, error.step), (libc::EADDRINUSE, "bind"));
         assert!(error.to_string().contains("choose another port"), "{error}");
         PosixTransport.close(socket).unwrap();
+    }
+
+    #[test]
+    fn address_of_another_machine_says_what_to_do() {
+        let error = listen("192.0.2.1:0".parse().unwrap(), &ListenOptions::default()).unwrap_err();
+        assert_eq!((error.errno, error.step), (libc::EADDRNOTAVAIL, "bind"));
+        assert!(
+            error.to_string().contains("no address of this machine"),
+            "{error}"
+        );
     }
 
     #[test]

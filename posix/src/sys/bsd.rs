@@ -20,6 +20,8 @@ cfg_if::cfg_if! {
 pub(crate) const BACKLOG: c_int = BACKLOG_MAXIMUM;
 /// Set on each accepted socket: inheritance is not promised.
 pub(crate) const NODELAY_IS_INHERITED: bool = false;
+/// The one error of accept(2) that is the new connection's, not the listener's.
+pub(crate) const ACCEPT_PASSES_ON: &[c_int] = &[libc::ECONNABORTED];
 /// Flags of a send: a broken pipe is an error number, not a signal.
 pub(crate) const SEND_FLAGS: c_int = libc::MSG_NOSIGNAL;
 /// There is no such hint here.

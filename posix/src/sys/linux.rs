@@ -14,6 +14,19 @@ pub(crate) const REUSEPORT: Option<c_int> = Some(libc::SO_REUSEPORT);
 /// Sockets inherit `TCP_NODELAY` from the listener that they were accepted from.
 pub(crate) const NODELAY_IS_INHERITED: bool = true;
 
+/// Errors that accept(2) hands on from the network: they are the new connection's, not the listener's.
+pub(crate) const ACCEPT_PASSES_ON: &[c_int] = &[
+    libc::ECONNABORTED,
+    libc::EPROTO,
+    libc::ENETDOWN,
+    libc::ENOPROTOOPT,
+    libc::EHOSTDOWN,
+    libc::ENONET,
+    libc::EHOSTUNREACH,
+    libc::EOPNOTSUPP,
+    libc::ENETUNREACH,
+];
+
 /// Flags of a send: a broken pipe is an error number, not a signal.
 pub(crate) const SEND_FLAGS: c_int = libc::MSG_NOSIGNAL;
 /// A short packet may wait for what follows at once.
