@@ -3,7 +3,12 @@
 use crate::LOAD_CORE;
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long httperf may take.
+const HTTPERF_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Connections of the load.
 const CONNECTIONS: &str = "64";
@@ -113,8 +118,9 @@ pub fn wrk(url: &str, seconds: u64, close: bool) -> Result<(u64, f64, u64), Stri
     Ok((requests, seconds, errors.saturating_sub(own)))
 }
 
-/// 30,000 connections at 3,000 a second, each given a second: replies and errors.
-pub fn httperf(address: SocketAddr, path: &str) -> Result<(u64, u64), String> {
+/// 30,000 connections at 3,000 a second, each given a second: replies and errors; `None` when it did
+/// not come to its end.
+pub fn httperf(address: SocketAddr, path: &str) -> Result<Option<(u64, u64)>, String> {
     let mut command = Command::new("httperf");
     command.args([
         "--server",
@@ -134,8 +140,22 @@ pub fn httperf(address: SocketAddr, path: &str) -> Result<(u64, u64), String> {
         "--hog",
     ]);
     pin(&mut command, LOAD_CORE);
-    let output = command
-        .output()
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command
+        .spawn()
+        .map_err(|error| format!("httperf: {error}"))?;
+    // It takes ten seconds; with some servers it waits for ever.
+    let begin = Instant::now();
+    while matches!(child.try_wait(), Ok(None)) {
+        if begin.elapsed() > HTTPERF_PATIENCE {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Ok(None);
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    let output = child
+        .wait_with_output()
         .map_err(|error| format!("httperf: {error}"))?;
     let text = String::from_utf8_lossy(&output.stdout);
     let number_after = |line: &str, word: &str| -> Option<u64> {
@@ -151,7 +171,7 @@ pub fn httperf(address: SocketAddr, path: &str) -> Result<(u64, u64), String> {
         .lines()
         .find_map(|line| number_after(line, "Errors: total "));
     match (replies, errors) {
-        (Some(replies), Some(errors)) => Ok((replies, errors)),
+        (Some(replies), Some(errors)) => Ok(Some((replies, errors))),
         _ => Err(format!(
             "httperf said: {text}{}",
             String::from_utf8_lossy(&output.stderr)

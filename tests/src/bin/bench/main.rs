@@ -287,11 +287,22 @@ fn httperf(place: &Place, kinds: &[Kind]) -> Result<(), String> {
     let mut table = Table::new(&["server", "replies", "errors"]);
     let mut ours = None;
     for kind in kinds {
+        // The floor is no target here: it keeps nothing for a client that is late.
+        if *kind == Kind::Floor {
+            continue;
+        }
         let server = Server::start(*kind, place, 4_096, true)?;
-        let (replies, errors) = load::httperf(server.address, "/4096.bin")?;
-        table.row(&[kind.name().into(), replies.to_string(), errors.to_string()]);
+        let result = load::httperf(server.address, "/4096.bin")?;
+        let cell = |value: Option<u64>| {
+            value.map_or("httperf did not end".into(), |value| value.to_string())
+        };
+        table.row(&[
+            kind.name().into(),
+            cell(result.map(|(replies, _)| replies)),
+            cell(result.map(|(_, errors)| errors)),
+        ]);
         if *kind == Kind::Capuchin {
-            ours = Some(errors);
+            ours = result.map(|(_, errors)| errors);
         }
     }
     println!("\n### httperf: 30,000 connections at 3,000/s, 4 KB reply, 1 s timeout\n\n{table}");
