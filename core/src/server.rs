@@ -616,8 +616,11 @@ where
                 &"too many connections; try again in a moment",
             );
         }
-        // Most clients have sent their request by now: it is worth a look before waiting.
-        self.advance(index, true);
+        // Most clients have sent their request by the time that the others have been accepted: it
+        // is worth a look in this turn, before waiting.
+        let slots = self.slots.as_mut_slice();
+        slots[index as usize].flags.set(Flags::QUEUED);
+        self.run_queue.push(slots, index);
     }
 
     fn take_slot(&mut self) -> Option<u32> {

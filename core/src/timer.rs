@@ -20,7 +20,7 @@ const UNARMED: u16 = u16::MAX;
 
 /// What an entry keeps for the wheel.
 #[derive(Clone, Copy, Debug)]
-#[repr(packed(2))] // two bytes less in every slot
+#[repr(C, packed(2))] // two bytes less in every slot
 pub struct TimerLink {
     previous: u32,
     next: u32,

@@ -63,7 +63,8 @@ Timeouts, in seconds (0.5 is half a second)
 
 Network
   --fast-open              take data with a connection's first packet, where the system can
-  --defer-accept S         wake for a connection only with its first data, or after S seconds [0]
+  --defer-accept S         wake for a connection only with its first data, or after S seconds,
+                           where the system can; 0 turns it off [1]
 
   -h, --help               print this
   -V, --version            print the version
@@ -133,7 +134,7 @@ fn parse_words(mut words: lexopt::Parser) -> Result<Command, lexopt::Error> {
         user: None,
         check: false,
         fast_open: false,
-        defer_accept: 0,
+        defer_accept: 1,
     };
     let limits = &mut options.limits;
     while let Some(word) = words.next()? {

@@ -233,6 +233,9 @@ fn signals_let_requests_in_flight_finish() {
         busy.write_all(b"GET /a.txt HTTP/1.1\r\n")
             .expect("a beginning");
         let mut idle = running.connect();
+        idle.write_all(b"GET /a.txt HTTP/1.1\r\nHost: a\r\n\r\n")
+            .expect("a request");
+        assert!(idle.read(&mut [0; 4_096]).expect("its reply") > 0);
         // Its request is seen by the worker before the signal is.
         running.get("/a.txt");
         running.signal(signal);

@@ -173,7 +173,12 @@ fn rate(
             let before = server.cpu();
             let (requests, seconds, errors) = match load {
                 Load::Pipelined => {
-                    pipeline::run(server.address, &format!("/{path}"), options.seconds)?
+                    // A server that breaks off has nothing to show, but others have.
+                    pipeline::run(server.address, &format!("/{path}"), options.seconds)
+                        .unwrap_or_else(|message| {
+                            println!("{}: {message}", kind.name());
+                            (0, 1.0, 1)
+                        })
                 }
                 _ => load::wrk(&server.url(&path), options.seconds, load == Load::Close)?,
             };
