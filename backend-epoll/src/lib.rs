@@ -36,6 +36,19 @@ const WAKE: u64 = u64::MAX;
 
 /// Waits with epoll; the contract is that of [`EventChannel`].
 ///
+/// ```
+/// use capuchin_core::event::{Deadline, Event, EventChannel, EventList, Message, Notifier};
+/// use capuchin_epoll::EpollChannel;
+///
+/// let mut channel = EpollChannel::new(16)?;
+/// let notifier = channel.notifier();
+/// std::thread::spawn(move || notifier.send(Message::Application(7)));
+/// let mut events = EventList::new();
+/// channel.wait(&mut events, Deadline::Never)?;
+/// assert_eq!(events.as_slice(), [Event::Message(Message::Application(7))]);
+/// # Ok::<(), capuchin_core::event::Error>(())
+/// ```
+///
 /// The token of all ones (index and generation [`u32::MAX`]) is the pipe's: it is refused as
 /// [`Error::Registration`].
 #[derive(Debug)]

@@ -67,6 +67,16 @@ impl LeaseId {
 const END: u32 = u32::MAX;
 
 /// The buffers that connections lease.
+///
+/// ```
+/// use capuchin_core::http::fields::Field;
+/// use capuchin_core::pool::Leases;
+///
+/// // Four buffers of 2 KiB with 32 lines each, as an RTEMS image might have in `.bss`.
+/// let (mut bytes, mut fields) = ([0; 4 * 2_048], [Field::EMPTY; 4 * 33]);
+/// let leases = Leases::new(&mut bytes, &mut fields, 2_048, 33);
+/// assert_eq!((leases.count(), leases.taken()), (4, 0));
+/// ```
 #[derive(Debug)]
 pub struct Leases<'m> {
     bytes: &'m mut [u8],

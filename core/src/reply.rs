@@ -46,6 +46,17 @@ impl Next {
     pub fn failed(reason: &'static str) -> Self {
         Self(Step::Failed(reason))
     }
+
+    /// Whether the reply goes on with content of a site, which has to stay held for it.
+    pub(crate) fn holds_content(&self) -> bool {
+        matches!(
+            self.0,
+            Step::Reply {
+                content: Source::Content(..),
+                ..
+            }
+        )
+    }
 }
 
 /// The content of [`Next`].
@@ -93,6 +104,16 @@ pub(crate) enum StreamFraming {
 }
 
 /// A reply of which nothing is written yet.
+///
+/// ```
+/// use capuchin_core::http::status::Status;
+/// use capuchin_core::reply::{Next, Reply};
+///
+/// fn created(reply: Reply<'_>) -> Next {
+///     reply.status(Status::CREATED).field("Location", b"/things/7").body(b"it is at /things/7\n")
+/// }
+/// # let _ = created;
+/// ```
 #[derive(Debug)]
 pub struct Reply<'b> {
     out: Writer<'b>,

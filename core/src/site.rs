@@ -245,26 +245,30 @@ pub fn respond<S: Site>(
             Err(error) => reply.error(error.status(), ""),
         };
     }
-    let (id, representation) = match site.find(request.path(), Accepts::of(request), now) {
-        Ok(Found::Content(id, representation)) => (id, representation),
+    // Looked at where it is: copies of it would cost more than the rest of this function.
+    let found = site.find(request.path(), Accepts::of(request), now);
+    let (next, id) = match &found {
+        Ok(Found::Content(id, representation)) => {
+            let next = represent(*id, representation, request, reply, unix_time);
+            (next, *id)
+        }
         Ok(Found::Directory) => return redirect_to_slash(request, reply),
         Err(error) => return reply.error(error.status(), ""),
     };
-    let (next, held) = represent(id, &representation, request, reply, unix_time);
-    if !held {
+    if !next.holds_content() {
         site.release(id);
     }
     next
 }
 
-/// The reply for one representation, and whether its content stays held for it.
+/// The reply for one representation.
 fn represent(
     id: ContentId,
     representation: &Representation<'_>,
     request: &Request<'_>,
     reply: Reply<'_>,
     unix_time: u64,
-) -> (Next, bool) {
+) -> Next {
     let head = request.head();
     let mut range = None;
     if has_conditions(request) {
@@ -281,13 +285,11 @@ fn represent(
         };
         match evaluate(conditions, true, Some(&validators), unix_time) {
             Verdict::NotModified => {
-                return (
-                    validators_of(reply.status(Status::NOT_MODIFIED), representation).empty(),
-                    false,
-                );
+                let head = reply.status(Status::NOT_MODIFIED);
+                return validators_of(head, representation).empty();
             }
             Verdict::PreconditionFailed => {
-                return (reply.error(Status::PRECONDITION_FAILED, ""), false);
+                return reply.error(Status::PRECONDITION_FAILED, "");
             }
             Verdict::Proceed { range_applies } => {
                 // Range is defined for GET only (RFC 9110 section 14.2).
@@ -301,20 +303,20 @@ fn represent(
         range::evaluate(field, representation.length)
     });
     match selection {
-        Selection::Whole => (reply.status(Status::OK).whole(id, representation), true),
+        Selection::Whole => reply.status(Status::OK).whole(id, representation),
         Selection::Part { start, end } => {
             let head = reply.status(Status::PARTIAL_CONTENT).content_range(
                 start,
                 end,
                 representation.length,
             );
-            (describe(head, representation).content(id, start..end), true)
+            describe(head, representation).content(id, start..end)
         }
         Selection::Unsatisfiable => {
             let head = reply
                 .status(Status::RANGE_NOT_SATISFIABLE)
                 .content_range_unsatisfied(representation.length);
-            (head.explained("the range lies beyond the end"), false)
+            head.explained("the range lies beyond the end")
         }
     }
 }

@@ -73,6 +73,16 @@ impl core::error::Error for ListenError {}
 /// Makes a listening socket: non-blocking, close-on-exec, with the longest backlog that the system
 /// grants. Port 0 lets the system choose; [`local_address`] tells what it chose.
 ///
+/// ```
+/// use capuchin_core::transport::Transport;
+/// use capuchin_posix::{ListenOptions, PosixTransport, listen, local_address};
+///
+/// let socket = listen("127.0.0.1:0".parse()?, &ListenOptions::default())?;
+/// assert_ne!(local_address(socket).map(|address| address.port()), Some(0));
+/// PosixTransport.close(socket)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// [`ListenError`] when the address cannot be had. Extras that the system does not know are left
 /// out, with a line in the debug log.

@@ -105,6 +105,15 @@ const ROWS_LIMIT: usize = 10_000;
 const CODINGS: [Coding; 3] = [Coding::Identity, Coding::Gzip, Coding::Br];
 
 /// A directory, served by one worker.
+///
+/// ```
+/// use capuchin::{Directory, DirectoryOptions};
+///
+/// let options = DirectoryOptions { listing: true, ..DirectoryOptions::default() };
+/// assert!(Directory::open(".".as_ref(), options.clone()).is_ok());
+/// let error = Directory::open("/no/such/place".as_ref(), options).unwrap_err();
+/// assert!(error.to_string().contains("name one that exists"));
+/// ```
 #[derive(Debug)]
 pub struct Directory {
     root: Root,

@@ -118,6 +118,22 @@ pub fn wrk(url: &str, seconds: u64, close: bool) -> Result<(u64, f64, u64), Stri
     Ok((requests, seconds, errors.saturating_sub(own)))
 }
 
+/// Waits until the ports of the load before are free again, a minute at the most: httperf binds
+/// each port itself, and tries for ever where one still rests in TIME_WAIT.
+pub fn wait_for_ports() {
+    for _ in 0..70 {
+        let stat = std::fs::read_to_string("/proc/net/sockstat").unwrap_or_default();
+        let resting = stat
+            .split(" tw ")
+            .nth(1)
+            .and_then(|rest| rest.split_whitespace().next()?.parse::<u32>().ok());
+        if resting.is_none_or(|resting| resting < 1_000) {
+            return;
+        }
+        thread::sleep(Duration::from_secs(1));
+    }
+}
+
 /// 30,000 connections at 3,000 a second, each given a second: replies and errors; `None` when it did
 /// not come to its end.
 pub fn httperf(address: SocketAddr, path: &str) -> Result<Option<(u64, u64)>, String> {

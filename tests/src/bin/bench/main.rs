@@ -15,7 +15,7 @@ use peers::{Kind, Place, Server};
 use std::process::ExitCode;
 use table::{Summary, Table};
 
-const SCENARIOS: [&str; 5] = ["keepalive", "connections", "pipelined", "idle", "httperf"];
+const SCENARIOS: [&str; 5] = ["keepalive", "connections", "pipelined", "httperf", "idle"];
 
 /// Core of the servers, core of the load.
 const SERVER_CORE: usize = 0;
@@ -296,6 +296,7 @@ fn httperf(place: &Place, kinds: &[Kind]) -> Result<(), String> {
         if *kind == Kind::Floor {
             continue;
         }
+        load::wait_for_ports();
         let server = Server::start(*kind, place, 4_096, true)?;
         let result = load::httperf(server.address, "/4096.bin")?;
         let cell = |value: Option<u64>| {

@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 const DEPTH: usize = 16;
 const CONNECTIONS: usize = 16;
 
+/// Then all connections are made anew: lighttpd closes one after 65,535 requests.
+const BATCHES_PER_CONNECTION: usize = 4_000;
+
 /// Requests answered, seconds, errors.
 pub fn run(address: SocketAddr, path: &str, seconds: u64) -> Result<(u64, f64, u64), String> {
     let path = path.to_owned();
@@ -24,20 +27,19 @@ pub fn run(address: SocketAddr, path: &str, seconds: u64) -> Result<(u64, f64, u
 
 fn drive(address: SocketAddr, path: &str, seconds: u64) -> std::io::Result<(u64, f64, u64)> {
     let request = format!("GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n").repeat(DEPTH);
-    let mut streams = Vec::new();
-    for _ in 0..CONNECTIONS {
-        let stream = TcpStream::connect(address)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-        streams.push(stream);
-    }
+    let mut streams = connect(address)?;
     let length = reply_length(&mut streams[0], path)?;
     let batch = length * DEPTH;
     let mut buffer = vec![0u8; batch];
     let (mut requests, mut errors) = (0, 0);
+    let mut batches = 0;
     let begin = Instant::now();
     let end = begin + Duration::from_secs(seconds);
     while Instant::now() < end {
+        batches += 1;
+        if batches % BATCHES_PER_CONNECTION == 0 {
+            streams = connect(address)?;
+        }
         // All are asked before any is read, so that the server always has work.
         for stream in &mut streams {
             stream.write_all(request.as_bytes())?;
@@ -53,6 +55,16 @@ fn drive(address: SocketAddr, path: &str, seconds: u64) -> std::io::Result<(u64,
         }
     }
     Ok((requests, begin.elapsed().as_secs_f64(), errors))
+}
+
+fn connect(address: SocketAddr) -> std::io::Result<Vec<TcpStream>> {
+    let one = |_| {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        Ok(stream)
+    };
+    (0..CONNECTIONS).map(one).collect()
 }
 
 /// Bytes of one reply, head included; all replies to the same request have the same.
