@@ -3,7 +3,8 @@
 //! Counts of connections and buffers are given by the memory that a worker is handed
 //! ([`crate::pool`]); what is here can be changed without memory.
 
-/// Limits and timeouts of one worker.
+/// Limits and timeouts of one worker. Times are in milliseconds and kept to the wheel's grain
+/// ([`crate::timer::GRAIN_MS`]): a deadline never fires early, and at most two grains late.
 ///
 /// ```
 /// use capuchin_core::limits::Limits;
@@ -11,8 +12,7 @@
 /// let mut limits = Limits::DEFAULT;
 /// limits.connections = 32;
 /// limits.idle_ms = 5_000;
-/// ``` Times are in milliseconds and kept to the wheel's grain
-/// ([`crate::timer::GRAIN_MS`]): a deadline never fires early, and at most two grains late.
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
