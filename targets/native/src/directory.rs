@@ -189,9 +189,7 @@ impl Variant {
             length: self.length(),
             media_type,
             tag: self.tag.as_ref(),
-            // Within the second of its modification a file may change again without another date:
-            // only its tag tells then.
-            modified: (known && self.settled).then_some(HttpDate(self.status.modified)),
+            modified: known.then_some(HttpDate(self.status.modified)),
             modified_text: known.then_some(&self.modified),
             coding,
             varies,
