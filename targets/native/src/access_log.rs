@@ -2,7 +2,8 @@
 //!
 //! Workers gather lines in memory and hand them over once a turn; one thread writes them. The queue
 //! between them is bounded and nobody waits for it: when the destination is too slow, lines are
-//! lost and counted, and the loss is said in the server's own log.
+//! lost and counted, and the loss is said in the server's own log. A named pipe is such a destination
+//! until somebody reads from it, and again after that reader went away.
 
 use crate::listing::civil;
 use capuchin_core::http::fields::Name;
@@ -11,6 +12,7 @@ use capuchin_core::service::Outcome;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -49,8 +51,11 @@ const TEXT_LIMIT: usize = 2_048;
 /// How long to wait, at the end, for a destination that does not take what is left.
 const FINISH_PATIENCE: Duration = Duration::from_secs(1);
 
-/// How often the writer looks whether it is to reopen or to end, and losses are said.
+/// How often the writer looks whether it is to reopen or to end, and whether a pipe has a reader.
 const TICK: Duration = Duration::from_millis(200);
+
+/// How often losses are said at the most.
+const LOSS_PAUSE: Duration = Duration::from_secs(1);
 
 /// What the writer and the workers share.
 #[derive(Debug, Default)]
@@ -72,7 +77,8 @@ pub struct AccessLog {
 }
 
 impl AccessLog {
-    /// Opens the destination and starts the thread that writes to it.
+    /// Opens the destination and starts the thread that writes to it. Does not wait for the reader
+    /// of a named pipe.
     ///
     /// # Errors
     /// When the file cannot be opened, or no thread be started.
@@ -114,7 +120,7 @@ impl AccessLog {
         self.shared.reopen.store(true, Ordering::SeqCst);
     }
 
-    /// Lines lost so far because the destination was too slow.
+    /// Lines lost so far because the destination was too slow, or did not take them.
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.shared.lost.load(Ordering::Relaxed)
@@ -137,19 +143,21 @@ impl AccessLog {
 /// The thread's side.
 struct Writer {
     destination: Destination,
-    output: Box<dyn Write + Send>,
+    /// None is a pipe without reader.
+    output: Option<Box<dyn Write + Send>>,
     shared: Arc<Shared>,
 }
 
 impl Writer {
     fn run(mut self, batches: &Receiver<Vec<u8>>) {
-        let (mut said, mut failed) = (0, false);
+        let (mut said, mut said_at) = (0, None::<Instant>);
+        let mut failed = false;
         loop {
             let ending = self.shared.end.load(Ordering::SeqCst);
             // After the end is told nothing new comes: what is queued is all there is.
             let wait = if ending { Duration::ZERO } else { TICK };
             let received = batches.recv_timeout(wait);
-            if self.shared.reopen.swap(false, Ordering::SeqCst) {
+            if self.shared.reopen.swap(false, Ordering::SeqCst) || self.output.is_none() {
                 match open(&self.destination) {
                     Ok(output) => self.output = output,
                     Err(error) => log::error!(
@@ -157,53 +165,83 @@ impl Writer {
                     ),
                 }
             }
-            match received {
-                Ok(mut batch) => {
-                    let result = self
-                        .output
-                        .write_all(&batch)
-                        .and_then(|()| self.output.flush());
-                    if let Err(error) = &result
-                        && !failed
-                    {
-                        log::error!("the access log cannot be written: {error}");
-                    }
-                    failed = result.is_err();
-                    batch.clear();
-                    if let Ok(mut spare) = self.shared.spare.try_lock()
-                        && spare.len() < QUEUE
-                    {
-                        spare.push(batch);
-                    }
+            let over = match received {
+                Ok(batch) => {
+                    self.write(batch, &mut failed);
+                    false
                 }
-                Err(RecvTimeoutError::Timeout) if !ending => {}
-                Err(_) => break,
-            }
+                Err(RecvTimeoutError::Timeout) => ending,
+                Err(RecvTimeoutError::Disconnected) => true,
+            };
             let lost = self.shared.lost.load(Ordering::Relaxed);
-            if lost != said {
+            if lost != said && (over || said_at.is_none_or(|at| at.elapsed() >= LOSS_PAUSE)) {
                 log::warn!(
-                    "{} lines of the access log were lost: its destination is too slow",
+                    "{} lines of the access log were lost: its destination does not take them",
                     lost - said
                 );
-                said = lost;
+                (said, said_at) = (lost, Some(Instant::now()));
+            }
+            if over {
+                break;
             }
         }
         self.shared.ended.store(true, Ordering::SeqCst);
     }
+
+    fn write(&mut self, mut batch: Vec<u8>, failed: &mut bool) {
+        let result = match &mut self.output {
+            Some(output) => output.write_all(&batch).and_then(|()| output.flush()),
+            None => Err(io::ErrorKind::NotConnected.into()),
+        };
+        if let Err(error) = &result {
+            // Some of it may have been written; that much cannot be told.
+            let lines = batch.iter().filter(|&&byte| byte == b'\n').count();
+            self.shared.lost.fetch_add(lines as u64, Ordering::Relaxed);
+            if error.kind() == io::ErrorKind::BrokenPipe
+                && matches!(self.destination, Destination::File(_))
+            {
+                // The pipe's reader went away; the next may come.
+                self.output = None;
+            } else if !*failed && self.output.is_some() {
+                log::error!("the access log cannot be written: {error}");
+            }
+        }
+        *failed = result.is_err();
+        batch.clear();
+        if let Ok(mut spare) = self.shared.spare.try_lock()
+            && spare.len() < QUEUE
+        {
+            spare.push(batch);
+        }
+    }
 }
 
-fn open(destination: &Destination) -> io::Result<Box<dyn Write + Send>> {
-    Ok(match destination {
-        Destination::Stdout => Box::new(io::stdout()),
-        Destination::File(path) => {
-            let file: File = OpenOptions::new()
-                .append(true)
-                .create(true)
-                .mode(0o640)
-                .open(path)?;
-            Box::new(file)
-        }
-    })
+/// `None` for a named pipe that nobody reads yet.
+fn open(destination: &Destination) -> io::Result<Option<Box<dyn Write + Send>>> {
+    let Destination::File(path) = destination else {
+        return Ok(Some(Box::new(io::stdout())));
+    };
+    // Without O_NONBLOCK the opening of a pipe would wait for its reader.
+    let opened = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o640)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path);
+    let file: File = match opened {
+        Err(error) if error.raw_os_error() == Some(libc::ENXIO) => return Ok(None),
+        other => other?,
+    };
+    // The writer itself may wait: it is there so that nobody else has to.
+    // SAFETY: the descriptor is open, and no memory is passed.
+    let result = unsafe {
+        let flags = libc::fcntl(file.as_raw_fd(), libc::F_GETFL);
+        libc::fcntl(file.as_raw_fd(), libc::F_SETFL, flags & !libc::O_NONBLOCK)
+    };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(Some(Box::new(file)))
 }
 
 /// Gathers the lines of one worker. Nothing here waits or makes a system call but to hand a batch
@@ -387,7 +425,6 @@ mod tests {
     use capuchin_core::http::head::{Field, HeadParser};
     use capuchin_core::http::status::Status;
     use std::fs;
-    use std::os::fd::AsRawFd;
 
     fn outcome(status: Status, content: u64) -> Outcome {
         Outcome {
@@ -512,6 +549,53 @@ mod tests {
         );
         drop(holder);
         let _ = fs::remove_file(&path);
+    }
+
+    #[test]
+    fn pipe_without_reader_is_written_once_it_has_one_and_again_after_it_lost_it() {
+        let path = path("late");
+        let _ = fs::remove_file(&path);
+        let name = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
+        // SAFETY: the path ends with NUL.
+        assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+        let begin = Instant::now();
+        let log = AccessLog::start(Destination::File(path.clone()), Format::Common).unwrap();
+        assert!(
+            begin.elapsed() < Duration::from_secs(1),
+            "nobody is waited for"
+        );
+        let mut lines = log.lines();
+        lines.connected(0, None);
+        let mut write_one = || {
+            let head = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+            request(&mut lines, 0, head, outcome(Status::OK, 1));
+            lines.turn_ended();
+            thread::sleep(Duration::from_millis(20));
+        };
+        write_one();
+        for _ in 0..2 {
+            let before = log.lost();
+            while log.lost() == before {
+                write_one();
+            }
+            // Opening it to read waits for the writer, which tries again and again.
+            let mut reader = File::open(&path).unwrap();
+            let mut text = [0; 256];
+            let count = loop {
+                write_one();
+                match io::Read::read(&mut reader, &mut text).unwrap() {
+                    0 => continue,
+                    count => break count,
+                }
+            };
+            let text = String::from_utf8_lossy(&text[..count]);
+            assert!(
+                text.starts_with("- - - [") && text.contains("\"GET / HTTP/1.1\" 200 1\n"),
+                "{text}"
+            );
+        }
+        log.finish();
+        fs::remove_file(&path).unwrap();
     }
 
     #[test]

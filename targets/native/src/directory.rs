@@ -3,8 +3,12 @@
 //! A path that is asked for often costs one look-up: what was found for it is believed for a
 //! second and then compared with the file system. Contents in memory are whole (the file did not
 //! change while they were read); larger files are read piece by piece, and looked at again after each,
-//! so that a file that is overwritten ends the connection rather than mixing two versions.
+//! so that a file that is overwritten ends the connection rather than mixing two versions; so does
+//! one that grows, for nothing tells bytes that were added from bytes that were written anew.
 //! A file that is replaced by renaming goes on to be sent as it was.
+//!
+//! Memory is bounded whatever clients do: contents that no longer fit are sent from their files, and
+//! lists of directories that no longer fit are refused (503) until others have been read.
 
 use crate::listing::{self, Row};
 use capuchin_core::http::conditional::EntityTag;
@@ -41,7 +45,8 @@ pub struct DirectoryOptions {
     pub sendfile: bool,
     /// Paths whose files are kept at hand, for each worker.
     pub cache_files: usize,
-    /// Bytes of contents kept in memory, for each worker.
+    /// Bytes of contents kept in memory, for each worker; contents of replies that are still being
+    /// sent count, too.
     pub cache_bytes: usize,
     /// Bytes of the longest content that is kept in memory.
     pub cache_file_bytes: usize,
@@ -98,8 +103,11 @@ const READY_BYTES: usize = 512;
 /// Bytes of a file that are read to be sent at once.
 const WINDOW: usize = 128 << 10;
 
-/// Rows of the longest listing; a directory with more shows so many of them.
+/// Rows of the longest listing; a directory with more shows so many of them and says so.
 const ROWS_LIMIT: usize = 10_000;
+
+/// Bytes of all listings in memory, of one worker. A single longer one is still shown.
+const LISTINGS_BYTES: usize = 8 << 20;
 
 /// Codings in the order of [`Node::variants`].
 const CODINGS: [Coding; 3] = [Coding::Identity, Coding::Gzip, Coding::Br];
@@ -122,12 +130,14 @@ pub struct Directory {
     by_path: HashMap<Box<[u8]>, u32, foldhash::fast::RandomState>,
     nodes: Vec<Option<Node>>,
     vacant: Vec<u32>,
-    /// Bytes in memory.
+    /// Bytes of contents in memory.
     bytes: usize,
+    /// Bytes of listings in memory.
+    listing_bytes: usize,
     /// The piece of a file that is sent next.
     window: Vec<u8>,
-    /// Counts uses, to find the node that was not used for longest.
-    clock: u64,
+    /// The node that is looked at next when one has to go.
+    hand: usize,
 }
 
 /// What a path led to.
@@ -140,8 +150,11 @@ struct Node {
     held: u32,
     /// Found by its path; if not, it goes with its last reply.
     listed: bool,
+    /// Made here, not read from a file.
+    listing: bool,
     checked: u64,
-    used: u64,
+    /// Used since the hand went by.
+    recent: bool,
 }
 
 #[derive(Debug)]
@@ -198,11 +211,9 @@ impl Variant {
         }
     }
 
-    /// Whether the open file can still give what was promised: it may have grown, as logs do, but
-    /// not have been overwritten or cut.
+    /// Whether the open file is as it was when its length was promised.
     fn still_holds(&self, file: File) -> bool {
-        file.status()
-            .is_ok_and(|now| now.length > self.status.length || now == self.status)
+        file.status() == Ok(self.status)
     }
 
     fn length(&self) -> u64 {
@@ -226,8 +237,13 @@ impl Node {
             .flatten()
             .all(|variant| match variant.source {
                 Source::Memory(_) => true,
-                Source::File(file) => file.status() == Ok(variant.status),
+                Source::File(file) => variant.still_holds(file),
             })
+    }
+
+    fn has_descriptor(&self) -> bool {
+        let mut variants = self.variants.iter().flatten();
+        variants.any(|variant| matches!(variant.source, Source::File(_)))
     }
 
     /// Whether the same files are behind both.
@@ -272,33 +288,37 @@ impl Directory {
             nodes: Vec::new(),
             vacant: Vec::new(),
             bytes: 0,
+            listing_bytes: 0,
             window: Vec::new(),
-            clock: 0,
+            hand: 0,
         })
     }
 
     /// What the cache or the file system has for `path`, as a node's number.
     fn node_for(&mut self, path: &[u8], now: u64) -> Result<Option<u32>, SiteError> {
-        self.clock += 1;
-        let clock = self.clock;
         let cached = self.by_path.get(path).copied();
         if let Some(index) = cached
             && let Some(node) = self.node_mut(index)
             && now.wrapping_sub(node.checked) < BELIEVED_MS
             && node.files_hold()
         {
-            node.used = clock;
+            node.recent = true;
             return Ok(Some(index));
         }
-        let loaded = match self.load(path) {
-            Err(SiteError::Busy) if self.evict_one() => self.load(path),
+        let options = &self.options;
+        let longest = options.cache_file_bytes.min(options.cache_bytes);
+        let loaded = match self.load(path, longest) {
+            // Only a node with an open file gives a descriptor back.
+            Err(SiteError::Busy) if self.evict_one(Node::has_descriptor) => {
+                self.load(path, longest)
+            }
             loaded => loaded,
         };
         if let (Some(index), Ok(Loaded::Node(fresh))) = (cached, &loaded)
             && let Some(node) = self.node_mut(index)
             && node.same_files(fresh)
         {
-            (node.checked, node.used) = (now, clock);
+            (node.checked, node.recent) = (now, true);
             return Ok(Some(index));
         }
         if let Some(index) = cached {
@@ -307,14 +327,24 @@ impl Directory {
         match loaded? {
             Loaded::Directory => Ok(None),
             Loaded::Node(mut node) => {
-                (node.checked, node.used) = (now, clock);
+                if !self.make_room(&node) {
+                    if node.listing {
+                        return Err(SiteError::Busy);
+                    }
+                    // Sent from its file instead.
+                    match self.load(path, 0)? {
+                        Loaded::Node(without_content) => node = without_content,
+                        Loaded::Directory => return Ok(None),
+                    }
+                }
+                node.checked = now;
                 Ok(Some(self.insert(*node)))
             }
         }
     }
 
-    /// Looks a path up in the file system.
-    fn load(&self, path: &[u8]) -> Result<Loaded, SiteError> {
+    /// Looks a path up in the file system; contents of up to `longest` bytes are read to memory.
+    fn load(&self, path: &[u8], longest: usize) -> Result<Loaded, SiteError> {
         if !self.options.hidden && has_hidden_name(path) {
             return Err(SiteError::NotFound);
         }
@@ -322,19 +352,24 @@ impl Directory {
         let status = file.0.status().map_err(site_error)?;
         match (status.kind, path.ends_with(b"/")) {
             (Kind::Regular, false) => self
-                .load_file(path, path, file, status)
+                .load_file(path, path, file, status, longest)
                 .map(|node| Loaded::Node(Box::new(node))),
             (Kind::Regular, true) => Err(SiteError::NotFound),
             (Kind::Directory, false) => Ok(Loaded::Directory),
             (Kind::Directory, true) => self
-                .load_directory(path, file)
+                .load_directory(path, file, longest)
                 .map(|node| Loaded::Node(Box::new(node))),
             _ => Err(SiteError::Forbidden),
         }
     }
 
     /// The index file of a directory, or its listing.
-    fn load_directory(&self, path: &[u8], directory: Opened) -> Result<Node, SiteError> {
+    fn load_directory(
+        &self,
+        path: &[u8],
+        directory: Opened,
+        longest: usize,
+    ) -> Result<Node, SiteError> {
         for index in &self.options.index {
             let name = [path, index.as_bytes()].concat();
             match self.root.open_beneath(&name) {
@@ -342,7 +377,7 @@ impl Directory {
                     let file = Opened(file);
                     let status = file.0.status().map_err(site_error)?;
                     if status.kind == Kind::Regular {
-                        return self.load_file(path, &name, file, status);
+                        return self.load_file(path, &name, file, status, longest);
                     }
                 }
                 Err(OpenError::NotFound) => {}
@@ -352,8 +387,8 @@ impl Directory {
         if !self.options.listing {
             return Err(SiteError::Forbidden);
         }
-        let rows = self.rows(path, directory).map_err(site_error)?;
-        let page = listing::page(path, rows).into_boxed_slice();
+        let (rows, more) = self.rows(path, directory).map_err(site_error)?;
+        let page = listing::page(path, rows, more).into_boxed_slice();
         let status = FileStatus {
             kind: Kind::Regular,
             length: page.len() as u64,
@@ -375,22 +410,25 @@ impl Directory {
             variants: [Some(variant), None, None],
             media_type: "text/html; charset=utf-8",
             held: 0,
-            // A list is made for each request: nothing tells cheaply whether it is still true.
-            listed: false,
+            // Believed for as long as files are, then made anew: nothing tells cheaply whether it is
+            // still true, and making it for each request would let clients keep the worker busy.
+            listed: true,
+            listing: true,
             checked: 0,
-            used: 0,
+            recent: false,
         })
     }
 
-    fn rows(&self, path: &[u8], directory: Opened) -> Result<Vec<Row>, OpenError> {
+    /// The entries that can be served, and whether there are more than are shown.
+    fn rows(&self, path: &[u8], directory: Opened) -> Result<(Vec<Row>, bool), OpenError> {
         let mut entries = Entries::of(directory.into_file())?;
         let mut rows = Vec::new();
         while let Some((name, _)) = entries.next_entry() {
-            if rows.len() == ROWS_LIMIT {
-                break;
-            }
             if name.starts_with(b".") && !self.options.hidden {
                 continue;
+            }
+            if rows.len() == ROWS_LIMIT {
+                return Ok((rows, true));
             }
             // What cannot be served is not shown.
             let Ok(status) = self.root.status_beneath(&[path, name].concat()) else {
@@ -405,7 +443,7 @@ impl Directory {
                 });
             }
         }
-        Ok(rows)
+        Ok((rows, false))
     }
 
     /// A regular file with its compressed neighbours. `name` is the file's own path.
@@ -415,9 +453,10 @@ impl Directory {
         name: &[u8],
         file: Opened,
         status: FileStatus,
+        longest: usize,
     ) -> Result<Node, SiteError> {
         let mut variants = [
-            Some(self.variant(file, status).map_err(site_error)?),
+            Some(variant(file, status, longest).map_err(site_error)?),
             None,
             None,
         ];
@@ -430,7 +469,7 @@ impl Directory {
                 let Ok(other) = file.0.status() else { continue };
                 let age = |status: FileStatus| (status.modified, status.modified_nanoseconds);
                 if other.kind == Kind::Regular && age(other) >= age(status) {
-                    *place = self.variant(file, other).ok();
+                    *place = variant(file, other, longest).ok();
                 }
             }
         }
@@ -454,53 +493,9 @@ impl Directory {
             media_type,
             held: 0,
             listed: true,
+            listing: false,
             checked: 0,
-            used: 0,
-        })
-    }
-
-    /// The content in memory if it is small and holds still, else the open file.
-    fn variant(&self, file: Opened, mut status: FileStatus) -> Result<Variant, OpenError> {
-        let mut content = None;
-        for _ in 0..READ_ATTEMPTS {
-            let Some(length) = usize::try_from(status.length)
-                .ok()
-                .filter(|&length| length <= self.options.cache_file_bytes)
-            else {
-                break;
-            };
-            let mut bytes = vec![0; length];
-            let read = file.0.read_at(&mut bytes, 0)?;
-            let after = file.0.status()?;
-            if read == length && after == status {
-                content = Some(bytes.into_boxed_slice());
-                break;
-            }
-            status = after;
-        }
-        let now = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs());
-        let nanoseconds = status
-            .modified
-            .saturating_mul(1_000_000_000)
-            .saturating_add(u64::from(status.modified_nanoseconds));
-        // A file that is replaced twice within one tick of the file system's clock may keep all
-        // that is known of it; a tag of the content itself tells the two apart.
-        let tag = match &content {
-            Some(bytes) => EntityTag::of_content(bytes),
-            None => EntityTag::of_file(status.length, nanoseconds, status.inode),
-        };
-        Ok(Variant {
-            status,
-            settled: now > status.modified + 1,
-            tag: Some(tag),
-            modified: HttpDate(status.modified).format(),
-            ready: Box::default(),
-            source: match content {
-                Some(bytes) => Source::Memory(bytes),
-                None => Source::File(file.into_file()),
-            },
+            recent: false,
         })
     }
 
@@ -510,17 +505,34 @@ impl Directory {
         self.nodes.get_mut(index as usize)?.as_mut()
     }
 
-    fn insert(&mut self, mut node: Node) -> u32 {
+    /// Evicts until the node's content fits into memory; `false` when too much of it is held by
+    /// replies for that.
+    fn make_room(&mut self, node: &Node) -> bool {
         let bytes = node.bytes();
         let fits = |site: &Self| {
-            site.by_path.len() < site.options.cache_files
-                && site.bytes + bytes <= site.options.cache_bytes
+            if node.listing {
+                site.listing_bytes == 0 || site.listing_bytes + bytes <= LISTINGS_BYTES
+            } else {
+                bytes == 0 || site.bytes + bytes <= site.options.cache_bytes
+            }
         };
-        while node.listed && !fits(self) {
-            // With nothing left to evict the node lives for its own reply only.
-            node.listed = self.evict_one();
+        let possible = node.listing || bytes <= self.options.cache_bytes;
+        while possible && !fits(self) {
+            // Nodes without content would go in vain.
+            if !self.evict_one(|other| other.listing == node.listing && other.bytes() > 0) {
+                return false;
+            }
         }
-        self.bytes += bytes;
+        possible
+    }
+
+    /// Takes a node in, to be found by its path if there is a place left or can be made; without
+    /// one it lives for its own reply only.
+    fn insert(&mut self, mut node: Node) -> u32 {
+        while node.listed && self.by_path.len() >= self.options.cache_files {
+            node.listed = self.evict_one(|_| true);
+        }
+        *self.bytes_of(node.listing) += node.bytes();
         let path = node.listed.then(|| node.path.clone());
         let index = match self.vacant.pop() {
             Some(index) => {
@@ -538,20 +550,33 @@ impl Directory {
         index
     }
 
-    /// Drops the node that was not used for longest and that no reply holds.
-    fn evict_one(&mut self) -> bool {
-        let idle = |node: &&Node| node.listed && node.held == 0;
-        let oldest = self
-            .nodes
-            .iter()
-            .flatten()
-            .filter(idle)
-            .min_by_key(|node| node.used);
-        let Some(index) = oldest.and_then(|node| self.by_path.get(&node.path).copied()) else {
-            return false;
-        };
-        self.unlist(index);
-        true
+    fn bytes_of(&mut self, listing: bool) -> &mut usize {
+        if listing {
+            &mut self.listing_bytes
+        } else {
+            &mut self.bytes
+        }
+    }
+
+    /// Drops one of the nodes that `may_go`, that no reply holds, and that was not used since the
+    /// hand went by it last: close to the one not used for longest, without looking at all of them.
+    fn evict_one(&mut self, may_go: impl Fn(&Node) -> bool) -> bool {
+        // In the first round all may have been used; the second finds them unused.
+        for _ in 0..2 * self.nodes.len() {
+            let index = self.hand % self.nodes.len();
+            self.hand = index + 1;
+            let Some(node) = &mut self.nodes[index] else {
+                continue;
+            };
+            if !node.listed || node.held > 0 || !may_go(node) {
+                continue;
+            }
+            if !std::mem::take(&mut node.recent) {
+                self.unlist(index as u32);
+                return true;
+            }
+        }
+        false
     }
 
     /// Takes a node out of the cache; it goes when its last reply does.
@@ -569,7 +594,7 @@ impl Directory {
     fn drop_unused(&mut self, index: u32) {
         let place = &mut self.nodes[index as usize];
         if let Some(node) = place.take_if(|node| !node.listed && node.held == 0) {
-            self.bytes -= node.bytes();
+            *self.bytes_of(node.listing) -= node.bytes();
             self.vacant.push(index);
         }
     }
@@ -674,6 +699,51 @@ impl Drop for Opened {
     fn drop(&mut self) {
         self.0.close();
     }
+}
+
+/// The content in memory if it is not longer than `longest` and holds still, else the open file.
+fn variant(file: Opened, mut status: FileStatus, longest: usize) -> Result<Variant, OpenError> {
+    let mut content = None;
+    for _ in 0..READ_ATTEMPTS {
+        let Some(length) = usize::try_from(status.length)
+            .ok()
+            .filter(|&length| length <= longest)
+        else {
+            break;
+        };
+        let mut bytes = vec![0; length];
+        let read = file.0.read_at(&mut bytes, 0)?;
+        let after = file.0.status()?;
+        if read == length && after == status {
+            content = Some(bytes.into_boxed_slice());
+            break;
+        }
+        status = after;
+    }
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    let nanoseconds = status
+        .modified
+        .saturating_mul(1_000_000_000)
+        .saturating_add(u64::from(status.modified_nanoseconds));
+    // A file that is replaced twice within one tick of the file system's clock may keep all
+    // that is known of it; a tag of the content itself tells the two apart.
+    let tag = match &content {
+        Some(bytes) => EntityTag::of_content(bytes),
+        None => EntityTag::of_file(status.length, nanoseconds, status.inode),
+    };
+    Ok(Variant {
+        status,
+        settled: now > status.modified + 1,
+        tag: Some(tag),
+        modified: HttpDate(status.modified).format(),
+        ready: Box::default(),
+        source: match content {
+            Some(bytes) => Source::Memory(bytes),
+            None => Source::File(file.into_file()),
+        },
+    })
 }
 
 fn has_hidden_name(path: &[u8]) -> bool {

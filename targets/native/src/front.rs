@@ -172,8 +172,9 @@ impl StatusPage {
                 View::Text
             });
         }
-        let rest = path.strip_prefix(base)?;
-        matches!(rest, b"metrics" | b"/metrics").then_some(View::Prometheus)
+        // `/about` has `/about/metrics`; `/aboutmetrics` belongs to the application.
+        let base = base.strip_suffix(b"/").unwrap_or(base);
+        (path.strip_prefix(base)? == b"/metrics").then_some(View::Prometheus)
     }
 
     fn show(&self, view: View, request: &Request<'_>, reply: Reply<'_>) -> Next {

@@ -30,11 +30,12 @@ time{white-space:nowrap;font-variant-numeric:tabular-nums}\
 a{text-decoration:none}a:hover{text-decoration:underline}\
 footer{margin-top:1rem;opacity:.7;font-size:.875rem}";
 
-/// The page for the directory at `path`, which is decoded and ends with `/`.
-pub(crate) fn page(path: &[u8], mut rows: Vec<Row>) -> Vec<u8> {
-    rows.sort_by(|a, b| {
-        let key = |row: &Row| (!row.directory, row.name.to_ascii_lowercase());
-        key(a).cmp(&key(b)).then_with(|| a.name.cmp(&b.name))
+/// The page for the directory at `path`, which is decoded and ends with `/`. `more` says that not
+/// all entries are among the rows.
+pub(crate) fn page(path: &[u8], mut rows: Vec<Row>, more: bool) -> Vec<u8> {
+    rows.sort_by_cached_key(|row| {
+        let folded = row.name.to_ascii_lowercase();
+        (!row.directory, folded, row.name.clone())
     });
     let mut page = String::with_capacity(1_024 + rows.len() * 200);
     let title = text_of(path);
@@ -71,8 +72,13 @@ pub(crate) fn page(path: &[u8], mut rows: Vec<Row>) -> Vec<u8> {
     }
     let _ = write!(
         page,
-        "</table>\n<footer>{}</footer>\n</html>\n",
-        counted(&rows)
+        "</table>\n<footer>{}{}</footer>\n</html>\n",
+        counted(&rows),
+        if more {
+            ", and more that are not shown"
+        } else {
+            ""
+        }
     );
     page.into_bytes()
 }
@@ -206,7 +212,7 @@ mod tests {
     }
 
     fn html(path: &str, rows: Vec<Row>) -> String {
-        String::from_utf8(page(path.as_bytes(), rows)).unwrap()
+        String::from_utf8(page(path.as_bytes(), rows, false)).unwrap()
     }
 
     #[test]
@@ -252,6 +258,13 @@ mod tests {
         let at = |name: &str| page.find(&format!("href=\"./{name}\"")).unwrap();
         assert!(at("zoo/") < at("a") && at("a") < at("b") && at("b") < at("C"));
         assert!(page.contains("1 directory, 3 files"));
+    }
+
+    #[test]
+    fn page_that_leaves_entries_out_says_so() {
+        let text = |more| String::from_utf8(page(b"/", vec![file(b"a")], more)).unwrap();
+        assert!(text(true).contains("1 file, and more that are not shown"));
+        assert!(!text(false).contains("not shown"));
     }
 
     #[test]

@@ -19,7 +19,8 @@ fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            eprintln!("capuchin: {message}");
+            // Where this cannot be written the status still tells.
+            let _ = writeln!(std::io::stderr(), "capuchin: {message}");
             ExitCode::from(MISTAKE)
         }
     }

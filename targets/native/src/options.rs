@@ -50,6 +50,7 @@ Limits
   --max-waiting N          connections that may wait for a buffer [16384]
   --turn-requests N        requests of a connection before others have their turn [64]
   --turn-bytes SIZE        bytes of a connection before others have their turn [1M]
+  --turn-accepts N         connections accepted before others have their turn [64]
 
 Timeouts, in seconds (0.5 is half a second)
   --timeout-first-byte S   from connecting to the first byte [20]
@@ -257,6 +258,9 @@ fn parse_words(mut words: lexopt::Parser) -> Result<Command, lexopt::Error> {
             }
             Long("turn-bytes") => {
                 limits.turn_bytes = size("--turn-bytes", &words.value()?, 1_024, 1 << 30)? as u32
+            }
+            Long("turn-accepts") => {
+                limits.turn_accepts = number("--turn-accepts", &words.value()?, 1, 1 << 20)? as u32
             }
             Long("timeout-first-byte") => {
                 limits.first_byte_ms = seconds("--timeout-first-byte", &words.value()?)?

@@ -279,7 +279,6 @@ impl<A: Send + Sync + 'static> Server<A> {
                 limits.connections = possible;
             }
         }
-        limits.connections = limits.connections.div_ceil(self.workers as u32);
 
         let stats: Arc<[Stats]> = (0..self.workers).map(|_| Stats::new()).collect();
         let status_page = |path: &str| StatusPage {
@@ -312,6 +311,8 @@ impl<A: Send + Sync + 'static> Server<A> {
             let log = self.log.as_ref().map(|log| log.lines());
             let status = self.status_path.as_deref().map(status_page);
             let on_message = self.on_message.clone();
+            let mut limits = limits;
+            limits.connections = share(limits.connections, self.workers, index);
             let started = spawn(&format!("worker {index}"), move |ready| {
                 let front = Front {
                     inner: Routed::new(&routes, &*app, site),
@@ -400,6 +401,13 @@ impl<A: Send + Sync + 'static> Server<A> {
             )),
         })
     }
+}
+
+/// How many of `all` connections the worker `index` may have: the shares add up to `all`, but no
+/// worker has none.
+fn share(all: u32, workers: usize, index: usize) -> u32 {
+    let (workers, index) = (workers as u32, index as u32);
+    (all / workers + u32::from(index < all % workers)).max(1)
 }
 
 /// Listeners that nobody owns yet: closed again if the start fails.

@@ -1,42 +1,73 @@
 //! The bench: Capuchin beside the floor and the peers that are installed, in one run.
 //!
-//! `bench [SCENARIO…] [--seconds N] [--rounds N] [--only SERVER]`. Each server runs with one worker
-//! on core 0, the load generator on core 1. Servers take turns (A B C A B C), medians and ranges are
-//! printed as Markdown tables. A goal that is missed is said, and fails nothing: timings are not
-//! tests. Build everything first: `cargo build --release --workspace`.
+//! Each server runs with one worker on one core, the load generator on another. Servers take turns;
+//! medians and ranges are printed as Markdown tables, then which goals were reached. It builds
+//! nothing: `capuchin` and `floor` are taken from where it is itself. It never judges by its exit
+//! status: timings are not tests.
 
+mod goals;
+mod httperf;
 mod idle;
 mod load;
+mod machine;
 mod peers;
 mod pipeline;
+mod rates;
+mod server;
 mod table;
+mod usage;
 
-use peers::{Kind, Place, Server};
+use peers::{Kind, Place};
+use rates::Load;
+use server::Server;
 use std::process::ExitCode;
-use table::{Summary, Table};
+
+const HELP: &str = "\
+Measures capuchin, the floor, nginx and lighttpd side by side.
+
+Usage: cargo build --release --workspace
+       cargo run --release -p capuchin-tests --bin bench -- [SCENARIO…] [OPTIONS]
+
+Scenarios (default: all)
+  keepalive      4 KB file, 64 connections (wrk)
+  connections    4 KB file, a connection for each request (wrk)
+  pipelined      128-byte file, 16 requests deep
+  httperf        30,000 connections at 3,000/s, 1 s timeout (httperf)
+  idle           memory of 8,000 keep-alive connections that wait
+  serve          starts the servers, prints their process numbers and waits for a line: to profile
+
+Options
+  --seconds N    of each run of keepalive, connections, pipelined [4]
+  --rounds N     runs of each server in each of these [5]
+  --only NAMES   servers, with commas: floor,capuchin,nginx,lighttpd [all that are there]
+  --with WORD    one more argument for capuchin, may be repeated: --with --accept --with one
+  --help         print this
+";
 
 const SCENARIOS: [&str; 5] = ["keepalive", "connections", "pipelined", "httperf", "idle"];
-
-/// Core of the servers, core of the load.
-const SERVER_CORE: usize = 0;
-const LOAD_CORE: usize = 1;
 
 struct Options {
     scenarios: Vec<String>,
     seconds: u64,
     rounds: usize,
-    only: Option<String>,
+    kinds: Vec<Kind>,
+    capuchin_arguments: Vec<String>,
 }
 
 fn main() -> ExitCode {
-    let options = match parse() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if words.iter().any(|word| word == "--help" || word == "-h") {
+        print!("{HELP}");
+        return ExitCode::SUCCESS;
+    }
+    let options = match parse(&words) {
         Ok(options) => options,
         Err(message) => {
             eprintln!("bench: {message}");
             return ExitCode::from(2);
         }
     };
-    match run(&options) {
+    match run(options, &words) {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
             eprintln!("bench: {message}");
@@ -45,39 +76,35 @@ fn main() -> ExitCode {
     }
 }
 
-fn parse() -> Result<Options, String> {
+fn parse(words: &[String]) -> Result<Options, String> {
     let mut options = Options {
         scenarios: Vec::new(),
         seconds: 4,
-        rounds: 3,
-        only: None,
+        rounds: 5,
+        kinds: Kind::ALL.to_vec(),
+        capuchin_arguments: Vec::new(),
     };
-    let mut words = std::env::args().skip(1);
+    let mut words = words.iter();
     while let Some(word) = words.next() {
-        if SCENARIOS.contains(&&*word) {
-            options.scenarios.push(word);
+        if SCENARIOS.contains(&&**word) || word == "serve" {
+            options.scenarios.push(word.clone());
             continue;
         }
-        let value = words.next().ok_or_else(|| {
-            format!(
-                "'{word}' is no scenario ({}) and no option",
-                SCENARIOS.join(", ")
-            )
-        })?;
-        let number = || {
-            value
-                .parse()
-                .map_err(|_| format!("{word}: '{value}' is no number"))
+        if !["--seconds", "--rounds", "--only", "--with"].contains(&&**word) {
+            return Err(format!("'{word}' is no scenario and no option; see --help"));
+        }
+        let value = words
+            .next()
+            .ok_or_else(|| format!("{word} needs a value; see --help"))?;
+        let number = || match value.parse::<u32>() {
+            Ok(number) if number > 0 => Ok(number),
+            _ => Err(format!("{word}: '{value}' is no number from 1")),
         };
-        match &*word {
-            "--seconds" => options.seconds = number()?,
+        match &**word {
+            "--seconds" => options.seconds = number()?.into(),
             "--rounds" => options.rounds = number()? as usize,
-            "--only" => options.only = Some(value),
-            _ => {
-                return Err(format!(
-                    "there is no option {word}: --seconds N, --rounds N, --only SERVER"
-                ));
-            }
+            "--only" => options.kinds = value.split(',').map(kind).collect::<Result<_, _>>()?,
+            _ => options.capuchin_arguments.push(value.clone()),
         }
     }
     if options.scenarios.is_empty() {
@@ -86,234 +113,112 @@ fn parse() -> Result<Options, String> {
     Ok(options)
 }
 
-fn run(options: &Options) -> Result<(), String> {
-    load::raise_descriptor_limit();
-    let place = Place::make().map_err(|error| format!("no place for files: {error}"))?;
-    let mut kinds = vec![Kind::Floor, Kind::Capuchin, Kind::Nginx, Kind::Lighttpd];
-    kinds.retain(|kind| {
-        options
-            .only
-            .as_deref()
-            .is_none_or(|only| only == kind.name())
-    });
-    for kind in &kinds {
-        if !kind.is_installed() {
-            println!("NOT RUN: {}: {}", kind.name(), kind.how_to_get());
-        }
+fn kind(name: &str) -> Result<Kind, String> {
+    Kind::ALL
+        .into_iter()
+        .find(|kind| kind.name() == name)
+        .ok_or_else(|| format!("--only: there is no server '{name}'; see --help"))
+}
+
+fn run(options: Options, words: &[String]) -> Result<(), String> {
+    let cores = machine::cores();
+    let descriptors = machine::raise_descriptor_limit();
+    let (present, absent): (Vec<Kind>, Vec<Kind>) =
+        options.kinds.iter().partition(|kind| kind.is_installed());
+    for kind in absent {
+        println!("NOT RUN: {}: {}", kind.name(), kind.how_to_get());
     }
-    kinds.retain(Kind::is_installed);
-    println!("machine: {}, {}", load::processor(), load::kernel());
+    if present.is_empty() {
+        return Err("none of the servers is there".into());
+    }
+    println!("{}", machine::describe());
     println!(
-        "command: bench {}",
-        std::env::args().skip(1).collect::<Vec<_>>().join(" ")
+        "command: cargo run --release -p capuchin-tests --bin bench -- {}",
+        words.join(" ")
     );
+    if cores.server == cores.load {
+        println!("note: one core only: servers and load share it, and the ratios mean little");
+    }
+    let place = Place::make(descriptors, options.capuchin_arguments)
+        .map_err(|error| format!("no place for files: {error}"))?;
     for scenario in &options.scenarios {
+        let rates = |load| rates::run(load, &place, &present, options.seconds, options.rounds);
         match &**scenario {
-            "keepalive" => rate(
-                options,
-                &place,
-                &kinds,
-                "keepalive",
-                "4 KB file, 64 connections, keep-alive",
-                Load::KeepAlive,
-            )?,
-            "connections" => rate(
-                options,
-                &place,
-                &kinds,
-                "connections",
-                "4 KB file, a connection for each request",
-                Load::Close,
-            )?,
-            "pipelined" => rate(
-                options,
-                &place,
-                &kinds,
-                "pipelined",
-                "128-byte file, 16 requests deep, 16 connections",
-                Load::Pipelined,
-            )?,
-            "idle" => idle::run(&place, &kinds)?,
-            _ => httperf(&place, &kinds)?,
+            "keepalive" => rates(Load::KeepAlive)?,
+            "connections" => rates(Load::Connections)?,
+            "pipelined" => rates(Load::Pipelined)?,
+            "idle" => idle::run(&place, &present)?,
+            "httperf" => httperf::run(&place, &present)?,
+            _ => serve(&place, &present)?,
         }
     }
     Ok(())
 }
 
-#[derive(Clone, Copy, PartialEq)]
-enum Load {
-    KeepAlive,
-    Close,
-    Pipelined,
-}
-
-/// What one run of one server gave.
-#[derive(Clone, Copy, Default)]
-struct Sample {
-    rate: f64,
-    user_us: f64,
-    system_us: f64,
-    errors: u64,
-}
-
-fn rate(
-    options: &Options,
-    place: &Place,
-    kinds: &[Kind],
-    name: &str,
-    title: &str,
-    load: Load,
-) -> Result<(), String> {
-    let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); kinds.len()];
-    for _ in 0..options.rounds {
-        for (kind, samples) in kinds.iter().zip(&mut samples) {
-            let bytes = if load == Load::Pipelined { 128 } else { 4_096 };
-            let server = Server::start(*kind, place, bytes, load == Load::Close)?;
-            let path = format!("{bytes}.bin");
-            let before = server.cpu();
-            let (requests, seconds, errors) = match load {
-                Load::Pipelined => {
-                    // A server that breaks off has nothing to show, but others have.
-                    pipeline::run(server.address, &format!("/{path}"), options.seconds)
-                        .unwrap_or_else(|message| {
-                            println!("{}: {message}", kind.name());
-                            (0, 1.0, 1)
-                        })
-                }
-                _ => load::wrk(&server.url(&path), options.seconds, load == Load::Close)?,
-            };
-            let after = server.cpu();
-            let per_request = |ticks: f64| ticks * 1e6 / requests.max(1) as f64;
-            samples.push(Sample {
-                rate: requests as f64 / seconds,
-                user_us: per_request(after.user - before.user),
-                system_us: per_request(after.system - before.system),
-                errors,
-            });
-        }
-    }
-    let summaries: Vec<Summary> = samples.iter().map(|samples| Summary::of(samples)).collect();
-    let floor = kinds
-        .iter()
-        .position(|kind| *kind == Kind::Floor)
-        .map(|at| summaries[at]);
-    let mut table = Table::new(&[
-        "server",
-        "requests/s (range)",
-        "of floor",
-        "user µs",
-        "of floor",
-        "user+system µs",
-        "of floor",
-        "errors",
-    ]);
-    for (kind, summary) in kinds.iter().zip(&summaries) {
-        let of = |value: f64, floor: Option<f64>| {
-            floor.map_or_else(|| "—".into(), |floor| format!("{:.2}", value / floor))
-        };
-        table.row(&[
-            kind.name().into(),
-            format!(
-                "{:.0} ({:.0}–{:.0})",
-                summary.rate.median, summary.rate.least, summary.rate.most
-            ),
-            of(summary.rate.median, floor.map(|floor| floor.rate.median)),
-            format!("{:.2}", summary.user.median),
-            of(summary.user.median, floor.map(|floor| floor.user.median)),
-            format!("{:.2}", summary.cpu.median),
-            of(summary.cpu.median, floor.map(|floor| floor.cpu.median)),
-            summary.errors.to_string(),
-        ]);
-    }
-    println!("\n### {name}: {title}\n\n{table}");
-    goals(name, kinds, &summaries);
-    Ok(())
-}
-
-/// The goals that the project set itself, as far as this scenario shows them.
-fn goals(name: &str, kinds: &[Kind], summaries: &[Summary]) {
-    let find = |wanted: Kind| {
-        kinds
-            .iter()
-            .position(|kind| *kind == wanted)
-            .map(|at| summaries[at])
-    };
-    let Some(ours) = find(Kind::Capuchin) else {
-        return;
-    };
-    for (kind, peer) in kinds.iter().zip(summaries) {
-        if matches!(kind, Kind::Nginx | Kind::Lighttpd) && name != "pipelined" {
-            goal(
-                &format!(
-                    "{:.2} times {}",
-                    ours.rate.median / peer.rate.median,
-                    kind.name()
-                ),
-                ours.rate.median >= peer.rate.median,
-            );
-        }
-    }
-    let Some(floor) = find(Kind::Floor) else {
-        return;
-    };
-    match name {
-        "keepalive" => {
-            let ratio = ours.rate.median / floor.rate.median;
-            goal(
-                &format!("{ratio:.2} of floor's requests/s, wanted 0.90"),
-                ratio >= 0.90,
-            );
-            let ratio = ours.user.median / floor.user.median;
-            goal(
-                &format!("user time {ratio:.2} times floor's, wanted at most 2.5"),
-                ratio <= 2.5,
-            );
-        }
-        "pipelined" => {
-            let ratio = ours.cpu.median / floor.cpu.median;
-            goal(
-                &format!("CPU time {ratio:.2} times floor's, wanted at most 1.5"),
-                ratio <= 1.5,
-            );
-        }
-        _ => {}
-    }
-}
-
-fn goal(what: &str, reached: bool) {
-    println!("{}: {what}", if reached { "PASS" } else { "MISS" });
-}
-
-fn httperf(place: &Place, kinds: &[Kind]) -> Result<(), String> {
-    if !load::has("httperf") {
-        println!("\nNOT RUN: httperf: apt-get install httperf");
-        return Ok(());
-    }
-    let mut table = Table::new(&["server", "replies", "errors"]);
-    let mut ours = None;
+/// Keeps servers running for a profiler, until a line or the end of standard input.
+fn serve(place: &Place, kinds: &[Kind]) -> Result<(), String> {
+    let mut servers = Vec::new();
     for kind in kinds {
-        // The floor is no target here: it keeps nothing for a client that is late.
-        if *kind == Kind::Floor {
-            continue;
-        }
-        load::wait_for_ports();
-        let server = Server::start(*kind, place, 4_096, true)?;
-        let result = load::httperf(server.address, "/4096.bin")?;
-        let cell = |value: Option<u64>| {
-            value.map_or("httperf did not end".into(), |value| value.to_string())
-        };
-        table.row(&[
-            kind.name().into(),
-            cell(result.map(|(replies, _)| replies)),
-            cell(result.map(|(_, errors)| errors)),
-        ]);
-        if *kind == Kind::Capuchin {
-            ours = result.map(|(_, errors)| errors);
+        let server = Server::start(*kind, place, 4_096, false)?;
+        println!(
+            "{}: process {}, http://{}/4096.bin",
+            kind.name(),
+            server.pid(),
+            server.address
+        );
+        servers.push(server);
+    }
+    println!(
+        "core {} is for the load; Enter ends them",
+        machine::cores().load
+    );
+    let mut line = String::new();
+    std::io::stdin()
+        .read_line(&mut line)
+        .map(drop)
+        .map_err(|error| format!("standard input: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(line: &str) -> Result<Options, String> {
+        parse(
+            &line
+                .split_whitespace()
+                .map(String::from)
+                .collect::<Vec<_>>(),
+        )
+    }
+
+    #[test]
+    fn without_words_everything_is_measured() {
+        let options = options("").expect("defaults");
+        assert_eq!(options.scenarios, SCENARIOS);
+        assert_eq!(options.kinds, Kind::ALL);
+    }
+
+    #[test]
+    fn words_choose_scenarios_servers_and_arguments() {
+        let options = options("idle --only capuchin,floor --rounds 9 --with --accept --with one")
+            .expect("good words");
+        assert_eq!(options.scenarios, ["idle"]);
+        assert_eq!(options.kinds, [Kind::Capuchin, Kind::Floor]);
+        assert_eq!(options.rounds, 9);
+        assert_eq!(options.capuchin_arguments, ["--accept", "one"]);
+    }
+
+    #[test]
+    fn mistakes_are_told() {
+        for line in [
+            "keepalives",
+            "--rounds 0",
+            "--seconds",
+            "--only apache",
+            "--only",
+        ] {
+            assert!(options(line).is_err(), "{line}");
         }
     }
-    println!("\n### httperf: 30,000 connections at 3,000/s, 4 KB reply, 1 s timeout\n\n{table}");
-    if let Some(errors) = ours {
-        goal(&format!("{errors} errors, wanted 0"), errors == 0);
-    }
-    Ok(())
 }

@@ -1,94 +1,210 @@
-//! Pipelined load: 16 requests by one send, 16 replies awaited, on 16 connections.
+//! Pipelined load: 16 requests by one send and 16 replies awaited, on 32 connections in turn. Every
+//! reply is looked at: status, length and body.
 
-use crate::{LOAD_CORE, load};
-use std::io::{Read, Write};
+use crate::load::Count;
+use crate::machine;
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
 const DEPTH: usize = 16;
-const CONNECTIONS: usize = 16;
 
-/// Then all connections are made anew: lighttpd closes one after 65,535 requests.
-const BATCHES_PER_CONNECTION: usize = 4_000;
+/// All of them have requests out while one is read, so that the server always has work.
+const CONNECTIONS: usize = 32;
 
-/// Requests answered, seconds, errors.
-pub fn run(address: SocketAddr, path: &str, seconds: u64) -> Result<(u64, f64, u64), String> {
-    let path = path.to_owned();
+/// A server that says nothing for so long has failed.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Bytes of the file that is asked for, all of them `x`.
+pub const BODY: usize = 128;
+
+pub fn run(address: SocketAddr, path: &str, seconds: u64) -> Result<Count, String> {
+    let requests = format!("GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n").repeat(DEPTH);
     // A thread of its own, so that the affinity is its own, too.
-    let thread = thread::spawn(move || {
-        load::pin_self(LOAD_CORE);
-        drive(address, &path, seconds).map_err(|error| format!("pipelined load: {error}"))
-    });
-    thread
-        .join()
-        .map_err(|_| "the load generator panicked".to_string())?
+    thread::spawn(move || {
+        machine::pin_self(machine::cores().load);
+        drive(address, requests.as_bytes(), seconds)
+    })
+    .join()
+    .map_err(|_| "the pipelined load panicked".to_string())?
+    .map_err(|error| format!("pipelined load: {error}"))
 }
 
-fn drive(address: SocketAddr, path: &str, seconds: u64) -> std::io::Result<(u64, f64, u64)> {
-    let request = format!("GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n").repeat(DEPTH);
-    let mut streams = connect(address)?;
-    let length = reply_length(&mut streams[0], path)?;
-    let batch = length * DEPTH;
-    let mut buffer = vec![0u8; batch];
-    let (mut requests, mut errors) = (0, 0);
-    let mut batches = 0;
+fn drive(address: SocketAddr, requests: &[u8], seconds: u64) -> io::Result<Count> {
+    let mut clients = Vec::new();
+    for _ in 0..CONNECTIONS {
+        clients.push(Client::connect(address)?);
+    }
+    let (mut right, mut wrong, mut unanswered) = (0u64, 0u64, 0u64);
     let begin = Instant::now();
     let end = begin + Duration::from_secs(seconds);
     while Instant::now() < end {
-        batches += 1;
-        if batches % BATCHES_PER_CONNECTION == 0 {
-            streams = connect(address)?;
+        for client in &mut clients {
+            client.stream.write_all(requests)?;
         }
-        // All are asked before any is read, so that the server always has work.
-        for stream in &mut streams {
-            stream.write_all(request.as_bytes())?;
-        }
-        for stream in &mut streams {
-            stream.read_exact(&mut buffer)?;
-            let right = buffer
-                .chunks(length)
-                .filter(|reply| reply.starts_with(b"HTTP/1.1 200"))
-                .count();
-            requests += right as u64;
-            errors += (DEPTH - right) as u64;
-        }
-    }
-    Ok((requests, begin.elapsed().as_secs_f64(), errors))
-}
-
-fn connect(address: SocketAddr) -> std::io::Result<Vec<TcpStream>> {
-    let one = |_| {
-        let stream = TcpStream::connect(address)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-        Ok(stream)
-    };
-    (0..CONNECTIONS).map(one).collect()
-}
-
-/// Bytes of one reply, head included; all replies to the same request have the same.
-fn reply_length(stream: &mut TcpStream, path: &str) -> std::io::Result<usize> {
-    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n").as_bytes())?;
-    let mut reply = Vec::new();
-    let mut piece = [0u8; 4_096];
-    loop {
-        let count = stream.read(&mut piece)?;
-        reply.extend_from_slice(&piece[..count]);
-        let text = String::from_utf8_lossy(&reply);
-        if let Some((head, _)) = text.split_once("\r\n\r\n") {
-            let length = head.lines().find_map(|line| {
-                let (name, value) = line.split_once(':')?;
-                name.eq_ignore_ascii_case("content-length")
-                    .then(|| value.trim().parse::<usize>().ok())?
-            });
-            let whole = head.len() + 4 + length.unwrap_or(0);
-            if reply.len() >= whole {
-                return Ok(whole);
+        for client in &mut clients {
+            let batch = client.replies()?;
+            right += batch.right as u64;
+            wrong += batch.wrong as u64;
+            let answered = batch.right + batch.wrong;
+            if batch.closing {
+                // A server may end a connection after so many requests; the rest is asked again.
+                *client = Client::connect(address)?;
+            } else {
+                unanswered += (DEPTH - answered) as u64;
+                if answered < DEPTH {
+                    *client = Client::connect(address)?;
+                }
             }
         }
-        if count == 0 {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
+    }
+    let mut errors = vec![
+        ("wrong reply".into(), wrong),
+        ("unanswered".into(), unanswered),
+    ];
+    errors.retain(|(_, number)| *number > 0);
+    Ok(Count {
+        requests: right,
+        seconds: begin.elapsed().as_secs_f64(),
+        errors,
+    })
+}
+
+/// What came back for one send.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Batch {
+    right: usize,
+    wrong: usize,
+    /// The last of these replies says that the connection ends with it.
+    closing: bool,
+}
+
+struct Client {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+    /// Bytes of one reply, once one was seen.
+    length: usize,
+}
+
+impl Client {
+    fn connect(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(Self {
+            stream,
+            buffer: vec![0; DEPTH * (BODY + 1_024)],
+            length: 0,
+        })
+    }
+
+    /// Reads until `DEPTH` replies, a closing one, or the end of the stream.
+    fn replies(&mut self) -> io::Result<Batch> {
+        let mut filled = 0;
+        loop {
+            let count = match self.stream.read(&mut self.buffer[filled..]) {
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => 0,
+                result => result?,
+            };
+            filled += count;
+            let input = &self.buffer[..filled];
+            // Replies to the same request have the same length: no need to search for their ends.
+            if self.length > 0 && filled < self.length * DEPTH && count > 0 {
+                continue;
+            }
+            if filled == self.length * DEPTH && input.chunks(self.length).all(is_right) {
+                return Ok(Batch {
+                    right: DEPTH,
+                    ..Batch::default()
+                });
+            }
+            let (batch, length) = parse(input);
+            let whole = batch.right + batch.wrong >= DEPTH;
+            if whole || batch.closing || count == 0 {
+                self.length = if whole && !batch.closing { length } else { 0 };
+                return Ok(batch);
+            }
         }
+    }
+}
+
+/// Whether these bytes are one reply as it should be, and nothing else.
+fn is_right(reply: &[u8]) -> bool {
+    reply.starts_with(b"HTTP/1.1 200")
+        && reply
+            .split_at_checked(reply.len().saturating_sub(BODY))
+            .is_some_and(|(head, body)| head.ends_with(b"\r\n\r\n") && body == [b'x'; BODY])
+}
+
+/// Counts whole replies at the start of `input`; tells the length of the last, too.
+fn parse(input: &[u8]) -> (Batch, usize) {
+    let (mut batch, mut at, mut length) = (Batch::default(), 0, 0);
+    while !batch.closing && batch.right + batch.wrong < DEPTH {
+        let rest = &input[at..];
+        let Some(head) = memchr::memmem::find(rest, b"\r\n\r\n") else {
+            break;
+        };
+        let text = String::from_utf8_lossy(&rest[..head]).to_ascii_lowercase();
+        let field = |name: &str| {
+            text.lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+                .map(str::trim)
+        };
+        let body = field("content-length").and_then(|value| value.parse::<usize>().ok());
+        let whole = head + 4 + body.unwrap_or(0);
+        if rest.len() < whole {
+            break;
+        }
+        if is_right(&rest[..whole]) {
+            batch.right += 1;
+        } else {
+            batch.wrong += 1;
+        }
+        batch.closing = field("connection") == Some("close");
+        length = whole;
+        at += whole;
+    }
+    (batch, length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply(status: &str, more: &str) -> Vec<u8> {
+        let head = format!("HTTP/1.1 {status}\r\nContent-Length: {BODY}\r\n{more}\r\n");
+        [head.as_bytes(), &[b'x'; BODY]].concat()
+    }
+
+    #[test]
+    fn whole_replies_are_counted_and_a_cut_one_is_not() {
+        let one = reply("200 OK", "");
+        let mut input = one.repeat(3);
+        input.pop();
+        let (batch, length) = parse(&input);
+        assert_eq!((batch.right, batch.wrong, batch.closing), (2, 0, false));
+        assert_eq!(length, one.len());
+    }
+
+    #[test]
+    fn wrong_status_and_wrong_body_are_errors() {
+        let mut spoiled = reply("200 OK", "");
+        *spoiled.last_mut().expect("a body") = b'y';
+        let input = [reply("404 Not Found", ""), spoiled, reply("200 OK", "")].concat();
+        let (batch, _) = parse(&input);
+        assert_eq!((batch.right, batch.wrong), (1, 2));
+    }
+
+    #[test]
+    fn closing_reply_is_the_last_that_counts() {
+        let input = [
+            reply("200 OK", ""),
+            reply("200 OK", "Connection: close\r\n"),
+            reply("200 OK", ""),
+        ]
+        .concat();
+        let (batch, _) = parse(&input);
+        assert_eq!((batch.right, batch.closing), (2, true));
     }
 }

@@ -1,9 +1,24 @@
 //! Medians, ranges, and Markdown tables.
 
-use crate::Sample;
 use std::fmt;
 
-#[derive(Clone, Copy, Debug)]
+/// What one run of one server gave.
+#[derive(Clone, Debug, Default)]
+pub struct Sample {
+    pub rate: f64,
+    /// Microseconds of user time for each request.
+    pub user: f64,
+    /// Microseconds of user and system time for each request.
+    pub cpu: f64,
+    /// How much of the run the server had its core.
+    pub busy: f64,
+    /// How much of the run it waited for its core while another had it.
+    pub disturbed: f64,
+    pub errors: Vec<(String, u64)>,
+}
+
+/// The median of some rounds, and between what they lie.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {
     pub median: f64,
     pub least: f64,
@@ -11,6 +26,7 @@ pub struct Spread {
 }
 
 impl Spread {
+    /// Of at least one value.
     fn of(mut values: Vec<f64>) -> Self {
         values.sort_by(f64::total_cmp);
         let middle = values.len() / 2;
@@ -25,29 +41,64 @@ impl Spread {
             most: values[values.len() - 1],
         }
     }
+
+    /// `median (least–most)` with so many decimals.
+    pub fn show(&self, decimals: usize) -> String {
+        format!(
+            "{:.decimals$} ({:.decimals$}–{:.decimals$})",
+            self.median, self.least, self.most
+        )
+    }
 }
 
 /// The rounds of one server.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Summary {
     pub rate: Spread,
     pub user: Spread,
     pub cpu: Spread,
-    pub errors: u64,
+    pub busy: Spread,
+    pub disturbed: Spread,
+    /// By kind, summed over the rounds.
+    pub errors: Vec<(String, u64)>,
 }
 
 impl Summary {
+    /// Of at least one sample.
     pub fn of(samples: &[Sample]) -> Self {
         let spread = |value: fn(&Sample) -> f64| Spread::of(samples.iter().map(value).collect());
+        let mut errors: Vec<(String, u64)> = Vec::new();
+        for (kind, number) in samples.iter().flat_map(|sample| &sample.errors) {
+            match errors.iter_mut().find(|(known, _)| known == kind) {
+                Some((_, sum)) => *sum += number,
+                None => errors.push((kind.clone(), *number)),
+            }
+        }
         Self {
             rate: spread(|sample| sample.rate),
-            user: spread(|sample| sample.user_us),
-            cpu: spread(|sample| sample.user_us + sample.system_us),
-            errors: samples.iter().map(|sample| sample.errors).sum(),
+            user: spread(|sample| sample.user),
+            cpu: spread(|sample| sample.cpu),
+            busy: spread(|sample| sample.busy),
+            disturbed: spread(|sample| sample.disturbed),
+            errors,
         }
     }
 }
 
+/// `0`, or `7 (read 5, timeout 2)`.
+pub fn errors_text(errors: &[(String, u64)]) -> String {
+    let total: u64 = errors.iter().map(|(_, number)| number).sum();
+    if total == 0 {
+        return "0".into();
+    }
+    let kinds: Vec<String> = errors
+        .iter()
+        .map(|(kind, number)| format!("{kind} {number}"))
+        .collect();
+    format!("{total} ({})", kinds.join(", "))
+}
+
+/// A Markdown table.
 pub struct Table {
     rows: Vec<String>,
 }
@@ -55,7 +106,7 @@ pub struct Table {
 impl Table {
     pub fn new(columns: &[&str]) -> Self {
         let header = format!("| {} |", columns.join(" | "));
-        let rule = format!("|{}", "---|".repeat(columns.len()));
+        let rule = format!("|---|{}", "--:|".repeat(columns.len() - 1));
         Self {
             rows: vec![header, rule],
         }
@@ -69,5 +120,30 @@ impl Table {
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.rows.iter().try_for_each(|row| writeln!(f, "{row}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn median_is_the_middle_or_between_the_two() {
+        let odd = Spread::of(vec![3.0, 1.0, 2.0]);
+        assert_eq!((odd.median, odd.least, odd.most), (2.0, 1.0, 3.0));
+        assert_eq!(Spread::of(vec![4.0, 1.0, 2.0, 3.0]).median, 2.5);
+        assert_eq!(odd.show(1), "2.0 (1.0–3.0)");
+    }
+
+    #[test]
+    fn errors_of_all_rounds_are_summed_by_kind() {
+        let sample = |kind: &str, number| Sample {
+            errors: vec![(kind.into(), number)],
+            ..Sample::default()
+        };
+        let samples = [sample("read", 2), sample("timeout", 1), sample("read", 3)];
+        let summary = Summary::of(&samples);
+        assert_eq!(errors_text(&summary.errors), "6 (read 5, timeout 1)");
+        assert_eq!(errors_text(&[]), "0");
     }
 }

@@ -1,0 +1,67 @@
+//! What a directory site does when no descriptor is left. Alone in its program, for the limit holds
+//! for all of a process.
+
+mod common;
+
+use capuchin::{Directory, DirectoryOptions};
+use capuchin_core::site::{Accepts, Content, ContentId, Found, Site, SiteError};
+use common::Place;
+
+/// Descriptors that the site may have besides those that are open already.
+const SPARE: u64 = 6;
+
+fn limit_descriptors(more: u64) {
+    let next = std::fs::File::open("/dev/null").expect("a descriptor");
+    let used = std::os::fd::AsRawFd::as_raw_fd(&next) as u64;
+    let limit = libc::rlimit {
+        rlim_cur: used + more,
+        rlim_max: used + more,
+    };
+    // SAFETY: `limit` is valid for reading.
+    assert_eq!(
+        unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) },
+        0
+    );
+}
+
+fn hold(site: &mut Directory, n: usize) -> Result<(ContentId, u64), SiteError> {
+    match site.find(format!("/f{n}").as_bytes(), Accepts::identity(), 0)? {
+        Found::Content(id, representation) => Ok((id, representation.length)),
+        Found::Directory => panic!("a directory"),
+    }
+}
+
+#[test]
+fn idle_files_make_way_and_only_held_ones_make_it_busy() {
+    let place = Place::new("descriptors");
+    for n in 0..40 {
+        place.write(&format!("f{n}"), &format!("{n}"));
+    }
+    let options = DirectoryOptions {
+        // From their files, all of them.
+        cache_file_bytes: 0,
+        ..DirectoryOptions::default()
+    };
+    let mut site = Directory::open(&place.0, options).expect("a directory");
+    limit_descriptors(SPARE);
+    for n in 0..40 {
+        let (id, length) = hold(&mut site, n).expect("an idle file was closed for it");
+        let content = site.content(id, 0..length);
+        assert!(matches!(content, Content::Bytes(bytes) if bytes == n.to_string().as_bytes()));
+        site.release(id);
+    }
+    let mut held = Vec::new();
+    let refused = (0..40).find_map(|n| match hold(&mut site, n) {
+        Ok(content) => {
+            held.push(content);
+            None
+        }
+        Err(error) => Some(error),
+    });
+    assert_eq!(refused, Some(SiteError::Busy));
+    assert!(held.len() as u64 >= SPARE - 1, "{}", held.len());
+    for (id, _) in held {
+        site.release(id);
+    }
+    assert!(hold(&mut site, 39).is_ok());
+}

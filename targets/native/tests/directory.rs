@@ -1,0 +1,369 @@
+//! The directory site as the engine meets it. Time is what a test says, so nothing here waits.
+
+mod common;
+
+use capuchin::{Directory, DirectoryOptions};
+use capuchin_core::site::{Accepts, Content, ContentId, Found, Site, SiteError};
+use common::Place;
+use std::fs;
+use std::time::{Duration, SystemTime};
+
+/// Bytes beyond what is kept in memory here.
+const LARGE: usize = 300_000;
+
+/// A second, for which the cache believes what it knows.
+const SECOND: u64 = 1_000;
+
+fn open(place: &Place, change: impl FnOnce(&mut DirectoryOptions)) -> Directory {
+    let mut options = DirectoryOptions::default();
+    change(&mut options);
+    Directory::open(&place.0, options).expect("a directory")
+}
+
+/// Finds content and keeps hold of it; its length with it.
+fn hold(site: &mut Directory, path: &str, now: u64) -> Result<(ContentId, u64), SiteError> {
+    match site.find(path.as_bytes(), Accepts::identity(), now)? {
+        Found::Content(id, representation) => Ok((id, representation.length)),
+        Found::Directory => panic!("{path} is a directory"),
+    }
+}
+
+/// The held content, piece by piece; `None` when it is gone.
+fn read(site: &mut Directory, (id, length): (ContentId, u64)) -> Option<Vec<u8>> {
+    let mut all = Vec::new();
+    while (all.len() as u64) < length {
+        match site.content(id, all.len() as u64..length) {
+            Content::Bytes(piece) => all.extend_from_slice(piece),
+            Content::File(_) => panic!("not without sendfile"),
+            Content::Gone => return None,
+        }
+    }
+    Some(all)
+}
+
+/// One whole reply.
+fn get(site: &mut Directory, path: &str, now: u64) -> Result<String, SiteError> {
+    let held = hold(site, path, now)?;
+    let content = read(site, held).expect("content that nobody changes");
+    site.release(held.0);
+    Ok(String::from_utf8(content).expect("UTF-8"))
+}
+
+/// Puts another file in the place of one, as careful programs do.
+fn replace(place: &Place, name: &str, content: &str) {
+    place.write("new", content);
+    fs::rename(place.0.join("new"), place.0.join(name)).expect("renamed");
+}
+
+/// As if it had been written long ago, so that its time tells whether it was changed.
+fn settle(place: &Place, name: &str, seconds_ago: u64) {
+    let time = SystemTime::now() - Duration::from_secs(seconds_ago);
+    fs::File::options()
+        .write(true)
+        .open(place.0.join(name))
+        .and_then(|file| file.set_modified(time))
+        .expect("a time");
+}
+
+#[test]
+fn what_is_known_is_believed_for_a_second_and_no_longer() {
+    let place = Place::new("believed");
+    place.write("a", "old");
+    let mut site = open(&place, |_| {});
+    assert_eq!(get(&mut site, "/a", 0).as_deref(), Ok("old"));
+    replace(&place, "a", "new!");
+    assert_eq!(get(&mut site, "/a", SECOND - 1).as_deref(), Ok("old"));
+    assert_eq!(get(&mut site, "/a", SECOND).as_deref(), Ok("new!"));
+    fs::remove_file(place.0.join("a")).expect("removed");
+    assert_eq!(get(&mut site, "/a", 2 * SECOND - 1).as_deref(), Ok("new!"));
+    assert_eq!(get(&mut site, "/a", 2 * SECOND), Err(SiteError::NotFound));
+}
+
+#[test]
+fn file_that_appears_is_found_at_once() {
+    let place = Place::new("appears");
+    let mut site = open(&place, |_| {});
+    assert_eq!(get(&mut site, "/a", 0), Err(SiteError::NotFound));
+    place.write("a", "here");
+    assert_eq!(get(&mut site, "/a", 0).as_deref(), Ok("here"));
+}
+
+#[test]
+fn settled_file_is_seen_to_change_with_the_same_length() {
+    let place = Place::new("same-length");
+    place.write("a", "one");
+    settle(&place, "a", 100);
+    let mut site = open(&place, |_| {});
+    assert_eq!(get(&mut site, "/a", 0).as_deref(), Ok("one"));
+    place.write("a", "two");
+    settle(&place, "a", 50);
+    assert_eq!(get(&mut site, "/a", SECOND).as_deref(), Ok("two"));
+}
+
+#[test]
+fn replies_go_on_with_the_file_that_they_began_with() {
+    let place = Place::new("went-on");
+    for (small, length) in [(true, 10), (false, LARGE)] {
+        let (old, new) = ("o".repeat(length), "n".repeat(length + 1));
+        place.write("a", &old);
+        let mut site = open(&place, |_| {});
+        let held = hold(&mut site, "/a", 0).expect("found");
+        replace(&place, "a", &new);
+        assert_eq!(
+            get(&mut site, "/a", SECOND).as_deref(),
+            Ok(&*new),
+            "small: {small}"
+        );
+        assert_eq!(
+            read(&mut site, held),
+            Some(old.into_bytes()),
+            "small: {small}"
+        );
+        site.release(held.0);
+    }
+}
+
+#[test]
+fn large_file_changed_in_place_ends_its_replies() {
+    let place = Place::new("in-place");
+    let changes: [(&str, &dyn Fn()); 4] = [
+        ("cut", &|| place.write("a", "short")),
+        ("overwritten", &|| place.write("a", &"n".repeat(LARGE))),
+        // The one that lengths alone do not tell: its beginning is of another version, too.
+        ("overwritten by more", &|| {
+            place.write("a", &"n".repeat(LARGE + 1))
+        }),
+        ("empty", &|| place.write("a", "")),
+    ];
+    for (name, change) in changes {
+        for sendfile in [false, true] {
+            place.write("a", &"o".repeat(LARGE));
+            settle(&place, "a", 100);
+            let mut site = open(&place, |options| options.sendfile = sendfile);
+            let (id, length) = hold(&mut site, "/a", 0).expect("found");
+            let first = site.content(id, 0..length);
+            assert!(!matches!(first, Content::Gone), "{name}");
+            change();
+            let next = site.content(id, 1_000..length);
+            assert!(
+                matches!(next, Content::Gone),
+                "{name}, sendfile {sendfile}: {next:?}"
+            );
+            site.release(id);
+        }
+    }
+}
+
+#[test]
+fn small_file_changed_in_place_is_sent_as_it_was() {
+    let place = Place::new("in-place-small");
+    place.write("a", "the whole old text");
+    let mut site = open(&place, |_| {});
+    let held = hold(&mut site, "/a", 0).expect("found");
+    place.write("a", "x");
+    assert_eq!(
+        read(&mut site, held).as_deref(),
+        Some(&b"the whole old text"[..])
+    );
+    site.release(held.0);
+}
+
+#[test]
+fn full_cache_evicts_what_no_reply_holds_and_nothing_else() {
+    let place = Place::new("evicts");
+    for n in 0..40 {
+        place.write(&format!("f{n}"), &format!("content of {n}"));
+    }
+    let mut site = open(&place, |options| options.cache_files = 2);
+    let held: Vec<_> = (0..5)
+        .map(|n| (n, hold(&mut site, &format!("/f{n}"), 0).expect("found")))
+        .collect();
+    for n in 5..40 {
+        assert_eq!(
+            get(&mut site, &format!("/f{n}"), 0),
+            Ok(format!("content of {n}"))
+        );
+    }
+    for (n, held) in held {
+        let expected = format!("content of {n}").into_bytes();
+        assert_eq!(read(&mut site, held), Some(expected));
+        site.release(held.0);
+    }
+    assert_eq!(get(&mut site, "/f0", 0).as_deref(), Ok("content of 0"));
+}
+
+#[test]
+fn file_in_use_stays_while_others_pass_through() {
+    let place = Place::new("in-use-stays");
+    for n in 0..20 {
+        place.write(&format!("f{n}"), "x");
+    }
+    place.write("often", "old");
+    let mut site = open(&place, |options| options.cache_files = 4);
+    let _ = get(&mut site, "/often", 0);
+    // Whether it is still known shows when it is replaced: what is known is believed.
+    replace(&place, "often", "new");
+    for n in 0..20 {
+        assert_eq!(get(&mut site, "/often", 0).as_deref(), Ok("old"), "{n}");
+        let _ = get(&mut site, &format!("/f{n}"), 0);
+    }
+}
+
+#[test]
+fn contents_beyond_the_memory_are_sent_from_their_files() {
+    let place = Place::new("beyond");
+    for name in ["a", "b", "c"] {
+        place.write(name, &name.repeat(60));
+    }
+    let mut site = open(&place, |options| {
+        (options.cache_bytes, options.sendfile) = (100, true);
+    });
+    let in_memory = |site: &mut Directory, (id, length): (ContentId, u64)| {
+        matches!(site.content(id, 0..length), Content::Bytes(_))
+    };
+    let a = hold(&mut site, "/a", 0).expect("found");
+    let b = hold(&mut site, "/b", 0).expect("found");
+    assert!(in_memory(&mut site, a));
+    assert!(!in_memory(&mut site, b), "120 bytes are held, 100 allowed");
+    site.release(a.0);
+    let c = hold(&mut site, "/c", 0).expect("found");
+    assert!(in_memory(&mut site, c), "a made room");
+    site.release(b.0);
+    site.release(c.0);
+    let mut none = open(&place, |options| {
+        (options.cache_bytes, options.sendfile) = (0, true);
+    });
+    let a = hold(&mut none, "/a", 0).expect("found");
+    assert!(!in_memory(&mut none, a));
+}
+
+#[test]
+fn listings_that_slow_clients_hold_are_bounded() {
+    let place = Place::new("listings");
+    // Names that take much more room in the page: 2,500 of them are 5 MB, two such pages too much.
+    for n in 0..2_500 {
+        place.write(&format!("{}{n}", "&".repeat(240)), "");
+    }
+    let mut site = open(&place, |options| options.listing = true);
+    let first = hold(&mut site, "/", 0).expect("a list");
+    assert!(first.1 > 4 << 20, "{}", first.1);
+    let again = hold(&mut site, "/", SECOND - 1).expect("a list");
+    assert_eq!(again.0, first.0, "one list for all who ask in one second");
+    assert_eq!(hold(&mut site, "/", SECOND), Err(SiteError::Busy));
+    site.release(first.0);
+    assert_eq!(hold(&mut site, "/", SECOND), Err(SiteError::Busy));
+    site.release(again.0);
+    let later = hold(&mut site, "/", SECOND).expect("there is room again");
+    assert_eq!(later.1, first.1);
+    site.release(later.0);
+    assert_eq!(
+        get(&mut site, &format!("/{}7", "&".repeat(240)), SECOND).as_deref(),
+        Ok("")
+    );
+}
+
+#[test]
+fn listing_shows_what_came_after_a_second() {
+    let place = Place::new("listing-fresh");
+    place.write("a", "");
+    let mut site = open(&place, |options| options.listing = true);
+    let shows_b = |site: &mut Directory, now| get(site, "/", now).unwrap().contains("./b\"");
+    assert!(!shows_b(&mut site, 0));
+    place.write("b", "");
+    assert!(shows_b(&mut site, SECOND));
+    place.write("index.html", "index");
+    assert_eq!(get(&mut site, "/", 2 * SECOND).as_deref(), Ok("index"));
+}
+
+#[test]
+fn slash_at_the_end_means_a_directory() {
+    let place = Place::new("slash");
+    place.write("file", "x");
+    place.write("dir/a.html", "first");
+    place.write("dir/b.html", "second");
+    place.write("bare/x", "x");
+    let mut site = open(&place, |options| {
+        options.index = vec!["missing".into(), "a.html".into(), "b.html".into()];
+    });
+    let found = site.find(b"/dir", Accepts::identity(), 0);
+    assert!(matches!(found, Ok(Found::Directory)));
+    assert_eq!(get(&mut site, "/dir/", 0).as_deref(), Ok("first"));
+    assert_eq!(get(&mut site, "/file/", 0), Err(SiteError::NotFound));
+    assert_eq!(get(&mut site, "/bare/", 0), Err(SiteError::Forbidden));
+    assert_eq!(get(&mut site, "/none/", 0), Err(SiteError::NotFound));
+}
+
+#[test]
+fn hidden_names_are_not_there_unless_allowed() {
+    let place = Place::new("hidden");
+    for name in [".env", ".git/config", ".well-known/x", ".well-known/.x"] {
+        place.write(name, "x");
+    }
+    let (mut site, mut open_site) = (
+        open(&place, |_| {}),
+        open(&place, |options| options.hidden = true),
+    );
+    for (path, visible) in [
+        ("/.env", false),
+        ("/.git/config", false),
+        ("/.well-known/x", true),
+        ("/.well-known/.x", false),
+    ] {
+        assert_eq!(get(&mut site, path, 0).is_ok(), visible, "{path}");
+        assert!(get(&mut open_site, path, 0).is_ok(), "{path}");
+    }
+}
+
+#[test]
+fn compressed_neighbour_that_is_older_is_not_sent() {
+    let place = Place::new("older");
+    place.write("a.js", "plain");
+    place.write("a.js.gz", "zipped");
+    for (seconds_ago, offered) in [(100, true), (50, true), (200, false)] {
+        settle(&place, "a.js", 100);
+        settle(&place, "a.js.gz", seconds_ago);
+        let mut site = open(&place, |options| options.precompressed = true);
+        let Ok(Found::Content(_, representation)) = site.find(b"/a.js", Accepts::identity(), 0)
+        else {
+            panic!("not found");
+        };
+        // A hundred seconds ago is computed twice: the neighbour is the younger by a moment.
+        assert_eq!(representation.varies, offered, "{seconds_ago}");
+    }
+}
+
+#[test]
+fn pipes_and_devices_are_refused_without_waiting_for_them() {
+    let place = Place::new("pipe");
+    let name =
+        std::ffi::CString::new(place.0.join("pipe").to_str().expect("UTF-8")).expect("no NUL");
+    // SAFETY: the path ends with NUL.
+    assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+    let mut site = open(&place, |_| {});
+    assert_eq!(get(&mut site, "/pipe", 0), Err(SiteError::Forbidden));
+}
+
+#[test]
+fn paths_that_no_file_system_takes_are_not_found() {
+    let place = Place::new("odd");
+    place.write("a", "x");
+    let mut site = open(&place, |_| {});
+    let long = format!("/{}", "x".repeat(300));
+    let longer = format!("/{}", "x/".repeat(4_000));
+    for path in ["/a\0", "/\0", "/a\0.html", &long, &longer] {
+        assert_eq!(
+            get(&mut site, path, 0),
+            Err(SiteError::NotFound),
+            "{path:?}"
+        );
+    }
+    let mut bytes = [b'/', 0xff, 0xfe];
+    assert!(matches!(
+        site.find(&bytes, Accepts::identity(), 0),
+        Err(SiteError::NotFound)
+    ));
+    use std::os::unix::ffi::OsStrExt;
+    bytes[1] = 0xfd;
+    fs::write(place.0.join(std::ffi::OsStr::from_bytes(&bytes[1..])), "y").expect("a file");
+    assert!(site.find(&bytes, Accepts::identity(), 0).is_ok());
+}

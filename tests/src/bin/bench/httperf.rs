@@ -1,0 +1,174 @@
+//! The event-queue pioneers' benchmark: httperf, 30,000 connections at 3,000 a second, one request
+//! each, a second of patience. What counts is errors.
+
+use crate::goals;
+use crate::machine;
+use crate::peers::{Kind, Place};
+use crate::server::Server;
+use crate::table::{Table, errors_text};
+use std::io::Read;
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The load takes ten seconds. httperf waits for ever when it finds no free port.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub fn run(place: &Place, kinds: &[Kind]) -> Result<(), String> {
+    if machine::program("httperf").is_none() {
+        println!("\nNOT RUN: httperf: {}", machine::TOOLS);
+        return Ok(());
+    }
+    let mut table = Table::new(&["server", "connections", "replies", "errors"]);
+    let mut ours = None;
+    for kind in kinds {
+        let server = match Server::start(*kind, place, 4_096, false) {
+            Ok(server) => server,
+            Err(message) => {
+                println!("NOT RUN: {message}");
+                continue;
+            }
+        };
+        let Some(result) = drive(server.address)? else {
+            table.row(&[
+                kind.name().into(),
+                "—".into(),
+                "—".into(),
+                format!("httperf did not end within {} s", PATIENCE.as_secs()),
+            ]);
+            continue;
+        };
+        table.row(&[
+            kind.name().into(),
+            result.connections.to_string(),
+            result.replies.to_string(),
+            errors_text(&result.errors),
+        ]);
+        if *kind == Kind::Capuchin {
+            ours = Some(result);
+        }
+    }
+    println!("\n### httperf: 30,000 connections at 3,000/s, 4 KB reply, 1 s timeout\n\n{table}");
+    if kinds.contains(&Kind::Capuchin) {
+        goals::httperf(ours.map(|result| (result.replies, result.errors)));
+    }
+    Ok(())
+}
+
+#[derive(Debug, PartialEq)]
+struct Outcome {
+    connections: u64,
+    replies: u64,
+    errors: Vec<(String, u64)>,
+}
+
+/// Runs httperf; `None` when it did not come to its end.
+fn drive(address: SocketAddr) -> Result<Option<Outcome>, String> {
+    let program = machine::program("httperf").ok_or("httperf is not installed")?;
+    let (host, port) = (address.ip().to_string(), address.port().to_string());
+    let mut command = Command::new(program);
+    // Not `--hog`: with it httperf binds ports itself, finds those of its last 30,000 connections in
+    // TIME_WAIT, and turns in a circle. The system finds free ones for each server.
+    command
+        .args(["--server", &host, "--port", &port, "--uri", "/4096.bin"])
+        .args(["--num-conns", "30000", "--rate", "3000"])
+        .args(["--timeout", "1"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    machine::confine(&mut command, machine::cores().load);
+    let mut child = command
+        .spawn()
+        .map_err(|error| format!("httperf: {error}"))?;
+    let begin = Instant::now();
+    // It prints some 30 lines at its end, less than a pipe holds.
+    while matches!(child.try_wait(), Ok(None)) {
+        if begin.elapsed() > PATIENCE {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Ok(None);
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    let mut text = String::new();
+    if let Some(out) = child.stdout.as_mut() {
+        out.read_to_string(&mut text)
+            .map_err(|error| format!("httperf: {error}"))?;
+    }
+    parse(&text)
+        .map(Some)
+        .ok_or_else(|| format!("httperf said: {text}"))
+}
+
+fn parse(text: &str) -> Option<Outcome> {
+    // "Total: connections 3000 requests 3000 replies 3000 test-duration 3.000 s"
+    let total: Vec<&str> = text
+        .lines()
+        .find(|line| line.starts_with("Total:"))?
+        .split_whitespace()
+        .collect();
+    let after = |name: &str| -> Option<u64> {
+        let at = total.iter().position(|word| *word == name)?;
+        total.get(at + 1)?.parse().ok()
+    };
+    let mut outcome = Outcome {
+        connections: after("connections")?,
+        replies: after("replies")?,
+        errors: Vec::new(),
+    };
+    // "Errors: total 0 client-timo 0 …" and "Errors: fd-unavail 0 …"
+    let mut seen = false;
+    for line in text.lines() {
+        let Some(rest) = line.strip_prefix("Errors: ") else {
+            continue;
+        };
+        let words: Vec<&str> = rest.split_whitespace().collect();
+        for pair in words.chunks_exact(2) {
+            let number = pair[1].parse().ok()?;
+            seen |= pair[0] == "total";
+            if pair[0] != "total" && number > 0 {
+                outcome.errors.push((pair[0].into(), number));
+            }
+        }
+    }
+    // "Reply status: 1xx=0 2xx=3000 3xx=0 4xx=0 5xx=0": another status is no answer.
+    let good: u64 = text
+        .lines()
+        .find(|line| line.starts_with("Reply status:"))?
+        .split_whitespace()
+        .find_map(|word| word.strip_prefix("2xx="))?
+        .parse()
+        .ok()?;
+    if good < outcome.replies {
+        outcome
+            .errors
+            .push(("status".into(), outcome.replies - good));
+    }
+    seen.then_some(outcome)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn httperf_s_errors_are_read_by_kind() {
+        let text = "httperf --hog\n\
+            Total: connections 29990 requests 29980 replies 29970 test-duration 10.0 s\n\
+            Reply status: 1xx=0 2xx=29969 3xx=0 4xx=0 5xx=1\n\
+            Errors: total 30 client-timo 20 socket-timo 0 connrefused 0 connreset 0\n\
+            Errors: fd-unavail 10 addrunavail 0 ftab-full 0 other 0\n";
+        let expected = Outcome {
+            connections: 29_990,
+            replies: 29_970,
+            errors: vec![
+                ("client-timo".into(), 20),
+                ("fd-unavail".into(), 10),
+                ("status".into(), 1),
+            ],
+        };
+        assert_eq!(parse(text), Some(expected));
+        assert_eq!(parse("httperf: no such host\n"), None);
+    }
+}

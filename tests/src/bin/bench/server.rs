@@ -1,0 +1,179 @@
+//! A server under test: started on its core, asked once, watched, ended.
+
+use crate::machine;
+use crate::peers::{Kind, Place};
+use crate::usage::{self, Cpu};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsRawFd;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+use std::{fs, io, thread};
+
+/// How long a server may take to print its URL, and to answer.
+const START: Duration = Duration::from_secs(5);
+
+/// How long a server may take to end after SIGTERM.
+const END: Duration = Duration::from_secs(3);
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// A server that runs; it ends when dropped.
+pub struct Server {
+    child: Child,
+    pub kind: Kind,
+    pub address: SocketAddr,
+}
+
+impl Server {
+    /// Starts it and waits until it answers with the file of so many bytes. `close`
+    /// says that every request will ask for its connection to be closed.
+    pub fn start(kind: Kind, place: &Place, bytes: usize, close: bool) -> Result<Self, String> {
+        let failed = |error: io::Error| format!("{} does not start: {error}", kind.name());
+        let (mut command, address) = kind.command(place, bytes, close).map_err(failed)?;
+        machine::confine(&mut command, machine::cores().server);
+        let out = match address {
+            Some(_) => Stdio::null(),
+            None => Stdio::piped(),
+        };
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(out)
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(failed)?;
+        // From here on dropping it ends it.
+        let mut server = Self {
+            child,
+            kind,
+            address: address.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0))),
+        };
+        if address.is_none() {
+            server.address = printed_address(&mut server.child)
+                .ok_or_else(|| format!("{} did not print its URL", kind.name()))?;
+        }
+        server.wait_until_it_answers(&format!("/{bytes}.bin"), bytes)?;
+        Ok(server)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn cpu(&self) -> Cpu {
+        usage::cpu(&self.processes())
+    }
+
+    pub fn private_bytes(&self) -> u64 {
+        usage::private_bytes(&self.processes())
+    }
+
+    /// The server's processes: itself and its children.
+    fn processes(&self) -> Vec<u32> {
+        let own = self.pid();
+        let children =
+            fs::read_to_string(format!("/proc/{own}/task/{own}/children")).unwrap_or_default();
+        let children = children
+            .split_whitespace()
+            .filter_map(|pid| pid.parse().ok());
+        std::iter::once(own).chain(children).collect()
+    }
+
+    /// One request, to see that what is measured is the right thing.
+    fn wait_until_it_answers(&mut self, path: &str, bytes: usize) -> Result<(), String> {
+        let begin = Instant::now();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n");
+        loop {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Err(format!("{} ended: {status}", self.kind.name()));
+            }
+            let mut reply = Vec::new();
+            let result = TcpStream::connect(self.address).and_then(|mut stream| {
+                stream.set_read_timeout(Some(START))?;
+                stream.write_all(request.as_bytes())?;
+                stream.read_to_end(&mut reply)
+            });
+            let whole = reply
+                .windows(4)
+                .position(|end| end == b"\r\n\r\n")
+                .is_some_and(|head| reply.len() == head + 4 + bytes);
+            if result.is_ok() && whole && reply.starts_with(b"HTTP/1.1 200") {
+                return Ok(());
+            }
+            if begin.elapsed() > START {
+                return Err(format!(
+                    "{} at {} does not answer {path} with 200 and {bytes} bytes",
+                    self.kind.name(),
+                    self.address
+                ));
+            }
+            thread::sleep(PAUSE);
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let processes = self.processes();
+        // SAFETY: no memory is passed; the process is our child and not yet waited for.
+        unsafe { libc::kill(self.pid() as i32, libc::SIGTERM) };
+        let begin = Instant::now();
+        while begin.elapsed() < END {
+            if matches!(self.child.try_wait(), Ok(Some(_))) {
+                return;
+            }
+            thread::sleep(PAUSE);
+        }
+        // Children first: they are still its children while it lives, so their numbers are theirs.
+        for pid in processes.into_iter().rev() {
+            // SAFETY: no memory is passed; the process is ours and not yet waited for.
+            unsafe { libc::kill(pid as i32, libc::SIGKILL) };
+        }
+        let _ = self.child.wait();
+    }
+}
+
+/// Reads the URL off the first line that a server prints.
+fn printed_address(child: &mut Child) -> Option<SocketAddr> {
+    let out = child.stdout.as_mut()?;
+    let mut poll = libc::pollfd {
+        fd: out.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    // SAFETY: one entry is passed and lives through the call.
+    let ready = unsafe { libc::poll(&raw mut poll, 1, START.as_millis() as i32) };
+    if ready != 1 {
+        return None;
+    }
+    let mut line = String::new();
+    BufReader::new(out).read_line(&mut line).ok()?;
+    address_in(&line)
+}
+
+/// The address of the first `http://` URL in a line.
+fn address_in(line: &str) -> Option<SocketAddr> {
+    let (_, url) = line.split_once("http://")?;
+    let end = url.find('/').unwrap_or(url.trim_end().len());
+    url[..end].parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn address_is_found_in_what_servers_print() {
+        let expected = SocketAddr::from(([127, 0, 0, 1], 8_080));
+        for line in [
+            "http://127.0.0.1:8080/\n",
+            "listening on http://127.0.0.1:8080/\n",
+            "serving . at http://127.0.0.1:8080/ with 1 worker\n",
+            "http://127.0.0.1:8080\n",
+        ] {
+            assert_eq!(address_in(line), Some(expected), "{line}");
+        }
+        assert_eq!(address_in("no address\n"), None);
+    }
+}
