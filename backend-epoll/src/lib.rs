@@ -18,8 +18,8 @@ use capuchin_core::event::{
     Token,
 };
 use capuchin_core::transport::Socket;
+use capuchin_core::wake::Wake;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use sys::{Descriptor, Poll};
 
@@ -56,16 +56,15 @@ pub struct EpollChannel {
     poll: Poll,
     messages: Receiver<Message>,
     sender: SyncSender<Message>,
-    wake: Arc<Wake>,
+    bell: Arc<Bell>,
     /// Messages were left in the queue by the last wait.
     backlog: bool,
 }
 
 /// What senders share with the channel.
 #[derive(Debug)]
-struct Wake {
-    /// A byte is in the pipe, or about to be, and has not been taken note of.
-    pending: AtomicBool,
+struct Bell {
+    wake: Wake,
     pipe: Descriptor,
     /// The reading end. It lives as long as the writing end: a sender that races with the end of
     /// its channel writes to a pipe, not into the signal of a broken one.
@@ -84,8 +83,8 @@ impl EpollChannel {
         poll.add(drain.number(), WAKE, Interest::READ)
             .map_err(Error::System)?;
         let (sender, messages) = sync_channel(capacity.max(1));
-        let wake = Arc::new(Wake {
-            pending: AtomicBool::new(false),
+        let bell = Arc::new(Bell {
+            wake: Wake::new(),
             pipe,
             drain,
         });
@@ -93,34 +92,30 @@ impl EpollChannel {
             poll,
             messages,
             sender,
-            wake,
+            bell,
             backlog: false,
         })
     }
 
     /// Moves queued messages to `events`.
     fn take_messages(&mut self, events: &mut EventList) {
-        // Why no message is lost: a sender queues first and then raises the flag, writing a byte
-        // only when it was down. The byte is taken and the flag lowered here *before* the queue is
-        // looked at. A message queued before that moment is seen below. One queued after it finds
-        // the flag down, or raised by another sender that came after, so a byte lies in the pipe
-        // and the next wait returns at once. Lowering the flag after looking would lose the
-        // message of a sender that came between the two.
-        self.wake.drain.read_empty();
-        self.wake.pending.store(false, Ordering::SeqCst);
-        self.backlog = false;
-        for _ in 0..MESSAGES_PER_WAIT {
-            match self.messages.try_recv() {
-                Ok(message) => {
-                    // Room for all of these was kept.
-                    let taken = events.push(Event::Message(message));
-                    debug_assert!(taken);
+        self.backlog = self.bell.wake.receive(
+            || self.bell.drain.read_empty(),
+            || {
+                for _ in 0..MESSAGES_PER_WAIT {
+                    match self.messages.try_recv() {
+                        Ok(message) => {
+                            // Room for all of these was kept.
+                            let taken = events.push(Event::Message(message));
+                            debug_assert!(taken);
+                        }
+                        Err(TryRecvError::Empty | TryRecvError::Disconnected) => return false,
+                    }
                 }
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => return,
-            }
-        }
-        // There may be more, without a byte in the pipe for them.
-        self.backlog = true;
+                // There may be more, without a byte in the pipe for them.
+                true
+            },
+        );
     }
 }
 
@@ -174,7 +169,7 @@ impl EventChannel for EpollChannel {
         };
         // Where more sockets are ready than one answer holds, the pipe's turn may be far away.
         let crowded = ready.len() == SOCKETS_PER_WAIT;
-        let mut woken = self.backlog || (crowded && self.wake.pending.load(Ordering::Relaxed));
+        let mut woken = self.backlog || (crowded && self.bell.wake.is_pending());
         for event in ready {
             if event.u64 == WAKE {
                 woken = true;
@@ -196,7 +191,7 @@ impl EventChannel for EpollChannel {
     fn notifier(&self) -> EpollNotifier {
         EpollNotifier {
             sender: self.sender.clone(),
-            wake: Arc::clone(&self.wake),
+            bell: Arc::clone(&self.bell),
         }
     }
 }
@@ -228,16 +223,15 @@ fn readiness(events: u32) -> Readiness {
 #[derive(Clone, Debug)]
 pub struct EpollNotifier {
     sender: SyncSender<Message>,
-    wake: Arc<Wake>,
+    bell: Arc<Bell>,
 }
 
 impl Notifier for EpollNotifier {
     fn send(&self, message: Message) -> Result<(), Full> {
-        self.sender.try_send(message).map_err(|_| Full)?;
-        if !self.wake.pending.swap(true, Ordering::SeqCst) {
-            self.wake.pipe.write_byte();
-        }
-        Ok(())
+        self.bell.wake.send(
+            || self.sender.try_send(message).map_err(|_| Full),
+            || self.bell.pipe.write_byte(),
+        )
     }
 }
 
@@ -266,7 +260,7 @@ mod tests {
     #[test]
     fn descriptors_are_close_on_exec_and_the_pipe_never_blocks() {
         let channel = EpollChannel::new(1).unwrap();
-        let (drain, pipe) = (channel.wake.drain.number(), channel.wake.pipe.number());
+        let (drain, pipe) = (channel.bell.drain.number(), channel.bell.pipe.number());
         for descriptor in [channel.poll.number(), drain, pipe] {
             // SAFETY: no memory is passed.
             let flags = unsafe { libc::fcntl(descriptor, libc::F_GETFD) };
@@ -321,7 +315,7 @@ mod tests {
         // What a sender does that had queued its message just before: a broken pipe would answer
         // EPIPE and raise SIGPIPE.
         // SAFETY: one byte is valid for reading.
-        let written = unsafe { libc::write(notifier.wake.pipe.number(), [1u8].as_ptr().cast(), 1) };
+        let written = unsafe { libc::write(notifier.bell.pipe.number(), [1u8].as_ptr().cast(), 1) };
         assert_eq!(written, 1);
     }
 }

@@ -14,7 +14,6 @@ pub mod acceptor;
 pub mod conformance;
 mod connection;
 mod engine;
-
 pub mod event;
 #[cfg(feature = "fault")]
 pub mod fault;
@@ -30,5 +29,6 @@ pub mod stats;
 pub mod table;
 pub mod timer;
 pub mod transport;
+pub mod wake;
 
 pub use connection::Slot;

@@ -18,10 +18,8 @@ fn limit_descriptors(more: u64) {
         rlim_max: used + more,
     };
     // SAFETY: `limit` is valid for reading.
-    assert_eq!(
-        unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) },
-        0
-    );
+    let result = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+    assert_eq!(result, 0);
 }
 
 fn hold(site: &mut Directory, n: usize) -> Result<(ContentId, u64), SiteError> {

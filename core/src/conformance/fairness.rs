@@ -1,0 +1,96 @@
+//! Contract 9: what did not fit comes next, and nobody starves.
+
+use super::bench::{
+    PATIENCE, QUEUE, allowed, channel, expect, expect_number, names, pair, send, token, wait,
+    watched,
+};
+use super::messages::sent;
+use super::{Failure, Lab, Outcome};
+use crate::event::{Deadline, Event, EventChannel, EventList, Interest, Message, Notifier};
+
+/// Room for counting [`Lab::PAIRS`] sockets.
+const PAIRS_LIMIT: usize = 512;
+
+/// A channel with as many readable sockets as there can be, and how many these are.
+fn crowd<L: Lab>(lab: &mut L) -> Result<(L::Channel, usize), Failure> {
+    let count = const {
+        assert!(L::PAIRS <= PAIRS_LIMIT, "the suite counts no more pairs");
+        L::PAIRS
+    };
+    let mut channel = channel(lab, QUEUE)?;
+    for number in 0..count as u32 {
+        let (socket, peer) = pair(lab)?;
+        channel
+            .add(socket, token(number), Interest::READ)
+            .map_err(allowed("as many sockets as there are are added"))?;
+        send(lab, peer, b"a")?;
+    }
+    Ok((channel, count))
+}
+
+pub(super) fn more_ready_sockets_than_fit_are_all_reported<L: Lab>(lab: &mut L) -> Outcome {
+    /// How often each is reported before the suite looks who was left out.
+    const ROUNDS: usize = 8;
+    let (mut channel, count) = crowd(lab)?;
+    let mut events = EventList::new();
+    let mut reports = [0_usize; PAIRS_LIMIT];
+    let mut total = 0;
+    while total < ROUNDS * count {
+        wait(&mut channel, &mut events, Deadline::After(1_000))?;
+        let batch = events.as_slice().len();
+        expect(batch > 0, "readable sockets are reported by every wait")?;
+        total += batch;
+        for event in events.as_slice() {
+            if let Event::Ready { token, .. } = event {
+                let index = (token.index as usize).min(PAIRS_LIMIT - 1);
+                reports[index] += 1;
+            }
+        }
+    }
+    let least = reports[..count].iter().min().copied().unwrap_or(0);
+    let what = "sockets that stay readable are reported in turn";
+    expect_number(least >= ROUNDS / 2, what, least)
+}
+
+pub(super) fn messages_do_not_starve_sockets<L: Lab>(lab: &mut L) -> Outcome {
+    let (mut channel, socket, peer) = watched(lab, Interest::READ)?;
+    let notifier = channel.notifier();
+    let mut events = EventList::new();
+    for _ in 0..20 {
+        send(lab, peer, b"a")?;
+        let mut waits = 0;
+        loop {
+            // The queue is full whenever a wait begins.
+            while notifier.send(Message::Application(0)).is_ok() {}
+            wait(&mut channel, &mut events, Deadline::After(1_000))?;
+            waits += 1;
+            if names(&events, token(1)) && lab.receive(socket, &mut [0]) == Ok(1) {
+                break;
+            }
+            let what = "a readable socket is reported though messages never end";
+            expect_number(waits < PATIENCE, what, waits)?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn sockets_do_not_starve_messages<L: Lab>(lab: &mut L) -> Outcome {
+    let (mut channel, count) = crowd(lab)?;
+    let notifier = channel.notifier();
+    let mut events = EventList::new();
+    for number in 0..20 {
+        sent(&notifier, Message::Application(number))?;
+        let mut waits = 0;
+        loop {
+            wait(&mut channel, &mut events, Deadline::After(1_000))?;
+            waits += 1;
+            let message = Event::Message(Message::Application(number));
+            if events.as_slice().contains(&message) {
+                break;
+            }
+            let what = "a message is delivered though sockets are always ready";
+            expect_number(waits < count, what, waits)?;
+        }
+    }
+    Ok(())
+}
