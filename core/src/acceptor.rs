@@ -19,6 +19,42 @@ const ACCEPTS_PER_TURN: u32 = 64;
 const PAUSE_MS: u32 = 10;
 
 /// Accepts for workers. `N` is their notifiers' kind.
+///
+/// ```
+/// # #[cfg(target_os = "linux")] {
+/// use capuchin_core::acceptor::Acceptor;
+/// use capuchin_core::event::{Deadline, Event, EventChannel, EventList, Message, Notifier};
+/// use capuchin_core::stats::Stats;
+/// use capuchin_epoll::EpollChannel;
+/// use capuchin_posix::{ListenOptions, PosixTransport, listen, local_address};
+///
+/// // Two workers; here only their channels and counters.
+/// let mut channels = [EpollChannel::new(16).unwrap(), EpollChannel::new(16).unwrap()];
+/// let notifiers = [channels[0].notifier(), channels[1].notifier()];
+/// let (first, second) = (Stats::new(), Stats::new());
+/// let stats = [&first, &second];
+/// let mut handed = [0; 2];
+///
+/// let own = EpollChannel::new(4).unwrap();
+/// let stop = own.notifier();
+/// let mut acceptor = Acceptor::new(own, PosixTransport, &notifiers, &stats, &mut handed);
+/// let listener = listen("127.0.0.1:0".parse().unwrap(), &ListenOptions::default()).unwrap();
+/// let address = local_address(listener).unwrap();
+/// acceptor.listen(listener).unwrap();
+///
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| acceptor.run());
+///     // Each connection goes to the worker with fewer of them: one to each.
+///     let _clients = [address; 2].map(|address| std::net::TcpStream::connect(address).unwrap());
+///     for channel in &mut channels {
+///         let mut events = EventList::new();
+///         channel.wait(&mut events, Deadline::Never).unwrap();
+///         assert!(matches!(events.as_slice(), [Event::Message(Message::Adopt(_socket))]));
+///     }
+///     stop.send(Message::Stop).unwrap();
+/// });
+/// # }
+/// ```
 pub struct Acceptor<'m, C, T, N> {
     channel: C,
     transport: T,

@@ -54,6 +54,31 @@ pub struct Faults {
 }
 
 /// A transport with faults.
+///
+/// ```
+/// # #[cfg(target_os = "linux")] {
+/// use capuchin_core::fault::{Faults, FaultyTransport};
+/// use capuchin_core::transport::{Error, Socket, Transport};
+/// use capuchin_posix::PosixTransport;
+/// use std::os::fd::AsRawFd;
+///
+/// let (mut here, there) = std::os::unix::net::UnixStream::pair().unwrap();
+/// std::io::Write::write_all(&mut here, &[b'x'; 100]).unwrap();
+/// // Half of the calls would block though they need not, the others move less than they could.
+/// let faults = Faults { would_block: 500, short: 1_000, ..Faults::default() };
+/// let mut transport = FaultyTransport::new(PosixTransport, faults, 7);
+/// let (mut received, mut blocked, mut calls) = (0, 0, 0);
+/// while received < 100 {
+///     calls += 1;
+///     match transport.receive(Socket(there.as_raw_fd()), &mut [0; 100]) {
+///         Ok(count) => received += count,
+///         Err(Error::WouldBlock) => blocked += 1,
+///         Err(error) => panic!("{error:?}"),
+///     }
+/// }
+/// assert!(blocked > 0 && calls - blocked > 1);
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct FaultyTransport<T> {
     inner: T,

@@ -62,6 +62,70 @@ pub struct Parts<'m, C, T, K, S, A> {
 
 /// A worker. [`Worker::run`] is its life; [`Worker::turn`] is one turn of it, for those who have a
 /// loop of their own.
+///
+/// ```
+/// # #[cfg(target_os = "linux")] {
+/// use capuchin_core::Slot;
+/// use capuchin_core::event::{Message, Notifier};
+/// use capuchin_core::http::{fields::Field, method::Method};
+/// use capuchin_core::limits::Limits;
+/// use capuchin_core::pool::Leases;
+/// use capuchin_core::reply::{Next, Reply};
+/// use capuchin_core::route::{Context, Route, Routed};
+/// use capuchin_core::server::{Parts, REFUSALS, Worker};
+/// use capuchin_core::service::Request;
+/// use capuchin_core::site::NoSite;
+/// use capuchin_core::stats::{Counter, Stats};
+/// use capuchin_epoll::EpollChannel;
+/// use capuchin_posix::{ListenOptions, PosixClock, PosixTransport, listen, local_address};
+/// use std::io::{Read, Write};
+///
+/// fn hello(_: &mut Context<'_, ()>, _: &Request<'_>, reply: Reply<'_>) -> Next {
+///     reply.text("hello")
+/// }
+/// const ROUTES: &[Route<'static, ()>] = &[Route::new(Method::Get, "/", &hello)];
+///
+/// // Everything is sized here, and nothing grows later.
+/// const CONNECTIONS: usize = 8;
+/// let mut slots: heapless::Vec<Slot, { CONNECTIONS + REFUSALS as usize }> = heapless::Vec::new();
+/// let (mut bytes, mut fields) = ([0; 4 * 2_048], [Field::EMPTY; 4 * 33]);
+/// let mut scratch = [0; 2_048];
+/// let stats = Stats::new();
+/// let mut limits = Limits::DEFAULT;
+/// limits.connections = CONNECTIONS as u32;
+/// limits.head_bytes = 1_024;
+///
+/// let mut worker = Worker::new(Parts {
+///     index: 0,
+///     channel: EpollChannel::new(16).unwrap(),
+///     transport: PosixTransport,
+///     clock: PosixClock,
+///     service: Routed::new(ROUTES, &(), NoSite::default()),
+///     slots: &mut slots,
+///     leases: Leases::new(&mut bytes, &mut fields, 2_048, 33),
+///     scratch: &mut scratch,
+///     stats: &stats,
+///     limits,
+/// });
+/// let listener = listen("127.0.0.1:0".parse().unwrap(), &ListenOptions::default()).unwrap();
+/// let address = local_address(listener).unwrap();
+/// worker.listen(listener).unwrap();
+///
+/// let notifier = worker.notifier();
+/// let client = std::thread::spawn(move || {
+///     let mut stream = std::net::TcpStream::connect(address).unwrap();
+///     stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+///     let mut reply = String::new();
+///     stream.read_to_string(&mut reply).unwrap();
+///     notifier.send(Message::Stop).unwrap();
+///     reply
+/// });
+/// worker.run().unwrap();
+/// let reply = client.join().unwrap();
+/// assert!(reply.starts_with("HTTP/1.1 200 OK\r\n") && reply.ends_with("\r\n\r\nhello"));
+/// assert_eq!(stats.value(Counter::Requests), 1);
+/// # }
+/// ```
 pub struct Worker<'m, C, T, K, S, A> {
     channel: C,
     clock: K,

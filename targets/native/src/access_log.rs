@@ -69,6 +69,30 @@ struct Shared {
 }
 
 /// The log's writer.
+///
+/// ```
+/// use capuchin::Server;
+/// use capuchin::access_log::{AccessLog, Destination, Format};
+/// use std::io::{Read, Write};
+/// use std::sync::Arc;
+///
+/// let path = std::env::temp_dir().join(format!("access-{}.log", std::process::id()));
+/// let log = Arc::new(AccessLog::start(Destination::File(path.clone()), Format::Common)?);
+/// let running = Server::new(())
+///     .listen("127.0.0.1:0".parse().unwrap())
+///     .access_log(Arc::clone(&log))
+///     .start()?;
+/// let mut client = std::net::TcpStream::connect(running.addresses()[0])?;
+/// client.write_all(b"GET /nothing HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")?;
+/// client.read_to_string(&mut String::new())?;
+/// running.stop();
+/// running.join();
+/// log.finish();
+/// let line = std::fs::read_to_string(&path)?;
+/// assert!(line.contains("] \"GET /nothing HTTP/1.1\" 404 "), "{line}");
+/// # std::fs::remove_file(path)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct AccessLog {
     format: Format,
