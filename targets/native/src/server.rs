@@ -236,10 +236,12 @@ impl<A: Send + Sync + 'static> Server<A> {
     ///
     /// # Errors
     /// [`StartError`]; nothing runs then.
-    pub fn start(self) -> Result<Running, StartError> {
+    pub fn start(mut self) -> Result<Running, StartError> {
         if self.addresses.is_empty() || self.addresses.len() > LISTENERS {
             return Err(StartError::Addresses(self.addresses.len()));
         }
+        // A worker without a connection to its name would only refuse.
+        self.workers = self.workers.min(self.limits.connections.max(1) as usize);
         let mut listeners = Listeners::default();
         let groups = if self.accept == Accept::Each {
             self.workers
@@ -270,7 +272,7 @@ impl<A: Send + Sync + 'static> Server<A> {
         if granted < wanted {
             let possible = u32::try_from(granted.saturating_sub(64) * 3 / 4)
                 .unwrap_or(u32::MAX)
-                .max(16);
+                .max(16.max(self.workers as u32));
             if possible < limits.connections {
                 log::warn!(
                     "the limit of open files allows for {possible} connections, not {}: raise it (ulimit -n)",
@@ -403,11 +405,10 @@ impl<A: Send + Sync + 'static> Server<A> {
     }
 }
 
-/// How many of `all` connections the worker `index` may have: the shares add up to `all`, but no
-/// worker has none.
+/// How many of `all` connections the worker `index` may have; the shares add up to `all`.
 fn share(all: u32, workers: usize, index: usize) -> u32 {
     let (workers, index) = (workers as u32, index as u32);
-    (all / workers + u32::from(index < all % workers)).max(1)
+    all / workers + u32::from(index < all % workers)
 }
 
 /// Listeners that nobody owns yet: closed again if the start fails.

@@ -292,6 +292,16 @@ fn connections_are_shared_out_so_that_their_sum_is_the_limit() {
 }
 
 #[test]
+fn fewer_connections_than_workers_are_allowed_means_fewer_workers() {
+    let mut limits = Limits::DEFAULT;
+    limits.connections = 2;
+    let (running, _, address) = serve(|server| server.workers(4).limits(limits));
+    assert_eq!(running.completer().workers(), 2);
+    assert_eq!(get(&address, "/").1, "hello");
+    finish(running);
+}
+
+#[test]
 fn status_path_takes_no_other_path_away() {
     let (running, _, address) = serve(|server| {
         server
