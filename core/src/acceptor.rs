@@ -67,6 +67,8 @@ pub struct Acceptor<'m, C, T, N> {
     /// Accepted, but every worker's queue was full.
     pending: Option<Socket>,
     paused: bool,
+    /// That no more can be accepted was said once.
+    exhausted: bool,
     events: EventList,
 }
 
@@ -102,6 +104,7 @@ where
             listeners: heapless::Vec::new(),
             pending: None,
             paused: false,
+            exhausted: false,
             events: EventList::new(),
         }
     }
@@ -189,7 +192,9 @@ where
                 Err(Error::WouldBlock) => return Ok(()),
                 Err(Error::Disconnected) => {}
                 Err(error) => {
-                    log::warn!("cannot accept a connection, new ones wait: {error}");
+                    if !core::mem::replace(&mut self.exhausted, true) {
+                        log::error!("cannot accept a connection, new ones wait: {error}");
+                    }
                     return self.pause();
                 }
             }
@@ -201,7 +206,8 @@ where
     fn hand_over(&mut self, socket: Socket) -> Result<(), event::Error> {
         // What was handed over and has not ended is the worker's load, messages under way included.
         let load = |worker: usize| {
-            self.handed[worker].wrapping_sub(self.stats[worker].value(Counter::Closed))
+            // Signed: a worker that listens as well closes more than it was handed.
+            self.handed[worker].wrapping_sub(self.stats[worker].value(Counter::Closed)) as isize
         };
         let least = (0..self.workers.len())
             .min_by_key(|&worker| load(worker))

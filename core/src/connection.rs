@@ -284,6 +284,19 @@ impl Slot {
         self.base() == self.end && !self.has_output()
     }
 
+    /// The connection ends after the reply. Where that is not the client's own wish, more requests may
+    /// be on their way, and closing over them would reset the connection: it is closed gently.
+    pub(crate) fn close_after_reply(&mut self) {
+        if !self.flags.has(Flags::CLOSE) {
+            self.flags.set(Flags::CLOSE | Flags::LINGER);
+        }
+    }
+
+    /// Whether no complete head has come since the last request.
+    pub(crate) fn is_before_request(&self) -> bool {
+        matches!(self.state, State::Fresh | State::Idle | State::Head)
+    }
+
     /// Whether a handler has begun and its end has to be told should the request break off.
     pub(crate) fn is_in_handler(&self) -> bool {
         use State::{Collecting, Paused, Receiving, Resuming, Streaming, Waiting};

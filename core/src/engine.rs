@@ -74,6 +74,34 @@ const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 /// that pipelined replies leave by one send.
 const COPY_LIMIT: u64 = 8_192;
 
+/// What a handler gets besides the request, of a slot whose other members may be borrowed.
+macro_rules! exchange {
+    ($desk:ident, $slot:ident, $token:ident) => {
+        Exchange {
+            state: &mut $slot.user,
+            route: &mut $slot.route,
+            ticket: Ticket {
+                connection: $token,
+                sequence: $slot.sequence,
+                worker: $desk.worker,
+            },
+            now: $desk.now,
+            unix_time: $desk.unix_time,
+        }
+    };
+}
+
+/// What a reply to the present request has to keep to; borrows the date alone.
+macro_rules! terms {
+    ($desk:ident, $slot:ident) => {
+        terms_of(
+            $slot,
+            &$desk.date,
+            $desk.draining || leaves_unread($slot, &$desk.limits),
+        )
+    };
+}
+
 pub(crate) struct Desk<'m, T, S> {
     pub transport: T,
     pub service: S,
@@ -88,6 +116,8 @@ pub(crate) struct Desk<'m, T, S> {
     pub date: DateLine,
     /// The server is being stopped: no connection is kept alive.
     pub draining: bool,
+    /// Leases are for others that have waited longer.
+    pub leases_promised: bool,
 }
 
 impl<T, S> Desk<'_, T, S>
@@ -111,7 +141,7 @@ where
                 State::Sending => self.send_tail(slot, token, &mut budget),
                 State::Streaming => self.stream(slot, token, &mut budget),
                 State::Waiting | State::Paused => self.wait(slot, &mut budget),
-                State::Resuming => self.resume(slot, token),
+                State::Resuming => self.resume(slot, token, &mut budget),
                 State::Closing => self.close(slot, &mut budget),
                 State::Lingering => self.linger(slot, &mut budget),
                 State::Free => Some(Want::Abort),
@@ -131,12 +161,8 @@ where
         if budget.requests == 0 {
             return Some(self.flushed_or(slot, budget, Want::Turn));
         }
-        // A handler is promised room for its reply: earlier replies leave first if they take it.
-        if slot.has_output() && self.room(slot) < self.reply_room() {
-            match self.flush(slot, budget) {
-                Flushed::All => {}
-                blocked => return Some(want_of(&blocked)),
-            }
+        if let Some(want) = self.make_room(slot, budget) {
+            return Some(want);
         }
         let limit = usize::from(self.limits.head_bytes);
         let (bytes, fields) = self.leases.parts(lease);
@@ -152,9 +178,7 @@ where
                 GO_ON
             }
             Ok(Parsed::Incomplete) if held < limit => {
-                if slot.parser.started() {
-                    slot.enter(State::Head);
-                }
+                slot.enter(State::Head);
                 self.more(slot, token, budget)
             }
             Ok(_) => {
@@ -187,7 +211,10 @@ where
         status: Status,
         why: &dyn Display,
     ) -> Flow {
-        self.stats.count(Counter::Malformed);
+        self.stats.count(Counter::Rejected);
+        if slot.is_before_request() && self.input(slot).trim_ascii_start().starts_with(b"HEAD ") {
+            slot.flags.set(Flags::HEAD_ONLY);
+        }
         if self.service.observes() && !slot.flags.has(Flags::OBSERVED) {
             slot.flags.set(Flags::OBSERVED);
             self.service.observe(token.index, None, self.unix_time);
@@ -200,6 +227,7 @@ where
     /// A complete head lies at `head..start`: ask the service.
     fn request(&mut self, slot: &mut Slot, token: Token) {
         let Some(lease) = slot.lease else { return };
+        let room = self.reply_room();
         let (bytes, fields) = self.leases.parts(lease);
         let (input, output) = bytes.split_at_mut(usize::from(slot.end));
         let head = Head::new(
@@ -210,6 +238,7 @@ where
         slot.user = [0; 2];
         slot.route = 0;
         slot.count = 0;
+        slot.status = 0;
         slot.body = Body::of(head.framing());
         slot.flags
             .put(Flags::HTTP10, head.version() == Version::Http10);
@@ -220,8 +249,10 @@ where
             head.expects_continue() && head.version() == Version::Http11,
         );
         let last = slot.sequence.wrapping_add(1) >= self.limits.requests_per_connection;
-        slot.flags
-            .put(Flags::CLOSE, !head.keep_alive() || self.draining || last);
+        slot.flags.put(Flags::CLOSE, !head.keep_alive());
+        if last || self.draining {
+            slot.close_after_reply();
+        }
         if self.service.observes() {
             slot.flags.set(Flags::OBSERVED);
             self.service
@@ -252,35 +283,11 @@ where
                 }
             },
         };
-        // A reply given now leaves the body unread. The client is told to close where reading it
-        // only to throw it away would take too long, or where it may never come.
-        let unread = match slot.body {
-            Body::Done => false,
-            Body::Length(length) => {
-                slot.flags.has(Flags::EXPECTS) || length > self.limits.drain_bytes
-            }
-            Body::Chunked(_) => slot.flags.has(Flags::EXPECTS),
-        };
-        let mut terms = terms_of(slot, &self.date);
-        terms.close |= unread;
-        if !slot.has_output() {
-            (slot.out, slot.out_end) = (slot.end, slot.end);
-        }
-        let free = usize::from(slot.out_end - slot.end);
-        let reply = Reply::new(&mut output[free..], terms);
+        let terms = terms!(self, slot);
+        let used = usize::from(slot.out_end - slot.end);
+        let reply = Reply::new(&mut output[used..used + room], terms);
         let request = Request::new(head, path);
-        let ticket = Ticket {
-            connection: token,
-            sequence: slot.sequence,
-            worker: self.worker,
-        };
-        let mut exchange = Exchange {
-            state: &mut slot.user,
-            route: &mut slot.route,
-            ticket,
-            now: self.now,
-            unix_time: self.unix_time,
-        };
+        let mut exchange = exchange!(self, slot, token);
         let next = self.service.request(&mut exchange, &request, reply);
         self.act(slot, token, next);
     }
@@ -353,18 +360,7 @@ where
             return GO_ON;
         }
         let bytes = self.leases.bytes(lease);
-        let ticket = Ticket {
-            connection: token,
-            sequence: slot.sequence,
-            worker: self.worker,
-        };
-        let mut exchange = Exchange {
-            state: &mut slot.user,
-            route: &mut slot.route,
-            ticket,
-            now: self.now,
-            unix_time: self.unix_time,
-        };
+        let mut exchange = exchange!(self, slot, token);
         if let Err(status) = self.service.body(&mut exchange, &bytes[at]) {
             self.fail(slot, token, status, &"");
         }
@@ -377,43 +373,19 @@ where
             return GO_ON;
         }
         // The reply is written behind the input: that needs a lease, even if the body needed none.
-        if slot.lease.is_none() {
-            slot.lease = self.leases.take();
-            if slot.lease.is_none() {
-                return Some(Want::Lease);
-            }
-            self.stats.count(Counter::LeasesTaken);
-            (slot.start, slot.end, slot.out, slot.out_end) = (0, 0, 0, 0);
-        }
-        if slot.has_output() && self.room(slot) < self.reply_room() {
-            match self.flush(slot, budget) {
-                Flushed::All => {}
-                blocked => return Some(want_of(&blocked)),
-            }
-        }
-        let Some(lease) = slot.lease else {
-            return Some(Want::Abort);
+        let Some(lease) = self.lease_of(slot) else {
+            return Some(Want::Lease);
         };
-        if !slot.has_output() {
-            (slot.out, slot.out_end) = (slot.end, slot.end);
+        if let Some(want) = self.make_room(slot, budget) {
+            return Some(want);
         }
-        let terms = terms_of(slot, &self.date);
+        let room = self.reply_room();
+        let terms = terms!(self, slot);
         let (bytes, fields) = self.leases.parts(lease);
         let (input, output) = bytes.split_at_mut(usize::from(slot.end));
-        let free = usize::from(slot.out_end - slot.end);
-        let reply = Reply::new(&mut output[free..], terms);
-        let ticket = Ticket {
-            connection: token,
-            sequence: slot.sequence,
-            worker: self.worker,
-        };
-        let mut exchange = Exchange {
-            state: &mut slot.user,
-            route: &mut slot.route,
-            ticket,
-            now: self.now,
-            unix_time: self.unix_time,
-        };
+        let used = usize::from(slot.out_end - slot.end);
+        let reply = Reply::new(&mut output[used..used + room], terms);
+        let mut exchange = exchange!(self, slot, token);
         let next = if slot.state == State::Collecting {
             let head_end = usize::from(slot.head) + slot.parser.length();
             let head = Head::new(
@@ -449,7 +421,9 @@ where
                 slot.out_end += written as u16;
                 slot.status = status.code();
                 slot.flags.set(Flags::REPLIED);
-                slot.flags.put(Flags::CLOSE, close);
+                if close {
+                    slot.close_after_reply();
+                }
                 slot.count = 0;
                 self.count_reply(status);
                 self.begin_content(slot, token, content);
@@ -636,11 +610,13 @@ where
         if slot.flags.has(Flags::OBSERVED) {
             slot.flags.clear(Flags::OBSERVED);
             let status = Status::new(slot.status);
+            // Before a reply it counts the body's bytes, or holds a ticket's value.
+            let content = if status.is_some() { slot.count } else { 0 };
             self.service.finished(
                 token.index,
                 Outcome {
                     status,
-                    content: slot.count,
+                    content,
                     complete,
                 },
             );
@@ -650,12 +626,13 @@ where
     /// An error reply of the engine's own, after which the connection ends.
     pub fn fail(&mut self, slot: &mut Slot, token: Token, status: Status, why: &dyn Display) {
         slot.flags.set(Flags::CLOSE | Flags::LINGER);
-        let terms = terms_of(slot, &self.date);
+        let terms = terms!(self, slot);
         self.count_reply(status);
         slot.status = status.code();
         slot.count = 0;
         let Some(lease) = slot.lease else {
-            // Nothing is on its way then, and a short reply fits any socket's empty buffer.
+            // A client that has not taken earlier replies may miss this one: there is no memory to
+            // keep it in.
             let reply = error_reply(Reply::new(self.scratch, terms), status, why);
             if let Step::Reply { written, .. } = reply.0 {
                 let sent = self
@@ -714,29 +691,18 @@ where
         true
     }
 
-    fn resume(&mut self, slot: &mut Slot, token: Token) -> Flow {
+    fn resume(&mut self, slot: &mut Slot, token: Token, budget: &mut Budget) -> Flow {
         let Some(lease) = self.lease_of(slot) else {
             return Some(Want::Lease);
         };
-        if !slot.has_output() {
-            (slot.out, slot.out_end) = (slot.end, slot.end);
+        if let Some(want) = self.make_room(slot, budget) {
+            return Some(want);
         }
         let value = slot.count;
-        let terms = terms_of(slot, &self.date);
-        let at = usize::from(slot.out_end);
-        let reply = Reply::new(&mut self.leases.bytes(lease)[at..], terms);
-        let ticket = Ticket {
-            connection: token,
-            sequence: slot.sequence,
-            worker: self.worker,
-        };
-        let mut exchange = Exchange {
-            state: &mut slot.user,
-            route: &mut slot.route,
-            ticket,
-            now: self.now,
-            unix_time: self.unix_time,
-        };
+        let terms = terms!(self, slot);
+        let (at, room) = (usize::from(slot.out_end), self.reply_room());
+        let reply = Reply::new(&mut self.leases.bytes(lease)[at..at + room], terms);
+        let mut exchange = exchange!(self, slot, token);
         let next = self.service.resume(&mut exchange, value, reply);
         self.act(slot, token, next);
         GO_ON
@@ -770,18 +736,7 @@ where
         let bytes = self.leases.bytes(lease);
         let limit = bytes.len() - after;
         let mut piece = Writer::new(&mut bytes[at + before..limit]);
-        let ticket = Ticket {
-            connection: token,
-            sequence: slot.sequence,
-            worker: self.worker,
-        };
-        let mut exchange = Exchange {
-            state: &mut slot.user,
-            route: &mut slot.route,
-            ticket,
-            now: self.now,
-            unix_time: self.unix_time,
-        };
+        let mut exchange = exchange!(self, slot, token);
         let progress = self.service.stream(&mut exchange, &mut piece);
         let (length, overflown) = (piece.len(), piece.is_overflown());
         if overflown || progress == Progress::Failed {
@@ -790,7 +745,7 @@ where
                     "a streamed reply was cut: a handler wrote more than there was room for"
                 );
             }
-            return self.cut(slot, token);
+            return self.cut(slot);
         }
         let bytes = self.leases.bytes(lease);
         let mut end = at;
@@ -821,7 +776,7 @@ where
             *remaining = exact.unwrap_or(0);
             if exact.is_none() || progress == Progress::Done && *remaining != 0 {
                 log::error!("a streamed reply was cut: its length was not as announced");
-                return self.cut(slot, token);
+                return self.cut(slot);
             }
         }
         match progress {
@@ -841,9 +796,22 @@ where
     }
 
     /// A reply that cannot be finished: the connection breaks off, so that the client sees it.
-    fn cut(&mut self, slot: &mut Slot, token: Token) -> Flow {
-        self.abandon(slot, token);
+    fn cut(&mut self, slot: &Slot) -> Flow {
+        self.break_off(slot);
         Some(Want::Abort)
+    }
+
+    /// The connection is about to be closed in the middle of a reply. Where the end of the
+    /// connection would be the end of its content, it is reset; else its framing tells, and what was
+    /// sent so far may still arrive.
+    pub fn break_off(&mut self, slot: &Slot) {
+        if let Tail::Stream {
+            framing: StreamFraming::UntilClose,
+            ..
+        } = slot.tail
+        {
+            self.transport.abort(slot.socket);
+        }
     }
 
     fn send_tail(&mut self, slot: &mut Slot, token: Token, budget: &mut Budget) -> Flow {
@@ -900,18 +868,7 @@ where
     /// Tells handler, site and log that the request under way, if there is one, ends here.
     pub fn abandon(&mut self, slot: &mut Slot, token: Token) {
         if slot.is_in_handler() {
-            let ticket = Ticket {
-                connection: token,
-                sequence: slot.sequence,
-                worker: self.worker,
-            };
-            let mut exchange = Exchange {
-                state: &mut slot.user,
-                route: &mut slot.route,
-                ticket,
-                now: self.now,
-                unix_time: self.unix_time,
-            };
+            let mut exchange = exchange!(self, slot, token);
             self.service.abandoned(&mut exchange);
         }
         if let Tail::Site { id, .. } = slot.tail {
@@ -948,6 +905,9 @@ where
         }
         if !budget.readable {
             self.drop_hollow_lease(slot);
+            if self.draining && slot.is_before_request() && slot.start == slot.end {
+                return Some(Want::Close);
+            }
             return Some(Want::Read);
         }
         if budget.bytes == 0 {
@@ -1005,7 +965,7 @@ where
     /// The client has ended its side, and all that it sent has been looked at.
     fn ended(&mut self, slot: &mut Slot, token: Token) -> Flow {
         match slot.state {
-            State::Head => self.refuse(
+            State::Head if slot.parser.started() => self.refuse(
                 slot,
                 token,
                 Status::BAD_REQUEST,
@@ -1168,7 +1128,9 @@ where
 
     fn lease_of(&mut self, slot: &mut Slot) -> Option<crate::pool::LeaseId> {
         if slot.lease.is_none() {
-            slot.lease = self.leases.take();
+            if !self.leases_promised {
+                slot.lease = self.leases.take();
+            }
             if slot.lease.is_none() {
                 self.stats.count(Counter::LeaseWaits);
                 return None;
@@ -1194,9 +1156,34 @@ where
         self.leases.size() - self.reply_room()
     }
 
-    /// Bytes that a handler's reply is promised: a quarter of a lease.
+    /// Bytes that a handler's reply has, neither fewer nor more whatever came before it: half of a
+    /// lease.
     fn reply_room(&self) -> usize {
-        self.leases.size() / 4
+        self.leases.size() / 2
+    }
+
+    /// A handler is promised room for its reply: earlier replies leave first if they take it.
+    fn make_room(&mut self, slot: &mut Slot, budget: &mut Budget) -> Flow {
+        if slot.has_output() && self.room(slot) < self.reply_room() {
+            match self.flush(slot, budget) {
+                Flushed::All => {}
+                blocked => return Some(want_of(&blocked)),
+            }
+        }
+        if !slot.has_output() {
+            (slot.out, slot.out_end) = (slot.end, slot.end);
+        }
+        GO_ON
+    }
+
+    /// Bytes that were received and not used yet.
+    fn input(&mut self, slot: &Slot) -> &[u8] {
+        match slot.lease {
+            Some(lease) => {
+                &self.leases.bytes(lease)[usize::from(slot.start)..usize::from(slot.end)]
+            }
+            None => &[],
+        }
     }
 
     /// Bytes of the lease that are free for output.
@@ -1223,7 +1210,7 @@ fn error_reply(reply: Reply<'_>, status: Status, why: &dyn Display) -> Next {
     head.explained_by(why)
 }
 
-fn terms_of<'d>(slot: &Slot, date: &'d DateLine) -> Terms<'d> {
+fn terms_of<'d>(slot: &Slot, date: &'d DateLine, close: bool) -> Terms<'d> {
     Terms {
         version: if slot.flags.has(Flags::HTTP10) {
             Version::Http10
@@ -1231,8 +1218,18 @@ fn terms_of<'d>(slot: &Slot, date: &'d DateLine) -> Terms<'d> {
             Version::Http11
         },
         head_only: slot.flags.has(Flags::HEAD_ONLY),
-        close: slot.flags.has(Flags::CLOSE),
+        close: close || slot.flags.has(Flags::CLOSE),
         date,
+    }
+}
+
+/// Whether a reply given now leaves a body behind that would take too long to read only to throw it
+/// away, or that may never come. The client is told to close then.
+fn leaves_unread(slot: &Slot, limits: &Limits) -> bool {
+    match slot.body {
+        Body::Done => false,
+        Body::Length(length) => slot.flags.has(Flags::EXPECTS) || length > limits.drain_bytes,
+        Body::Chunked(_) => slot.flags.has(Flags::EXPECTS),
     }
 }
 

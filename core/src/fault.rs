@@ -175,6 +175,10 @@ impl<T: Transport> Transport for FaultyTransport<T> {
         self.inner.shutdown(socket)
     }
 
+    fn abort(&mut self, socket: Socket) {
+        self.inner.abort(socket);
+    }
+
     fn close(&mut self, socket: Socket) -> Result<(), Error> {
         self.inner.close(socket)
     }

@@ -16,7 +16,8 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Connections in service; one more is refused with 503 after the longest idle was evicted.
+    /// Connections in service. For one more the longest idle one is closed; without such it is
+    /// refused with 503.
     pub connections: u32,
     /// Bytes of a request's head; of its request line, too. More is 431, or 414.
     pub head_bytes: u16,
@@ -40,7 +41,8 @@ pub struct Limits {
     pub head_ms: u32,
     /// Between two pieces of a body; then 408.
     pub body_ms: u32,
-    /// For a deferred reply to be completed; then 503.
+    /// For a deferred reply to be completed, then 503; for a streamed one that waits for a ticket to
+    /// go on, then the connection breaks off.
     pub handler_ms: u32,
     /// Between two sends while the client does not take the reply; then the connection is reset.
     pub write_ms: u32,

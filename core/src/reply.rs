@@ -192,13 +192,15 @@ impl<'b> Reply<'b> {
         Next(Step::Defer)
     }
 
-    /// Hands over the body piece by piece as it arrives, however long it is.
+    /// Hands over the body piece by piece as it arrives, however long it is. Only to begin with:
+    /// after [`Reply::defer`] or a body it is answered with 500.
     pub fn receive_body(self) -> Next {
         Next(Step::Receive)
     }
 
     /// Hands over the body in one piece once all of it is there; the client gets 413 when it does
-    /// not fit the connection's buffer beside the head.
+    /// not fit half of the connection's buffer together with the head. Only to begin with, as
+    /// [`Reply::receive_body`].
     pub fn collect_body(self) -> Next {
         Next(Step::Collect)
     }

@@ -203,7 +203,7 @@ where
     /// A worker of these parts, without a listener yet.
     ///
     /// # Panics
-    /// When the limits do not go with the memory: a head must fit three quarters of a lease, and
+    /// When the limits do not go with the memory: a head must fit half of a lease, and
     /// scratch must be as long as a lease.
     #[must_use]
     pub fn new(parts: Parts<'m, C, T, K, S, A>) -> Self {
@@ -219,10 +219,9 @@ where
             stats,
             limits,
         } = parts;
-        let largest_head = leases.size() - leases.size() / 4;
         assert!(
-            usize::from(limits.head_bytes) <= largest_head,
-            "a head must fit three quarters of a lease"
+            usize::from(limits.head_bytes) <= leases.size() / 2,
+            "a head must fit half of a lease"
         );
         assert!(
             scratch.len() >= leases.size(),
@@ -246,6 +245,7 @@ where
             unix_time,
             date,
             draining: false,
+            leases_promised: false,
         };
         Self {
             channel,
@@ -425,7 +425,14 @@ where
     fn message(&mut self, message: Message) {
         self.desk.stats.count(Counter::Messages);
         match message {
-            Message::Adopt(socket) => self.adopt(socket),
+            Message::Adopt(socket) => {
+                if self.free == NO_SLOT && self.is_at_end() {
+                    // A message cannot be left lying. Events of this batch that are for a freed slot
+                    // carry its old generation.
+                    self.recycle();
+                }
+                self.adopt(socket);
+            }
             Message::Complete { ticket, value } => self.complete(ticket, value),
             Message::Application(value) => self.desk.service.message(value),
             Message::Drain => self.drain(),
@@ -450,6 +457,12 @@ where
 
     /// Moves a connection on and sees to what it waits for next.
     fn advance(&mut self, index: u32, readable: bool) {
+        // Who comes later waits behind those that wait already.
+        self.desk.leases_promised = self.lease_queue.length > 0;
+        self.go_on(index, readable);
+    }
+
+    fn go_on(&mut self, index: u32, readable: bool) {
         let slots = self.slots.as_mut_slice();
         let slot = &mut slots[index as usize];
         let token = Token {
@@ -514,7 +527,8 @@ where
     fn set_deadline(&mut self, index: u32) {
         let slots = self.slots.as_mut_slice();
         let slot = &mut slots[index as usize];
-        if slot.state == State::Free || !slot.flags.has(Flags::REARM) {
+        if slot.state == State::Free || slot.flags.has(Flags::DEAD) || !slot.flags.has(Flags::REARM)
+        {
             return;
         }
         slot.flags.clear(Flags::REARM);
@@ -550,16 +564,32 @@ where
             generation: slot.generation,
         };
         let status = match phase_of(slot) {
-            Phase::Head | Phase::Body if slot.state != State::Discarding => Status::REQUEST_TIMEOUT,
-            Phase::Handler if slot.state != State::Paused => Status::SERVICE_UNAVAILABLE,
-            Phase::FirstByte | Phase::Idle if slot.flags.has(Flags::WANTS_LEASE) => {
+            // Not the client's fault: it was this server that had no buffer.
+            Phase::FirstByte | Phase::Idle | Phase::Body if slot.flags.has(Flags::WANTS_LEASE) => {
                 Status::SERVICE_UNAVAILABLE
             }
-            _ => return self.close(index),
+            Phase::Head if slot.parser.started() => Status::REQUEST_TIMEOUT,
+            Phase::Body if slot.state != State::Discarding => Status::REQUEST_TIMEOUT,
+            Phase::Handler if slot.state != State::Paused => Status::SERVICE_UNAVAILABLE,
+            phase => {
+                match phase {
+                    // It takes nothing: what it has not taken must not be kept for it.
+                    Phase::Write => self.desk.transport.abort(slot.socket),
+                    Phase::Handler => self.desk.break_off(slot),
+                    _ => {}
+                }
+                return self.close(index);
+            }
         };
         self.desk.abandon(slot, token);
         self.desk.refuse(slot, token, status, &"");
-        if !slot.flags.has(Flags::QUEUED) {
+        if slot.flags.has(Flags::WANTS_LEASE) {
+            // Its reply went out without a lease. Its place in the queue may be far from the front:
+            // the deadline ends it before.
+            let _ = self.desk.transport.shutdown(slot.socket);
+            slot.enter(State::Lingering);
+            self.set_deadline(index);
+        } else if !slot.flags.has(Flags::QUEUED) {
             self.advance(index, false);
         }
     }
@@ -571,6 +601,7 @@ where
             let Some(index) = self.run_queue.pop(self.slots.as_mut_slice()) else {
                 return;
             };
+            self.desk.leases_promised = self.lease_queue.length > 0;
             self.leave_queue(index);
         }
     }
@@ -583,6 +614,7 @@ where
             let Some(index) = self.lease_queue.pop(self.slots.as_mut_slice()) else {
                 return;
             };
+            self.desk.leases_promised = false;
             self.leave_queue(index);
         }
     }
@@ -593,7 +625,7 @@ where
         if slot.flags.has(Flags::DEAD) {
             self.release_slot(index);
         } else {
-            self.advance(index, true);
+            self.go_on(index, true);
         }
     }
 
@@ -604,6 +636,11 @@ where
             let Some(socket) = self.listeners.get(listener).map(|listener| listener.socket) else {
                 return;
             };
+            if self.free == NO_SLOT && self.freed != NO_SLOT && self.is_at_end() {
+                // Slots were freed in this turn and can be used in the next: the backlog keeps the
+                // connection until then.
+                return;
+            }
             match self.desk.transport.accept(socket) {
                 Ok(accepted) => self.adopt(accepted),
                 Err(Error::WouldBlock) => return,
@@ -657,7 +694,9 @@ where
         let full = full(self) || self.lease_queue.length >= self.desk.limits.waiting;
         let Some(index) = self.take_slot() else {
             // Not even a place to say so.
+            self.desk.stats.count(Counter::Accepted);
             self.desk.stats.count(Counter::Refused);
+            self.desk.stats.count(Counter::Closed);
             return self.close_socket(socket);
         };
         let slot = &mut self.slots.as_mut_slice()[index as usize];
@@ -694,8 +733,13 @@ where
             return Some(index);
         }
         let index = self.slots.as_slice().len() as u32;
+        (!self.is_at_end() && self.slots.push(Slot::FREE).is_ok()).then_some(index)
+    }
+
+    /// Whether there are as many slots as there ever will be.
+    fn is_at_end(&self) -> bool {
         let limit = self.desk.limits.connections.saturating_add(REFUSALS);
-        (index < limit && self.slots.push(Slot::FREE).is_ok()).then_some(index)
+        self.slots.as_slice().len() >= limit as usize
     }
 
     /// Closes the connection that has been idle for longest, out of a sample.
@@ -805,7 +849,8 @@ where
         for index in 0..self.slots.as_slice().len() as u32 {
             let slot = &self.slots.as_slice()[index as usize];
             if matches!(slot.state, State::Idle | State::Fresh) && !slot.flags.has(Flags::QUEUED) {
-                self.close(index);
+                // A request may have come that no event has told of yet; if not, it is closed.
+                self.advance(index, true);
             }
         }
     }
@@ -819,10 +864,29 @@ where
         }
     }
 
+    /// Connections that an acceptor handed over and that nobody will serve.
+    fn close_undelivered(&mut self) {
+        while self.channel.wait(&mut self.events, Deadline::Now).is_ok() {
+            let mut more = false;
+            for at in 0..self.events.as_slice().len() {
+                if let Event::Message(message) = self.events.as_slice()[at] {
+                    more = true;
+                    if let Message::Adopt(socket) = message {
+                        self.close_socket(socket);
+                    }
+                }
+            }
+            if !more {
+                return;
+            }
+        }
+    }
+
     /// Closes everything.
     fn stop(&mut self) {
         self.stopped = true;
         self.close_listeners();
+        self.close_undelivered();
         for index in 0..self.slots.as_slice().len() as u32 {
             self.close(index);
         }

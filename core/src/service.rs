@@ -83,8 +83,8 @@ pub enum Progress {
     Wait,
     /// That was the last piece.
     Done,
-    /// The content cannot be finished: the connection ends, so that the client sees that it is
-    /// incomplete.
+    /// The content cannot be finished: the connection ends so that the client sees that it is
+    /// incomplete, by a reset where nothing else would tell it.
     Failed,
 }
 
@@ -93,9 +93,10 @@ pub enum Progress {
 pub struct Outcome {
     /// The status sent; `None` when the connection was lost before any.
     pub status: Option<Status>,
-    /// Bytes of content handed to the transport.
+    /// Bytes of its content that were sent, or are next to be.
     pub content: u64,
-    /// Whether the whole reply was handed to the transport.
+    /// Whether the reply was made to its end. What lies in the connection's buffer or with the
+    /// system may still not arrive.
     pub complete: bool,
 }
 
@@ -148,7 +149,8 @@ pub trait Service {
     fn stream(&mut self, exchange: &mut Exchange<'_>, out: &mut Writer<'_>) -> Progress;
 
     /// A request that the handler had begun (it deferred, receives or streams) ends without it:
-    /// the client is gone or a deadline passed. State that the exchange refers to can be freed.
+    /// the client is gone, a deadline passed, its body is broken or too long, or nobody wants the
+    /// content (HEAD). Called once; state that the exchange refers to can be freed.
     fn abandoned(&mut self, exchange: &mut Exchange<'_>);
 
     /// [`crate::event::Message::Application`] arrived.

@@ -39,7 +39,7 @@ macro_rules! counters {
 counters! {
     Accepted "connections_accepted" "Connections taken into service";
     Closed "connections_closed" "Connections that ended";
-    Refused "connections_refused" "Connections answered with 503 because all slots were taken";
+    Refused "connections_refused" "Connections turned away, with 503 where there was a place to say so";
     Evicted "connections_evicted" "Idle connections closed early to make room for new ones";
     Reset "connections_reset" "Connections that the peer or the network broke";
     AcceptFailed "accept_failures" "Failures to accept, for want of descriptors or memory";
@@ -50,7 +50,7 @@ counters! {
     Replies3xx "replies_3xx" "Replies of class 3xx";
     Replies4xx "replies_4xx" "Replies of class 4xx";
     Replies5xx "replies_5xx" "Replies of class 5xx";
-    Malformed "requests_malformed" "Requests refused because of their syntax or framing";
+    Rejected "requests_rejected" "Requests that ended before a handler answered: syntax, framing, limits, timeouts";
     Abandoned "replies_abandoned" "Replies that could not be sent to their end";
     Deferred "replies_deferred" "Replies that a handler completed later";
     StaleTickets "tickets_stale" "Completions whose request was gone";

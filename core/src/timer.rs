@@ -73,8 +73,10 @@ impl Wheel {
         }
     }
 
-    /// Sets the deadline of `entries[index]` to `after` milliseconds from `now`.
+    /// Sets the deadline of `entries[index]` to `after` milliseconds from `now`, or to 24 days, which
+    /// is as far as the wheel can tell before from after.
     pub fn set<E: Timed>(&mut self, entries: &mut [E], index: u32, now: u64, after: u32) {
+        let after = after.min(i32::MAX as u32);
         let link = entries[index as usize].timer_mut();
         link.deadline = (now as u32).wrapping_add(after);
         let grain = (now + u64::from(after)) / u64::from(GRAIN_MS) + 1;

@@ -87,6 +87,13 @@ pub trait Transport {
     /// [`Error::Disconnected`] when there is nobody left to tell.
     fn shutdown(&mut self, socket: Socket) -> Result<(), Error>;
 
+    /// Has the following [`Transport::close`] reset the connection: what was not sent is thrown away,
+    /// and the peer meets an error where end of stream would say that all is well. For connections
+    /// that break off. Without it, where a system has no such thing, they end like others.
+    fn abort(&mut self, socket: Socket) {
+        let _ = socket;
+    }
+
     /// Gives the socket back. It is gone afterwards even when an error is reported.
     ///
     /// # Errors

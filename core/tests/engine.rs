@@ -584,7 +584,11 @@ fn draining_finishes_what_has_begun_and_nothing_else() {
             text.contains("Connection: close") && text.ends_with("hello\n"),
             "{text}"
         );
+        // The client does not know yet, so it may be sending: its end is waited for.
+        net.finish(busy);
+        turns(turn, 1);
         assert_eq!(stats.open(), 0);
+        assert!(!net.was_reset(busy));
     });
 }
 

@@ -146,7 +146,8 @@ fn prepare(
     Ok(())
 }
 
-fn set_option(socket: c_int, level: c_int, name: c_int, value: c_int) -> Result<(), i32> {
+/// `T` is what the option's documentation says: `int` for most.
+fn set_option<T: Copy>(socket: c_int, level: c_int, name: c_int, value: T) -> Result<(), i32> {
     // SAFETY: the value lives through the call and has the length that is passed.
     let result = unsafe {
         libc::setsockopt(
@@ -154,7 +155,7 @@ fn set_option(socket: c_int, level: c_int, name: c_int, value: c_int) -> Result<
             level,
             name,
             (&raw const value).cast(),
-            size_of::<c_int>() as socklen_t,
+            size_of::<T>() as socklen_t,
         )
     };
     if result < 0 { Err(errno()) } else { Ok(()) }
@@ -328,6 +329,15 @@ impl Transport for PosixTransport {
         retry(|| unsafe { libc::shutdown(socket.0, libc::SHUT_WR) } as isize)
             .map(drop)
             .map_err(error_of)
+    }
+
+    fn abort(&mut self, socket: Socket) {
+        let linger = libc::linger {
+            l_onoff: 1,
+            l_linger: 0,
+        };
+        // Where it is refused the connection ends like others; there is nobody to tell.
+        let _ = set_option(socket.0, libc::SOL_SOCKET, libc::SO_LINGER, linger);
     }
 
     fn close(&mut self, socket: Socket) -> Result<(), Error> {

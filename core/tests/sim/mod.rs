@@ -193,6 +193,11 @@ impl Transport for Net {
         Ok(())
     }
 
+    fn abort(&mut self, socket: Socket) {
+        let mut world = self.world();
+        world.pipes.get_mut(&socket.0).expect("open").reset = true;
+    }
+
     fn close(&mut self, socket: Socket) -> Result<(), Error> {
         let mut world = self.world();
         if socket == LISTENER {
@@ -201,7 +206,7 @@ impl Transport for Net {
         let pipe = world.pipes.get_mut(&socket.0).expect("open");
         assert!(pipe.watch.is_none(), "remove comes before close");
         assert!(!std::mem::replace(&mut pipe.closed, true), "closed twice");
-        pipe.reset = !pipe.to_server.is_empty();
+        pipe.reset |= !pipe.to_server.is_empty();
         Ok(())
     }
 }

@@ -108,6 +108,25 @@ impl Handle<App> for Stream {
     }
 }
 
+/// Streams one piece, then cannot go on.
+struct Broken;
+impl Handle<App> for Broken {
+    fn request(&self, _: &mut Context<'_, App>, _: &Request<'_>, reply: Reply<'_>) -> Next {
+        reply.status(Status::OK).stream()
+    }
+    fn stream(&self, context: &mut Context<'_, App>, out: &mut Writer<'_>) -> Progress {
+        context.state[0] += 1;
+        if context.state[0] > 1 {
+            return Progress::Failed;
+        }
+        out.put(b"a piece");
+        Progress::More
+    }
+    fn abandoned(&self, context: &mut Context<'_, App>) {
+        *context.app.abandoned.lock().unwrap() += 1;
+    }
+}
+
 /// Keeps its ticket; the reply names the value that it is completed with.
 struct Later;
 impl Handle<App> for Later {
@@ -186,6 +205,8 @@ pub const ROUTES: &[Route<'static, App>] = &[
     Route::new(Method::Post, "/upload", &Upload),
     Route::new(Method::Get, "/stream/:bytes", &Stream),
     Route::new(Method::Get, "/later", &Later),
+    Route::new(Method::Post, "/later", &Later),
+    Route::new(Method::Get, "/broken", &Broken),
     Route::new(Method::Get, "/large", &large),
 ];
 

@@ -27,7 +27,7 @@ pub(crate) const FIELDS: usize = 64;
 /// The most buffers that one worker has: as many connections can be in the middle of a request.
 const LEASES_LIMIT: usize = 4_096;
 
-/// Bytes of a lease: twice the longest head, so that half of it is left for a reply.
+/// Bytes of a lease: twice the longest head, for half of it is kept for a reply.
 pub(crate) fn lease_bytes(limits: &Limits) -> usize {
     (usize::from(limits.head_bytes) * 2).clamp(8 << 10, Leases::LARGEST)
 }
