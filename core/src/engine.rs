@@ -14,7 +14,7 @@ use crate::http::status::Status;
 use crate::http::write::Writer;
 use crate::limits::Limits;
 use crate::pool::Leases;
-use crate::reply::{DateLine, Next, Reply, Source, Step, StreamFraming, Terms};
+use crate::reply::{DateLine, Draft, Made, Next, Source, Step, StreamFraming, Terms};
 use crate::service::{Exchange, Outcome, Progress, Request, Service};
 use crate::site::Content;
 use crate::stats::{Counter, Stats};
@@ -285,11 +285,12 @@ where
         };
         let terms = terms!(self, slot);
         let used = usize::from(slot.out_end - slot.end);
-        let reply = Reply::new(&mut output[used..used + room], terms);
+        let mut made = Made::NOTHING;
+        let mut draft = Draft::new(&mut output[used..used + room], terms, &mut made);
         let request = Request::new(head, path);
         let mut exchange = exchange!(self, slot, token);
-        let next = self.service.request(&mut exchange, &request, reply);
-        self.act(slot, token, next);
+        let next = self.service.request(&mut exchange, &request, &mut draft);
+        self.act(slot, token, &next, &made);
     }
 
     // ---- bodies ----
@@ -384,7 +385,8 @@ where
         let (bytes, fields) = self.leases.parts(lease);
         let (input, output) = bytes.split_at_mut(usize::from(slot.end));
         let used = usize::from(slot.out_end - slot.end);
-        let reply = Reply::new(&mut output[used..used + room], terms);
+        let mut made = Made::NOTHING;
+        let mut draft = Draft::new(&mut output[used..used + room], terms, &mut made);
         let mut exchange = exchange!(self, slot, token);
         let next = if slot.state == State::Collecting {
             let head_end = usize::from(slot.head) + slot.parser.length();
@@ -398,35 +400,41 @@ where
                 b"*" => b"*",
                 raw => path::normalise(raw, self.scratch).unwrap_or(b"/"),
             };
-            self.service
-                .collected(&mut exchange, &Request::new(head, path), collected, reply)
+            self.service.collected(
+                &mut exchange,
+                &Request::new(head, path),
+                collected,
+                &mut draft,
+            )
         } else {
-            self.service.received(&mut exchange, reply)
+            self.service.received(&mut exchange, &mut draft)
         };
-        self.act(slot, token, next);
+        self.act(slot, token, &next, &made);
         GO_ON
     }
 
     // ---- replies ----
 
     /// Does what a handler asked for.
-    fn act(&mut self, slot: &mut Slot, token: Token, next: Next) {
+    fn act(&mut self, slot: &mut Slot, token: Token, next: &Next, made: &Made) {
         match next.0 {
-            Step::Reply {
-                status,
-                written,
-                close,
-                content,
-            } => {
-                slot.out_end += written as u16;
-                slot.status = status.code();
+            Step::Reply if made.written == 0 => {
+                self.broken_handler(
+                    slot,
+                    token,
+                    "a handler returned what is no reply to its request",
+                );
+            }
+            Step::Reply => {
+                slot.out_end += made.written as u16;
+                slot.status = made.status.code();
                 slot.flags.set(Flags::REPLIED);
-                if close {
+                if made.close {
                     slot.close_after_reply();
                 }
                 slot.count = 0;
-                self.count_reply(status);
-                self.begin_content(slot, token, content);
+                self.count_reply(made.status);
+                self.begin_content(slot, token, &made.content);
             }
             Step::Defer => {
                 self.stats.count(Counter::Deferred);
@@ -489,10 +497,10 @@ where
     }
 
     /// A reply's head is written; its content may be copied behind it or has to follow.
-    fn begin_content(&mut self, slot: &mut Slot, token: Token, content: Source) {
+    fn begin_content(&mut self, slot: &mut Slot, token: Token, content: &Source) {
         let room = self.room(slot) as u64;
         let fits = |length: u64| length <= COPY_LIMIT && length <= room;
-        match content {
+        match *content {
             Source::Written(length) => {
                 slot.count = length;
                 self.reply_done(slot, token);
@@ -505,10 +513,10 @@ where
                 slot.tail = Tail::Static(bytes);
                 slot.enter(State::Sending);
             }
-            Source::Content(id, range) => {
+            Source::Content(id, ref range) => {
                 let nothing_to_send = range.is_empty() || slot.flags.has(Flags::HEAD_ONLY);
                 let copied = nothing_to_send
-                    || fits(range.end - range.start) && self.copy_content(slot, id, &range);
+                    || fits(range.end - range.start) && self.copy_content(slot, id, range);
                 if copied {
                     self.service.release(id);
                     self.reply_done(slot, token);
@@ -633,32 +641,24 @@ where
         let Some(lease) = slot.lease else {
             // A client that has not taken earlier replies may miss this one: there is no memory to
             // keep it in.
-            let reply = error_reply(Reply::new(self.scratch, terms), status, why);
-            if let Step::Reply { written, .. } = reply.0 {
-                let sent = self
-                    .transport
-                    .send(slot.socket, &[&self.scratch[..written]], false);
-                self.stats.add(Counter::BytesSent, sent.unwrap_or(0));
-            }
+            let mut made = Made::NOTHING;
+            error_reply(Draft::new(self.scratch, terms, &mut made), status, why);
+            let sent = self
+                .transport
+                .send(slot.socket, &[&self.scratch[..made.written]], false);
+            self.stats.add(Counter::BytesSent, sent.unwrap_or(0));
             return self.reply_done(slot, token);
         };
         if !slot.has_output() {
             (slot.out, slot.out_end) = (slot.end, slot.end);
         }
         let at = usize::from(slot.out_end);
-        let reply = error_reply(
-            Reply::new(&mut self.leases.bytes(lease)[at..], terms),
-            status,
-            why,
-        );
-        if let Step::Reply {
-            written, content, ..
-        } = reply.0
-        {
-            slot.out_end += written as u16;
-            if let Source::Written(length) = content {
-                slot.count = length;
-            }
+        let mut made = Made::NOTHING;
+        let buffer = &mut self.leases.bytes(lease)[at..];
+        error_reply(Draft::new(buffer, terms, &mut made), status, why);
+        slot.out_end += made.written as u16;
+        if let Source::Written(length) = made.content {
+            slot.count = length;
         }
         self.reply_done(slot, token);
     }
@@ -701,10 +701,12 @@ where
         let value = slot.count;
         let terms = terms!(self, slot);
         let (at, room) = (usize::from(slot.out_end), self.reply_room());
-        let reply = Reply::new(&mut self.leases.bytes(lease)[at..at + room], terms);
+        let buffer = &mut self.leases.bytes(lease)[at..at + room];
+        let mut made = Made::NOTHING;
+        let mut draft = Draft::new(buffer, terms, &mut made);
         let mut exchange = exchange!(self, slot, token);
-        let next = self.service.resume(&mut exchange, value, reply);
-        self.act(slot, token, next);
+        let next = self.service.resume(&mut exchange, value, &mut draft);
+        self.act(slot, token, &next, &made);
         GO_ON
     }
 
@@ -1200,14 +1202,15 @@ where
 /// Seconds after which a client that was told 503 may try again.
 const RETRY_AFTER: &[u8] = b"1";
 
-fn error_reply(reply: Reply<'_>, status: Status, why: &dyn Display) -> Next {
-    let head = reply.status(status);
+fn error_reply(mut draft: Draft<'_>, status: Status, why: &dyn Display) {
+    let head = draft.reply().status(status);
     let head = if status == Status::SERVICE_UNAVAILABLE {
         head.trusted("Retry-After", RETRY_AFTER)
     } else {
         head
     };
-    head.explained_by(why)
+    // What does not fit leaves nothing made, and the connection ends without a word.
+    let _ = head.explained_by(why);
 }
 
 fn terms_of<'d>(slot: &Slot, date: &'d DateLine, close: bool) -> Terms<'d> {

@@ -46,29 +46,13 @@ impl Next {
     pub fn failed(reason: &'static str) -> Self {
         Self(Step::Failed(reason))
     }
-
-    /// Whether the reply goes on with content of a site, which has to stay held for it.
-    pub(crate) fn holds_content(&self) -> bool {
-        matches!(
-            self.0,
-            Step::Reply {
-                content: Source::Content(..),
-                ..
-            }
-        )
-    }
 }
 
 /// The content of [`Next`].
 #[derive(Debug)]
 pub(crate) enum Step {
-    /// A reply's head is written (`written` bytes), its content follows from `content`.
-    Reply {
-        status: Status,
-        written: usize,
-        close: bool,
-        content: Source,
-    },
+    /// A reply is written: see [`Made`].
+    Reply,
     /// The reply comes later, by ticket.
     Defer,
     /// Hand over the request's body in pieces, then ask again.
@@ -77,6 +61,26 @@ pub(crate) enum Step {
     Collect,
     /// The reply could not be written; the reason is for the log.
     Failed(&'static str),
+}
+
+/// A reply of which the head is written, and how it goes on. It lies with the engine while the
+/// reply is written: results of this size would be copied at each of the calls in between.
+#[derive(Debug)]
+pub(crate) struct Made {
+    pub status: Status,
+    /// Bytes written; 0 when there is no reply.
+    pub written: usize,
+    pub close: bool,
+    pub content: Source,
+}
+
+impl Made {
+    pub const NOTHING: Self = Self {
+        status: Status::OK,
+        written: 0,
+        close: false,
+        content: Source::Written(0),
+    };
 }
 
 /// Where a reply's content comes from.
@@ -103,6 +107,40 @@ pub(crate) enum StreamFraming {
     Nothing,
 }
 
+/// What a [`crate::service::Service`] writes its reply to.
+#[derive(Debug)]
+pub struct Draft<'b> {
+    buffer: &'b mut [u8],
+    terms: Terms<'b>,
+    made: &'b mut Made,
+}
+
+impl<'b> Draft<'b> {
+    pub(crate) fn new(buffer: &'b mut [u8], terms: Terms<'b>, made: &'b mut Made) -> Self {
+        *made = Made::NOTHING;
+        Self {
+            buffer,
+            terms,
+            made,
+        }
+    }
+
+    /// The reply, from its beginning: head and, unless it is static, streamed or from a site, content
+    /// have to fit the connection's buffer.
+    pub fn reply(&mut self) -> Reply<'_> {
+        Reply {
+            out: Writer::new(self.buffer),
+            terms: self.terms,
+            made: self.made,
+        }
+    }
+
+    /// Whether the reply goes on with content of a site, which has to stay held for it.
+    pub(crate) fn holds_content(&self) -> bool {
+        matches!(self.made.content, Source::Content(..))
+    }
+}
+
 /// A reply of which nothing is written yet.
 ///
 /// ```
@@ -118,19 +156,10 @@ pub(crate) enum StreamFraming {
 pub struct Reply<'b> {
     out: Writer<'b>,
     terms: Terms<'b>,
+    made: &'b mut Made,
 }
 
 impl<'b> Reply<'b> {
-    /// A reply that is written to `buffer`; head and, unless it is static, streamed or from a
-    /// site, content have to fit.
-    #[must_use]
-    pub fn new(buffer: &'b mut [u8], terms: Terms<'b>) -> Self {
-        Self {
-            out: Writer::new(buffer),
-            terms,
-        }
-    }
-
     /// Ends the connection after this reply.
     #[must_use]
     pub fn close(mut self) -> Self {
@@ -147,7 +176,11 @@ impl<'b> Reply<'b> {
     /// Begins the reply.
     #[must_use]
     pub fn status(self, status: Status) -> Head<'b> {
-        let Self { mut out, terms } = self;
+        let Self {
+            mut out,
+            terms,
+            made,
+        } = self;
         match status.line() {
             Some(line) => out.put(line.as_bytes()),
             None => {
@@ -160,6 +193,7 @@ impl<'b> Reply<'b> {
         Head {
             out,
             terms,
+            made,
             status,
             fault: None,
         }
@@ -211,6 +245,7 @@ impl<'b> Reply<'b> {
 pub struct Head<'b> {
     out: Writer<'b>,
     terms: Terms<'b>,
+    made: &'b mut Made,
     status: Status,
     fault: Option<&'static str>,
 }
@@ -460,11 +495,12 @@ impl<'b> Head<'b> {
         if self.out.is_overflown() {
             return Next(Step::Failed(TOO_LARGE));
         }
-        Next(Step::Reply {
+        *self.made = Made {
             status: self.status,
             written: self.out.len(),
             close: self.terms.close,
             content,
-        })
+        };
+        Next(Step::Reply)
     }
 }

@@ -9,7 +9,7 @@ use crate::event::Ticket;
 use crate::http::method::Method;
 use crate::http::status::Status;
 use crate::http::write::Writer;
-use crate::reply::{Next, Reply};
+use crate::reply::{Draft, Next, Reply};
 use crate::service::{Exchange, Progress, Request, Service};
 use crate::site::{self, Content, ContentId, Site};
 use core::ops::Range;
@@ -279,14 +279,20 @@ impl<'t, A: ?Sized, S: Site> Routed<'t, A, S> {
         allowed
     }
 
-    fn not_allowed(&mut self, allowed: Allowed, request: &Request<'_>, reply: Reply<'_>) -> Next {
+    fn not_allowed(
+        &mut self,
+        allowed: Allowed,
+        request: &Request<'_>,
+        draft: &mut Draft<'_>,
+    ) -> Next {
         let options = request.method() == Method::Options;
         let status = if options {
             Status::NO_CONTENT
         } else {
             Status::METHOD_NOT_ALLOWED
         };
-        let head = reply
+        let head = draft
+            .reply()
             .status(status)
             .field("Allow", allowed.list().as_slice());
         if options {
@@ -339,7 +345,7 @@ impl<A: ?Sized, S: Site> Service for Routed<'_, A, S> {
         &mut self,
         exchange: &mut Exchange<'_>,
         request: &Request<'_>,
-        reply: Reply<'_>,
+        draft: &mut Draft<'_>,
     ) -> Next {
         let wanted = match request.method() {
             Method::Head => Method::Get,
@@ -360,17 +366,18 @@ impl<A: ?Sized, S: Site> Service for Routed<'_, A, S> {
                 return route.handler.request(
                     &mut context(self.app, exchange, parameters),
                     request,
-                    reply,
+                    draft.reply(),
                 );
             }
         }
         *exchange.route = NO_ROUTE;
         if path_known {
             let allowed = self.allowed(request.path());
-            return self.not_allowed(allowed, request, reply);
+            return self.not_allowed(allowed, request, draft);
         }
         if request.path() == b"*" {
-            return reply
+            return draft
+                .reply()
                 .status(Status::NO_CONTENT)
                 .field("Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
                 .empty();
@@ -378,7 +385,7 @@ impl<A: ?Sized, S: Site> Service for Routed<'_, A, S> {
         site::respond(
             &mut self.site,
             request,
-            reply,
+            draft,
             exchange.now,
             exchange.unix_time,
         )
@@ -394,13 +401,13 @@ impl<A: ?Sized, S: Site> Service for Routed<'_, A, S> {
         }
     }
 
-    fn received(&mut self, exchange: &mut Exchange<'_>, reply: Reply<'_>) -> Next {
+    fn received(&mut self, exchange: &mut Exchange<'_>, draft: &mut Draft<'_>) -> Next {
         match self.handler(exchange) {
             Some(handler) => handler.received(
                 &mut context(self.app, exchange, Parameters::default()),
-                reply,
+                draft.reply(),
             ),
-            None => reply.error(Status::INTERNAL_SERVER_ERROR, ""),
+            None => draft.reply().error(Status::INTERNAL_SERVER_ERROR, ""),
         }
     }
 
@@ -409,7 +416,7 @@ impl<A: ?Sized, S: Site> Service for Routed<'_, A, S> {
         exchange: &mut Exchange<'_>,
         request: &Request<'_>,
         body: &[u8],
-        reply: Reply<'_>,
+        draft: &mut Draft<'_>,
     ) -> Next {
         let row = usize::from(*exchange.route).wrapping_sub(1);
         match self.routes.get(row) {
@@ -422,21 +429,21 @@ impl<A: ?Sized, S: Site> Service for Routed<'_, A, S> {
                     &mut context(self.app, exchange, parameters),
                     request,
                     body,
-                    reply,
+                    draft.reply(),
                 )
             }
-            None => reply.error(Status::INTERNAL_SERVER_ERROR, ""),
+            None => draft.reply().error(Status::INTERNAL_SERVER_ERROR, ""),
         }
     }
 
-    fn resume(&mut self, exchange: &mut Exchange<'_>, value: u64, reply: Reply<'_>) -> Next {
+    fn resume(&mut self, exchange: &mut Exchange<'_>, value: u64, draft: &mut Draft<'_>) -> Next {
         match self.handler(exchange) {
             Some(handler) => handler.resume(
                 &mut context(self.app, exchange, Parameters::default()),
                 value,
-                reply,
+                draft.reply(),
             ),
-            None => reply.error(Status::INTERNAL_SERVER_ERROR, ""),
+            None => draft.reply().error(Status::INTERNAL_SERVER_ERROR, ""),
         }
     }
 

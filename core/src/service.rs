@@ -9,7 +9,7 @@ use crate::http::head::Head;
 use crate::http::method::Method;
 use crate::http::status::Status;
 use crate::http::write::Writer;
-use crate::reply::{Next, Reply};
+use crate::reply::{Draft, Next};
 use crate::site::{Content, ContentId};
 use core::ops::Range;
 
@@ -121,7 +121,7 @@ pub trait Service {
         &mut self,
         exchange: &mut Exchange<'_>,
         request: &Request<'_>,
-        reply: Reply<'_>,
+        draft: &mut Draft<'_>,
     ) -> Next;
 
     /// A piece of the body, after [`Reply::receive_body`].
@@ -131,7 +131,7 @@ pub trait Service {
     fn body(&mut self, exchange: &mut Exchange<'_>, piece: &[u8]) -> Result<(), Status>;
 
     /// The body has been received to its end, after [`Reply::receive_body`].
-    fn received(&mut self, exchange: &mut Exchange<'_>, reply: Reply<'_>) -> Next;
+    fn received(&mut self, exchange: &mut Exchange<'_>, draft: &mut Draft<'_>) -> Next;
 
     /// The whole body is there, after [`Reply::collect_body`].
     fn collected(
@@ -139,11 +139,11 @@ pub trait Service {
         exchange: &mut Exchange<'_>,
         request: &Request<'_>,
         body: &[u8],
-        reply: Reply<'_>,
+        draft: &mut Draft<'_>,
     ) -> Next;
 
     /// A deferred reply was completed with `value`.
-    fn resume(&mut self, exchange: &mut Exchange<'_>, value: u64, reply: Reply<'_>) -> Next;
+    fn resume(&mut self, exchange: &mut Exchange<'_>, value: u64, draft: &mut Draft<'_>) -> Next;
 
     /// Room for more of a streamed reply: write as much as is at hand and fits.
     fn stream(&mut self, exchange: &mut Exchange<'_>, out: &mut Writer<'_>) -> Progress;

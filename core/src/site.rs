@@ -12,7 +12,7 @@ use crate::http::method::Method;
 use crate::http::range::{self, Selection};
 use crate::http::status::Status;
 use crate::http::write::Writer;
-use crate::reply::{Next, Reply};
+use crate::reply::{Draft, Next, Reply};
 use crate::service::Request;
 use core::marker::PhantomData;
 use core::ops::Range;
@@ -218,7 +218,7 @@ impl<F: Copy> Site for NoSite<F> {
 pub fn respond<S: Site>(
     site: &mut S,
     request: &Request<'_>,
-    reply: Reply<'_>,
+    draft: &mut Draft<'_>,
     now: u64,
     unix_time: u64,
 ) -> Next {
@@ -235,27 +235,30 @@ pub fn respond<S: Site>(
                 } else {
                     Status::METHOD_NOT_ALLOWED
                 };
-                let head = reply.status(status).field("Allow", b"GET, HEAD, OPTIONS");
+                let head = draft
+                    .reply()
+                    .status(status)
+                    .field("Allow", b"GET, HEAD, OPTIONS");
                 if options {
                     head.empty()
                 } else {
                     head.explained("the content at this path can only be read")
                 }
             }
-            Err(error) => reply.error(error.status(), ""),
+            Err(error) => draft.reply().error(error.status(), ""),
         };
     }
     // Looked at where it is: copies of it would cost more than the rest of this function.
     let found = site.find(request.path(), Accepts::of(request), now);
     let (next, id) = match &found {
         Ok(Found::Content(id, representation)) => {
-            let next = represent(*id, representation, request, reply, unix_time);
+            let next = represent(*id, representation, request, draft.reply(), unix_time);
             (next, *id)
         }
-        Ok(Found::Directory) => return redirect_to_slash(request, reply),
-        Err(error) => return reply.error(error.status(), ""),
+        Ok(Found::Directory) => return redirect_to_slash(request, draft.reply()),
+        Err(error) => return draft.reply().error(error.status(), ""),
     };
-    if !next.holds_content() {
+    if !draft.holds_content() {
         site.release(id);
     }
     next

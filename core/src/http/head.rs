@@ -172,20 +172,27 @@ impl HeadParser {
     /// What is wrong with the head; the connection has to be closed after the reply.
     #[inline]
     pub fn advance(&mut self, bytes: &[u8], fields: &mut [Field]) -> Result<Progress, HeadError> {
-        // Work on a copy: after an error the state is that before it, and the error repeats.
-        let mut next = *self;
-        let bytes = bytes.get(..HEAD_LIMIT).unwrap_or(bytes);
-        let mut progress = Progress::Incomplete;
-        if next.stage < Stage::LineStart {
-            next.request_line(bytes, fields)?;
+        // After an error the state is that before it, and the error repeats.
+        let before = *self;
+        let result = self.go_on(bytes.get(..HEAD_LIMIT).unwrap_or(bytes), fields);
+        if result.is_err() {
+            *self = before;
         }
-        if next.stage >= Stage::LineStart {
-            progress = next.field_lines(bytes, fields)?;
+        result
+    }
+
+    #[inline(always)]
+    fn go_on(&mut self, bytes: &[u8], fields: &mut [Field]) -> Result<Progress, HeadError> {
+        let mut progress = Progress::Incomplete;
+        if self.stage < Stage::LineStart {
+            self.request_line(bytes, fields)?;
+        }
+        if self.stage >= Stage::LineStart {
+            progress = self.field_lines(bytes, fields)?;
         }
         if progress == Progress::Incomplete && bytes.len() == HEAD_LIMIT {
-            return Err(next.full());
+            return Err(self.full());
         }
-        *self = next;
         Ok(progress)
     }
 

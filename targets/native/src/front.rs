@@ -6,7 +6,7 @@ use capuchin_core::http::head::Head;
 use capuchin_core::http::method::Method;
 use capuchin_core::http::status::Status;
 use capuchin_core::http::write::Writer;
-use capuchin_core::reply::{Next, Reply};
+use capuchin_core::reply::{Draft, Next, Reply};
 use capuchin_core::service::{Exchange, Outcome, Progress, Request, Service};
 use capuchin_core::site::{Content, ContentId};
 use capuchin_core::stats::{Snapshot, Stats};
@@ -56,15 +56,15 @@ impl<S: Service, M: FnMut(u64)> Service for Front<S, M> {
         &mut self,
         exchange: &mut Exchange<'_>,
         request: &Request<'_>,
-        reply: Reply<'_>,
+        draft: &mut Draft<'_>,
     ) -> Next {
         if let Some(status) = &self.status
             && let Some(view) = status.view(request)
         {
-            return status.show(view, request, reply);
+            return status.show(view, request, draft.reply());
         }
         catch_unwind(AssertUnwindSafe(|| {
-            self.inner.request(exchange, request, reply)
+            self.inner.request(exchange, request, draft)
         }))
         .unwrap_or_else(|_| Next::failed(PANICKED))
     }
@@ -74,8 +74,8 @@ impl<S: Service, M: FnMut(u64)> Service for Front<S, M> {
             .unwrap_or(Err(Status::INTERNAL_SERVER_ERROR))
     }
 
-    fn received(&mut self, exchange: &mut Exchange<'_>, reply: Reply<'_>) -> Next {
-        catch_unwind(AssertUnwindSafe(|| self.inner.received(exchange, reply)))
+    fn received(&mut self, exchange: &mut Exchange<'_>, draft: &mut Draft<'_>) -> Next {
+        catch_unwind(AssertUnwindSafe(|| self.inner.received(exchange, draft)))
             .unwrap_or_else(|_| Next::failed(PANICKED))
     }
 
@@ -84,17 +84,17 @@ impl<S: Service, M: FnMut(u64)> Service for Front<S, M> {
         exchange: &mut Exchange<'_>,
         request: &Request<'_>,
         body: &[u8],
-        reply: Reply<'_>,
+        draft: &mut Draft<'_>,
     ) -> Next {
         catch_unwind(AssertUnwindSafe(|| {
-            self.inner.collected(exchange, request, body, reply)
+            self.inner.collected(exchange, request, body, draft)
         }))
         .unwrap_or_else(|_| Next::failed(PANICKED))
     }
 
-    fn resume(&mut self, exchange: &mut Exchange<'_>, value: u64, reply: Reply<'_>) -> Next {
+    fn resume(&mut self, exchange: &mut Exchange<'_>, value: u64, draft: &mut Draft<'_>) -> Next {
         catch_unwind(AssertUnwindSafe(|| {
-            self.inner.resume(exchange, value, reply)
+            self.inner.resume(exchange, value, draft)
         }))
         .unwrap_or_else(|_| Next::failed(PANICKED))
     }
