@@ -130,7 +130,8 @@ impl<'b> Draft<'b> {
     pub fn reply(&mut self) -> Reply<'_> {
         Reply {
             out: Writer::new(self.buffer),
-            terms: self.terms,
+            terms: &self.terms,
+            close: self.terms.close,
             made: self.made,
         }
     }
@@ -155,7 +156,8 @@ impl<'b> Draft<'b> {
 #[derive(Debug)]
 pub struct Reply<'b> {
     out: Writer<'b>,
-    terms: Terms<'b>,
+    terms: &'b Terms<'b>,
+    close: bool,
     made: &'b mut Made,
 }
 
@@ -163,7 +165,7 @@ impl<'b> Reply<'b> {
     /// Ends the connection after this reply.
     #[must_use]
     pub fn close(mut self) -> Self {
-        self.terms.close = true;
+        self.close = true;
         self
     }
 
@@ -175,10 +177,12 @@ impl<'b> Reply<'b> {
 
     /// Begins the reply.
     #[must_use]
+    #[inline]
     pub fn status(self, status: Status) -> Head<'b> {
         let Self {
             mut out,
             terms,
+            close,
             made,
         } = self;
         match status.line() {
@@ -193,6 +197,7 @@ impl<'b> Reply<'b> {
         Head {
             out,
             terms,
+            close,
             made,
             status,
             fault: None,
@@ -244,7 +249,8 @@ impl<'b> Reply<'b> {
 #[derive(Debug)]
 pub struct Head<'b> {
     out: Writer<'b>,
-    terms: Terms<'b>,
+    terms: &'b Terms<'b>,
+    close: bool,
     made: &'b mut Made,
     status: Status,
     fault: Option<&'static str>,
@@ -429,7 +435,7 @@ impl<'b> Head<'b> {
             StreamFraming::Chunked
         };
         if self.terms.version == Version::Http10 {
-            self.terms.close = true;
+            self.close = true;
         } else if !self.status.is_bodiless() {
             self.out.put(b"Transfer-Encoding: chunked\r\n");
         }
@@ -449,6 +455,7 @@ impl<'b> Head<'b> {
     }
 
     /// Ends the reply with all of a site's content.
+    #[inline]
     pub(crate) fn whole(mut self, id: ContentId, representation: &Representation<'_>) -> Next {
         match representation.ready {
             Some(ready) => self.out.put(ready),
@@ -480,14 +487,16 @@ impl<'b> Head<'b> {
     }
 
     /// `Connection` comes last: how content is framed may decide it.
+    #[inline]
     fn end_fields(&mut self) {
-        self.out.put(match (self.terms.close, self.terms.version) {
+        self.out.put(match (self.close, self.terms.version) {
             (true, _) => b"Connection: close\r\n\r\n",
             (false, Version::Http10) => b"Connection: keep-alive\r\n\r\n",
             (false, Version::Http11) => b"\r\n",
         });
     }
 
+    #[inline]
     fn finish(self, content: Source) -> Next {
         if let Some(fault) = self.fault {
             return Next(Step::Failed(fault));
@@ -498,7 +507,7 @@ impl<'b> Head<'b> {
         *self.made = Made {
             status: self.status,
             written: self.out.len(),
-            close: self.terms.close,
+            close: self.close,
             content,
         };
         Next(Step::Reply)

@@ -252,7 +252,7 @@ pub fn respond<S: Site>(
     let found = site.find(request.path(), Accepts::of(request), now);
     let (next, id) = match &found {
         Ok(Found::Content(id, representation)) => {
-            let next = represent(*id, representation, request, draft.reply(), unix_time);
+            let next = represent(*id, representation, request, draft, unix_time);
             (next, *id)
         }
         Ok(Found::Directory) => return redirect_to_slash(request, draft.reply()),
@@ -269,7 +269,7 @@ fn represent(
     id: ContentId,
     representation: &Representation<'_>,
     request: &Request<'_>,
-    reply: Reply<'_>,
+    draft: &mut Draft<'_>,
     unix_time: u64,
 ) -> Next {
     let head = request.head();
@@ -288,11 +288,11 @@ fn represent(
         };
         match evaluate(conditions, true, Some(&validators), unix_time) {
             Verdict::NotModified => {
-                let head = reply.status(Status::NOT_MODIFIED);
+                let head = draft.reply().status(Status::NOT_MODIFIED);
                 return validators_of(head, representation).empty();
             }
             Verdict::PreconditionFailed => {
-                return reply.error(Status::PRECONDITION_FAILED, "");
+                return draft.reply().error(Status::PRECONDITION_FAILED, "");
             }
             Verdict::Proceed { range_applies } => {
                 // Range is defined for GET only (RFC 9110 section 14.2).
@@ -306,9 +306,9 @@ fn represent(
         range::evaluate(field, representation.length)
     });
     match selection {
-        Selection::Whole => reply.status(Status::OK).whole(id, representation),
+        Selection::Whole => draft.reply().status(Status::OK).whole(id, representation),
         Selection::Part { start, end } => {
-            let head = reply.status(Status::PARTIAL_CONTENT).content_range(
+            let head = draft.reply().status(Status::PARTIAL_CONTENT).content_range(
                 start,
                 end,
                 representation.length,
@@ -316,7 +316,8 @@ fn represent(
             describe(head, representation).content(id, start..end)
         }
         Selection::Unsatisfiable => {
-            let head = reply
+            let head = draft
+                .reply()
                 .status(Status::RANGE_NOT_SATISFIABLE)
                 .content_range_unsatisfied(representation.length);
             head.explained("the range lies beyond the end")
