@@ -285,24 +285,15 @@ impl Transport for PosixTransport {
 
     #[inline]
     fn receive(&mut self, socket: Socket, buffer: &mut [u8]) -> Result<usize, Error> {
-        // SAFETY: the buffer is valid for writing as many bytes as are passed.
-        retry(|| unsafe { sys::receive(socket.0, buffer.as_mut_ptr(), buffer.len()) })
-            .map_err(error_of)
+        sys::receive(socket.0, buffer).map_err(error_of)
     }
 
     #[inline]
     fn send(&mut self, socket: Socket, parts: &[&[u8]], more: bool) -> Result<usize, Error> {
-        let flags = if more {
-            sys::SEND_FLAGS | sys::SEND_MORE
-        } else {
-            sys::SEND_FLAGS
-        };
-        if let [part] = parts {
-            // SAFETY: the part is valid for reading as many bytes as are passed.
-            return retry(|| unsafe { sys::send(socket.0, part.as_ptr(), part.len(), flags) })
-                .map_err(error_of);
+        match parts {
+            [part] => sys::send(socket.0, part, more).map_err(error_of),
+            _ => gather(socket, parts, more),
         }
-        gather(socket, parts, flags)
     }
 
     fn send_file(
@@ -352,7 +343,13 @@ impl Transport for PosixTransport {
     }
 }
 
-fn gather(socket: Socket, parts: &[&[u8]], flags: c_int) -> Result<usize, Error> {
+#[cold]
+fn gather(socket: Socket, parts: &[&[u8]], more: bool) -> Result<usize, Error> {
+    let flags = if more {
+        sys::SEND_FLAGS | sys::SEND_MORE
+    } else {
+        sys::SEND_FLAGS
+    };
     let mut vector = [const {
         libc::iovec {
             iov_base: core::ptr::null_mut(),

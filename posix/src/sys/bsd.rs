@@ -1,5 +1,6 @@
 //! FreeBSD, and RTEMS as far as it is alike.
 
+use crate::errno::retry;
 use core::ffi::c_int;
 
 cfg_if::cfg_if! {
@@ -36,22 +37,16 @@ pub(crate) fn accept(listener: c_int) -> isize {
     prepare(socket)
 }
 
-/// Receives into `length` bytes at `buffer`.
-///
-/// # Safety
-/// The memory is valid for writing.
-pub(crate) unsafe fn receive(socket: c_int, buffer: *mut u8, length: usize) -> isize {
-    // SAFETY: as promised by the caller.
-    unsafe { libc::recv(socket, buffer.cast(), length, 0) as isize }
+/// Receives into `buffer`; the error is an `errno`.
+pub(crate) fn receive(socket: c_int, buffer: &mut [u8]) -> Result<usize, i32> {
+    // SAFETY: the buffer is valid for writing as many bytes as are passed.
+    retry(|| unsafe { libc::recv(socket, buffer.as_mut_ptr().cast(), buffer.len(), 0) as isize })
 }
 
-/// Sends `length` bytes at `bytes`.
-///
-/// # Safety
-/// The memory is valid for reading.
-pub(crate) unsafe fn send(socket: c_int, bytes: *const u8, length: usize, flags: c_int) -> isize {
-    // SAFETY: as promised by the caller.
-    unsafe { libc::send(socket, bytes.cast(), length, flags) as isize }
+/// Sends; a broken pipe is an error number, not a signal. There is no hint that more will follow.
+pub(crate) fn send(socket: c_int, bytes: &[u8], _more: bool) -> Result<usize, i32> {
+    // SAFETY: the bytes are valid for reading as many as are passed.
+    retry(|| unsafe { libc::send(socket, bytes.as_ptr().cast(), bytes.len(), SEND_FLAGS) as isize })
 }
 
 /// Makes a stream socket, non-blocking and close-on-exec.

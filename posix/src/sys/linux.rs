@@ -1,7 +1,10 @@
 //! Linux.
 
 use core::ffi::c_int;
-use libc::{c_long, off_t};
+use libc::off_t;
+use rustix::fd::BorrowedFd;
+use rustix::io::{Errno, retry_on_intr};
+use rustix::net::{self, RecvFlags, SendFlags, recv};
 
 pub(crate) use libc::__errno_location as errno_location;
 
@@ -49,43 +52,33 @@ pub(crate) fn accept(listener: c_int) -> isize {
     socket as isize
 }
 
-/// Receives into `length` bytes at `buffer`.
+/// Receives into `buffer`; the error is an `errno`.
 ///
-/// By syscall(2) rather than recv(2): that is a cancellation point, and in a process with threads
-/// glibc marks each of its calls as such before and after, at a fifth of a small request's cost
-/// outside the kernel. Nothing here is ever cancelled.
-///
-/// # Safety
-/// The memory is valid for writing.
-#[inline]
-pub(crate) unsafe fn receive(socket: c_int, buffer: *mut u8, length: usize) -> isize {
-    let nobody = core::ptr::null_mut::<u8>();
-    // SAFETY: as promised by the caller; no address is asked for.
-    let result: c_long = unsafe {
-        libc::syscall(
-            libc::SYS_recvfrom,
-            socket,
-            buffer,
-            length,
-            0,
-            nobody,
-            nobody,
-        )
-    };
-    result as isize
+/// By `rustix`, which makes the system call in place. recv(2) of the C library is a cancellation
+/// point: in a process with threads glibc marks each call as such before and after, and each return
+/// from the functions around a system call is one that the processor has forgotten the target of;
+/// together a third of what a small request costs outside the kernel.
+#[inline(always)]
+pub(crate) fn receive(socket: c_int, buffer: &mut [u8]) -> Result<usize, i32> {
+    // SAFETY: the engine owns the socket and has it open during the call.
+    let socket = unsafe { BorrowedFd::borrow_raw(socket) };
+    retry_on_intr(|| recv(socket, &mut *buffer, RecvFlags::empty()))
+        .map(|(count, _)| count)
+        .map_err(Errno::raw_os_error)
 }
 
-/// Sends `length` bytes at `bytes`; by syscall(2) for the same reason as [`receive`].
-///
-/// # Safety
-/// The memory is valid for reading.
-#[inline]
-pub(crate) unsafe fn send(socket: c_int, bytes: *const u8, length: usize, flags: c_int) -> isize {
-    let nobody = core::ptr::null::<u8>();
-    // SAFETY: as promised by the caller; no address is given.
-    let result: c_long =
-        unsafe { libc::syscall(libc::SYS_sendto, socket, bytes, length, flags, nobody, 0) };
-    result as isize
+/// Sends; a broken pipe is an error number, not a signal. `more` says that a short packet may wait
+/// for what follows at once. As [`receive`] otherwise.
+#[inline(always)]
+pub(crate) fn send(socket: c_int, bytes: &[u8], more: bool) -> Result<usize, i32> {
+    // SAFETY: the engine owns the socket and has it open during the call.
+    let socket = unsafe { BorrowedFd::borrow_raw(socket) };
+    let flags = if more {
+        SendFlags::NOSIGNAL | SendFlags::MORE
+    } else {
+        SendFlags::NOSIGNAL
+    };
+    retry_on_intr(|| net::send(socket, bytes, flags)).map_err(Errno::raw_os_error)
 }
 
 /// Makes a stream socket, non-blocking and close-on-exec.
@@ -155,7 +148,7 @@ pub(crate) fn open_beneath(
     };
     let call = || -> isize {
         // SAFETY: `path` ends with NUL, `how` has the size that is passed with it.
-        let result: c_long = unsafe {
+        let result: libc::c_long = unsafe {
             libc::syscall(
                 libc::SYS_openat2,
                 directory,
