@@ -1,0 +1,137 @@
+//! The body of a request: to the handler in pieces, collected, or thrown away.
+
+use super::*;
+
+impl<T, S> Desk<'_, T, S>
+where
+    T: Transport,
+    S: Service<File = T::File>,
+{
+    pub(super) fn body(&mut self, slot: &mut Slot, token: Token, budget: &mut Budget) -> Flow {
+        let (start, end) = (usize::from(slot.start), usize::from(slot.end));
+        let step = match slot.lease {
+            Some(lease) => slot.body.advance(&self.leases.bytes(lease)[start..end]),
+            None => slot.body.advance(&[]),
+        };
+        match step {
+            Ok(ChunkStep::Data {
+                start: from,
+                end: to,
+            }) => {
+                slot.start += to as u16;
+                slot.count += (to - from) as u64;
+                self.piece(slot, token, start + from..start + to)
+            }
+            Ok(ChunkStep::Incomplete { consumed }) => {
+                slot.start += consumed as u16;
+                self.more(slot, token, budget)
+            }
+            Ok(ChunkStep::End { consumed }) => {
+                slot.start += consumed as u16;
+                self.body_ended(slot, token, budget)
+            }
+            Err(error) => {
+                self.abandon(slot, token);
+                if slot.state == State::Discarding {
+                    // The reply to this request is out: nothing more can be said.
+                    slot.flags.set(Flags::LINGER);
+                    slot.enter(State::Closing);
+                    return GO_ON;
+                }
+                self.refuse(slot, token, Status::from_error(error.status()), &error)
+            }
+        }
+    }
+
+    /// One piece of a body, at these positions of the lease.
+    pub(super) fn piece(
+        &mut self,
+        slot: &mut Slot,
+        token: Token,
+        at: core::ops::Range<usize>,
+    ) -> Flow {
+        if slot.state == State::Discarding {
+            if slot.count > self.limits.drain_bytes {
+                slot.flags.set(Flags::LINGER);
+                slot.enter(State::Closing);
+            }
+            return GO_ON;
+        }
+        if slot.count > self.limits.body_bytes {
+            self.abandon(slot, token);
+            return self.refuse(
+                slot,
+                token,
+                Status::CONTENT_TOO_LARGE,
+                &"the body is longer than this server takes",
+            );
+        }
+        let Some(lease) = slot.lease else {
+            return Some(Want::Abort);
+        };
+        if slot.state == State::Collecting {
+            let length = at.len() as u16;
+            self.leases
+                .bytes(lease)
+                .copy_within(at, usize::from(slot.collected));
+            slot.collected += length;
+            return GO_ON;
+        }
+        let bytes = self.leases.bytes(lease);
+        let mut exchange = exchange!(self, slot, token);
+        if let Err(status) = self.service.body(&mut exchange, &bytes[at]) {
+            self.fail(slot, token, status, &"");
+        }
+        GO_ON
+    }
+
+    pub(super) fn body_ended(
+        &mut self,
+        slot: &mut Slot,
+        token: Token,
+        budget: &mut Budget,
+    ) -> Flow {
+        if slot.state == State::Discarding {
+            self.next_request(slot);
+            return GO_ON;
+        }
+        // The reply is written behind the input: that needs a lease, even if the body needed none.
+        let Some(lease) = self.lease_of(slot) else {
+            return Some(Want::Lease);
+        };
+        if let Some(want) = self.make_room(slot, budget) {
+            return Some(want);
+        }
+        let room = self.reply_room();
+        let terms = terms!(self, slot);
+        let (bytes, fields) = self.leases.parts(lease);
+        let (input, output) = bytes.split_at_mut(usize::from(slot.end));
+        let used = usize::from(slot.out_end - slot.end);
+        let mut made = Made::NOTHING;
+        let mut draft = Draft::new(&mut output[used..used + room], terms, &mut made);
+        let mut exchange = exchange!(self, slot, token);
+        let next = if slot.state == State::Collecting {
+            let head_end = usize::from(slot.head) + slot.parser.length();
+            let head = Head::new(
+                &slot.parser,
+                &input[usize::from(slot.head)..head_end],
+                fields,
+            );
+            let collected = &input[head_end..usize::from(slot.collected)];
+            let path = match head.path() {
+                b"*" => b"*",
+                raw => path::normalise(raw, self.scratch).unwrap_or(b"/"),
+            };
+            self.service.collected(
+                &mut exchange,
+                &Request::new(head, path),
+                collected,
+                &mut draft,
+            )
+        } else {
+            self.service.received(&mut exchange, &mut draft)
+        };
+        self.act(slot, token, &next, &made);
+        GO_ON
+    }
+}

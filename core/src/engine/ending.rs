@@ -1,0 +1,70 @@
+//! The end of a connection: gently, so that the last reply arrives.
+
+use super::*;
+
+impl<T, S> Desk<'_, T, S>
+where
+    T: Transport,
+    S: Service<File = T::File>,
+{
+    pub(super) fn close(&mut self, slot: &mut Slot, budget: &mut Budget) -> Flow {
+        match self.flush(slot, budget) {
+            Flushed::All => {}
+            blocked => return Some(blocked.want()),
+        }
+        let unread = slot.start != slot.end || slot.flags.has(Flags::LINGER);
+        (slot.start, slot.end) = (0, 0);
+        self.drop_hollow_lease(slot);
+        if !unread || slot.flags.has(Flags::EOF) {
+            return Some(Want::Close);
+        }
+        if self.transport.shutdown(slot.socket).is_err() {
+            return Some(Want::Close);
+        }
+        slot.enter(State::Lingering);
+        budget.readable = true;
+        GO_ON
+    }
+
+    pub(super) fn linger(&mut self, slot: &mut Slot, budget: &mut Budget) -> Flow {
+        if !budget.readable || budget.bytes == 0 {
+            return Some(Want::Read);
+        }
+        self.stats.count(Counter::Receives);
+        match self.transport.receive(slot.socket, self.scratch) {
+            Ok(0) => Some(Want::Close),
+            Ok(count) => {
+                self.stats.add(Counter::BytesReceived, count);
+                budget.bytes = budget.bytes.saturating_sub(count);
+                GO_ON
+            }
+            Err(Error::WouldBlock) => Some(Want::Read),
+            Err(_) => Some(Want::Close),
+        }
+    }
+
+    /// Tells handler, site and log that the request under way, if there is one, ends here.
+    pub fn abandon(&mut self, slot: &mut Slot, token: Token) {
+        if slot.is_in_handler() {
+            let mut exchange = exchange!(self, slot, token);
+            self.service.abandoned(&mut exchange);
+        }
+        if let Tail::Site { id, .. } = slot.tail {
+            self.service.release(id);
+        }
+        slot.tail = Tail::None;
+    }
+
+    /// Frees all that a connection holds besides its slot and socket.
+    pub fn clear(&mut self, slot: &mut Slot, token: Token) {
+        if slot.flags.has(Flags::REPLIED) || slot.has_output() {
+            self.stats.count(Counter::Abandoned);
+        }
+        self.abandon(slot, token);
+        self.tell_end(slot, token, false);
+        if let Some(lease) = slot.lease.take() {
+            self.leases.give(lease);
+            self.stats.count(Counter::LeasesReturned);
+        }
+    }
+}

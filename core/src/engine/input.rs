@@ -1,0 +1,127 @@
+//! Bytes in, and their place in the lease.
+
+use super::*;
+
+impl<T, S> Desk<'_, T, S>
+where
+    T: Transport,
+    S: Service<File = T::File>,
+{
+    /// More bytes are needed to go on.
+    pub(super) fn more(&mut self, slot: &mut Slot, token: Token, budget: &mut Budget) -> Flow {
+        if slot.has_output() {
+            match self.flush(slot, budget) {
+                Flushed::All => {}
+                blocked => return Some(blocked.want()),
+            }
+        }
+        if slot.flags.has(Flags::EOF) {
+            return self.ended(slot, token);
+        }
+        if !budget.readable {
+            self.drop_hollow_lease(slot);
+            if self.draining && slot.is_before_request() && slot.start == slot.end {
+                return Some(Want::Close);
+            }
+            return Some(Want::Read);
+        }
+        if budget.bytes == 0 {
+            return Some(Want::Turn);
+        }
+        let Some(lease) = self.lease_of(slot) else {
+            return Some(Want::Lease);
+        };
+        let limit = self.receive_limit();
+        self.close_gaps(slot);
+        let from = usize::from(slot.end);
+        if from >= limit {
+            // Heads are held to their limit before this; only a collected body gets here.
+            self.abandon(slot, token);
+            return self.refuse(
+                slot,
+                token,
+                Status::CONTENT_TOO_LARGE,
+                &"the body is longer than this path takes",
+            );
+        }
+        let room = limit - from;
+        self.stats.count(Counter::Receives);
+        match self
+            .transport
+            .receive(slot.socket, &mut self.leases.bytes(lease)[from..limit])
+        {
+            Ok(0) => slot.flags.set(Flags::EOF),
+            Ok(count) => {
+                self.stats.add(Counter::BytesReceived, count);
+                slot.end += count as u16;
+                budget.bytes = budget.bytes.saturating_sub(count);
+                // Less than there was room for: most likely that was all. Should it not be so, the
+                // channel, being level-triggered, will say so.
+                budget.readable = count == room;
+                if matches!(
+                    slot.state,
+                    State::Receiving | State::Collecting | State::Discarding
+                ) {
+                    slot.flags.set(Flags::REARM);
+                }
+            }
+            Err(Error::WouldBlock) => {
+                self.stats.count(Counter::WouldBlock);
+                budget.readable = false;
+            }
+            Err(_) => {
+                self.stats.count(Counter::Reset);
+                return Some(Want::Abort);
+            }
+        }
+        GO_ON
+    }
+
+    /// The client has ended its side, and all that it sent has been looked at.
+    pub(super) fn ended(&mut self, slot: &mut Slot, token: Token) -> Flow {
+        match slot.state {
+            State::Head if slot.parser.started() => self.refuse(
+                slot,
+                token,
+                Status::BAD_REQUEST,
+                &"the request ends before its head does",
+            ),
+            State::Receiving | State::Collecting => {
+                self.abandon(slot, token);
+                self.refuse(
+                    slot,
+                    token,
+                    Status::BAD_REQUEST,
+                    &"the request ends before its body does",
+                )
+            }
+            _ => Some(Want::Close),
+        }
+    }
+
+    /// Moves what is needed to the start of the lease. There is no output when this is called.
+    pub(super) fn close_gaps(&mut self, slot: &mut Slot) {
+        let Some(lease) = slot.lease else { return };
+        let bytes = self.leases.bytes(lease);
+        let base = slot.base();
+        if base > 0 {
+            bytes.copy_within(usize::from(base)..usize::from(slot.end), 0);
+            slot.start -= base;
+            slot.end -= base;
+            if slot.state == State::Collecting {
+                slot.head = 0;
+                slot.collected -= base;
+            }
+        }
+        // Between a collected body and the input lies what framed its chunks.
+        if slot.state == State::Collecting && slot.collected < slot.start {
+            bytes.copy_within(
+                usize::from(slot.start)..usize::from(slot.end),
+                usize::from(slot.collected),
+            );
+            slot.end -= slot.start - slot.collected;
+            slot.start = slot.collected;
+        }
+        (slot.out, slot.out_end) = (slot.end, slot.end);
+    }
+}

@@ -1,0 +1,197 @@
+//! Moves one connection on: bytes in, requests to the service, replies out.
+//!
+//! A [`Desk`] is what a worker works with besides its slots: transport, service, leases, time. It
+//! advances one slot as far as the bytes, the socket and the fairness bound let it and says what
+//! the connection waits for next. It never waits itself and knows no other connection.
+
+mod bodies;
+mod ending;
+mod input;
+mod later;
+mod output;
+mod replies;
+mod requests;
+
+use crate::connection::{Body, Flags, Slot, State, Tail};
+use crate::event::{Ticket, Token};
+use crate::http::chunked::ChunkStep;
+use crate::http::head::{Head, HeadParser, Progress as Parsed, Version};
+use crate::http::method::Method;
+use crate::http::path;
+use crate::http::status::Status;
+use crate::http::write::Writer;
+use crate::limits::Limits;
+use crate::pool::Leases;
+use crate::reply::{DateLine, Draft, Made, Next, Source, Step, StreamFraming, Terms};
+use crate::service::{Exchange, Outcome, Progress, Request, Service};
+use crate::site::Content;
+use crate::stats::{Counter, Stats};
+use crate::transport::{Error, Transport};
+use core::fmt::Display;
+
+/// What a connection waits for after it was moved on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Want {
+    /// Bytes from the client.
+    Read,
+    /// Room in the socket.
+    Write,
+    /// A ticket to be completed.
+    Ticket,
+    /// Its next turn: it could go on, but others come first.
+    Turn,
+    /// A free lease.
+    Lease,
+    /// Nothing: it is over, and all that was to be sent has been.
+    Close,
+    /// Nothing: it broke off.
+    Abort,
+}
+
+/// What one connection may still do in this turn.
+pub(crate) struct Budget {
+    requests: u32,
+    bytes: usize,
+    /// Whether a receive is worth trying.
+    readable: bool,
+}
+
+/// How sending went.
+enum Flushed {
+    All,
+    /// The turn's share is used up; the socket would take more.
+    Share,
+    Blocked,
+    Broken,
+}
+
+impl Flushed {
+    fn want(&self) -> Want {
+        match self {
+            Self::All | Self::Share => Want::Turn,
+            Self::Blocked => Want::Write,
+            Self::Broken => Want::Abort,
+        }
+    }
+}
+
+/// One step: go on, or wait.
+type Flow = Option<Want>;
+const GO_ON: Flow = None;
+
+/// The interim reply of RFC 9110 section 15.2.1.
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// Bytes around a streamed chunk: four digits of its size and a line end before, a line end after.
+const CHUNK_BEFORE: usize = 6;
+const CHUNK_AFTER: usize = 2;
+/// The chunk that ends a chunked body.
+const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+/// Content up to this length is copied behind its head rather than sent from where it lies, so
+/// that pipelined replies leave by one send.
+const COPY_LIMIT: u64 = 8_192;
+
+/// What a handler gets besides the request, of a slot whose other members may be borrowed.
+macro_rules! exchange {
+    ($desk:ident, $slot:ident, $token:ident) => {
+        Exchange {
+            state: &mut $slot.user,
+            route: &mut $slot.route,
+            ticket: Ticket {
+                connection: $token,
+                sequence: $slot.sequence,
+                worker: $desk.worker,
+            },
+            now: $desk.now,
+            unix_time: $desk.unix_time,
+        }
+    };
+}
+use exchange;
+
+/// What a reply to the present request has to keep to; borrows the date alone.
+macro_rules! terms {
+    ($desk:ident, $slot:ident) => {
+        terms_of(
+            $slot,
+            &$desk.date,
+            $desk.draining || leaves_unread($slot, &$desk.limits),
+        )
+    };
+}
+use terms;
+
+pub(crate) struct Desk<'m, T, S> {
+    pub transport: T,
+    pub service: S,
+    pub leases: Leases<'m>,
+    /// For decoded paths, for bytes that are thrown away, and for error replies without a lease.
+    pub scratch: &'m mut [u8],
+    pub stats: &'m Stats,
+    pub limits: Limits,
+    pub worker: u32,
+    pub now: u64,
+    pub unix_time: u64,
+    pub date: DateLine,
+    /// The server is being stopped: no connection is kept alive.
+    pub draining: bool,
+    /// Leases are for others that have waited longer.
+    pub leases_promised: bool,
+}
+
+impl<T, S> Desk<'_, T, S>
+where
+    T: Transport,
+    S: Service<File = T::File>,
+{
+    /// Moves the connection on. `readable` says whether its socket may have bytes.
+    pub fn advance(&mut self, slot: &mut Slot, token: Token, readable: bool) -> Want {
+        let mut budget = Budget {
+            requests: self.limits.turn_requests,
+            bytes: self.limits.turn_bytes as usize,
+            readable,
+        };
+        loop {
+            let flow = match slot.state {
+                State::Fresh | State::Idle | State::Head => self.head(slot, token, &mut budget),
+                State::Receiving | State::Collecting | State::Discarding => {
+                    self.body(slot, token, &mut budget)
+                }
+                State::Sending => self.send_tail(slot, token, &mut budget),
+                State::Streaming => self.stream(slot, token, &mut budget),
+                State::Waiting | State::Paused => self.wait(slot, &mut budget),
+                State::Resuming => self.resume(slot, token, &mut budget),
+                State::Closing => self.close(slot, &mut budget),
+                State::Lingering => self.linger(slot, &mut budget),
+                State::Free => Some(Want::Abort),
+            };
+            if let Some(want) = flow {
+                return want;
+            }
+        }
+    }
+}
+
+pub(super) fn terms_of<'d>(slot: &Slot, date: &'d DateLine, close: bool) -> Terms<'d> {
+    Terms {
+        version: if slot.flags.has(Flags::HTTP10) {
+            Version::Http10
+        } else {
+            Version::Http11
+        },
+        head_only: slot.flags.has(Flags::HEAD_ONLY),
+        close: close || slot.flags.has(Flags::CLOSE),
+        date,
+    }
+}
+
+/// Whether a reply given now leaves a body behind that would take too long to read only to throw it
+/// away, or that may never come. The client is told to close then.
+pub(super) fn leaves_unread(slot: &Slot, limits: &Limits) -> bool {
+    match slot.body {
+        Body::Done => false,
+        Body::Length(length) => slot.flags.has(Flags::EXPECTS) || length > limits.drain_bytes,
+        Body::Chunked(_) => slot.flags.has(Flags::EXPECTS),
+    }
+}

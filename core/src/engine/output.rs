@@ -1,0 +1,204 @@
+//! Bytes out, and the leases that they lie in.
+
+use super::*;
+
+impl<T, S> Desk<'_, T, S>
+where
+    T: Transport,
+    S: Service<File = T::File>,
+{
+    /// Sends what is there; `want` once all of it is gone, else what it waits for.
+    pub(super) fn flushed_or(&mut self, slot: &mut Slot, budget: &mut Budget, want: Want) -> Want {
+        if !slot.has_output() {
+            return want;
+        }
+        match self.flush(slot, budget) {
+            Flushed::All => want,
+            blocked => blocked.want(),
+        }
+    }
+
+    /// Sends the lease's output and then the tail, unless that is a stream.
+    pub(super) fn flush(&mut self, slot: &mut Slot, budget: &mut Budget) -> Flushed {
+        loop {
+            let output: &[u8] = match slot.lease {
+                Some(lease) => {
+                    &self.leases.bytes(lease)[usize::from(slot.out)..usize::from(slot.out_end)]
+                }
+                None => &[],
+            };
+            let pending = output.len();
+            let share = budget.bytes.max(1);
+            let (result, offered) = match slot.tail {
+                Tail::None | Tail::Stream { .. } if pending == 0 => return Flushed::All,
+                Tail::None | Tail::Stream { .. } => {
+                    (self.transport.send(slot.socket, &[output], false), pending)
+                }
+                Tail::Static(rest) => {
+                    let part = &rest[..rest.len().min(share)];
+                    (
+                        send_parts(&mut self.transport, slot, output, part),
+                        pending + part.len(),
+                    )
+                }
+                Tail::Site { id, at, end } => match self
+                    .service
+                    .content(id, at..end.min(at.saturating_add(share as u64)))
+                {
+                    Content::Bytes([]) => return Flushed::Broken,
+                    Content::Bytes(part) => (
+                        send_parts(&mut self.transport, slot, output, part),
+                        pending + part.len(),
+                    ),
+                    Content::File(_) if pending > 0 => {
+                        (self.transport.send(slot.socket, &[output], true), pending)
+                    }
+                    Content::File(file) => {
+                        let length = (end - at).min(share as u64);
+                        (
+                            self.transport.send_file(slot.socket, file, at, length),
+                            length as usize,
+                        )
+                    }
+                    Content::Gone => return Flushed::Broken,
+                },
+            };
+            self.stats.count(Counter::Sends);
+            let sent = match result {
+                Ok(sent) => sent,
+                Err(Error::WouldBlock) => {
+                    self.stats.count(Counter::WouldBlock);
+                    return Flushed::Blocked;
+                }
+                Err(_) => {
+                    self.stats.count(Counter::Reset);
+                    return Flushed::Broken;
+                }
+            };
+            self.stats.add(Counter::BytesSent, sent);
+            if self.sent(slot, sent, pending) {
+                return Flushed::All;
+            }
+            if sent < offered {
+                return Flushed::Blocked;
+            }
+            if matches!(slot.tail, Tail::Static(_) | Tail::Site { .. }) && pending == 0 {
+                budget.bytes = budget.bytes.saturating_sub(sent);
+                if budget.bytes == 0 {
+                    return Flushed::Share;
+                }
+            }
+        }
+    }
+
+    /// Takes note of sent bytes; tells whether nothing is left.
+    pub(super) fn sent(&mut self, slot: &mut Slot, sent: usize, pending: usize) -> bool {
+        slot.flags.set(Flags::REARM);
+        let from_lease = sent.min(pending);
+        slot.out += from_lease as u16;
+        let rest = sent - from_lease;
+        match &mut slot.tail {
+            Tail::None | Tail::Stream { .. } => return from_lease == pending,
+            Tail::Static(bytes) => {
+                slot.count += rest as u64;
+                *bytes = &bytes[rest..];
+                if !bytes.is_empty() || from_lease < pending {
+                    return false;
+                }
+            }
+            Tail::Site { id, at, end } => {
+                slot.count += rest as u64;
+                *at += rest as u64;
+                if *at < *end || from_lease < pending {
+                    return false;
+                }
+                self.service.release(*id);
+            }
+        }
+        slot.tail = Tail::None;
+        true
+    }
+
+    pub(super) fn lease_of(&mut self, slot: &mut Slot) -> Option<crate::pool::LeaseId> {
+        if slot.lease.is_none() {
+            if !self.leases_promised {
+                slot.lease = self.leases.take();
+            }
+            if slot.lease.is_none() {
+                self.stats.count(Counter::LeaseWaits);
+                return None;
+            }
+            self.stats.count(Counter::LeasesTaken);
+            (slot.head, slot.start, slot.end, slot.out, slot.out_end) = (0, 0, 0, 0, 0);
+        }
+        slot.lease
+    }
+
+    pub(super) fn drop_hollow_lease(&mut self, slot: &mut Slot) {
+        if slot.is_hollow()
+            && let Some(lease) = slot.lease.take()
+        {
+            self.leases.give(lease);
+            self.stats.count(Counter::LeasesReturned);
+            (slot.head, slot.start, slot.end, slot.out, slot.out_end) = (0, 0, 0, 0, 0);
+        }
+    }
+
+    /// Bytes of a lease that input may fill; the rest is a reply's.
+    pub(super) fn receive_limit(&self) -> usize {
+        self.leases.size() - self.reply_room()
+    }
+
+    /// Bytes that a handler's reply has, neither fewer nor more whatever came before it: half of a
+    /// lease.
+    pub(super) fn reply_room(&self) -> usize {
+        self.leases.size() / 2
+    }
+
+    /// A handler is promised room for its reply: earlier replies leave first if they take it.
+    pub(super) fn make_room(&mut self, slot: &mut Slot, budget: &mut Budget) -> Flow {
+        if slot.has_output() && self.room(slot) < self.reply_room() {
+            match self.flush(slot, budget) {
+                Flushed::All => {}
+                blocked => return Some(blocked.want()),
+            }
+        }
+        if !slot.has_output() {
+            (slot.out, slot.out_end) = (slot.end, slot.end);
+        }
+        GO_ON
+    }
+
+    /// Bytes that were received and not used yet.
+    pub(super) fn input(&mut self, slot: &Slot) -> &[u8] {
+        match slot.lease {
+            Some(lease) => {
+                &self.leases.bytes(lease)[usize::from(slot.start)..usize::from(slot.end)]
+            }
+            None => &[],
+        }
+    }
+
+    /// Bytes of the lease that are free for output.
+    pub(super) fn room(&self, slot: &Slot) -> usize {
+        let used = if slot.has_output() {
+            slot.out_end
+        } else {
+            slot.end
+        };
+        self.leases.size() - usize::from(used)
+    }
+}
+
+fn send_parts<T: Transport>(
+    transport: &mut T,
+    slot: &Slot,
+    output: &[u8],
+    part: &[u8],
+) -> Result<usize, Error> {
+    if output.is_empty() {
+        transport.send(slot.socket, &[part], false)
+    } else {
+        transport.send(slot.socket, &[output, part], false)
+    }
+}

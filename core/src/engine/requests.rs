@@ -1,0 +1,148 @@
+//! From received bytes to a request, and what the service makes of it.
+
+use super::*;
+
+impl<T, S> Desk<'_, T, S>
+where
+    T: Transport,
+    S: Service<File = T::File>,
+{
+    pub(super) fn head(&mut self, slot: &mut Slot, token: Token, budget: &mut Budget) -> Flow {
+        let Some(lease) = slot.lease.filter(|_| slot.start != slot.end) else {
+            return self.more(slot, token, budget);
+        };
+        if budget.requests == 0 {
+            return Some(self.flushed_or(slot, budget, Want::Turn));
+        }
+        if let Some(want) = self.make_room(slot, budget) {
+            return Some(want);
+        }
+        let limit = usize::from(self.limits.head_bytes);
+        let (bytes, fields) = self.leases.parts(lease);
+        let input = &bytes[usize::from(slot.start)..usize::from(slot.end)];
+        let held = input.len();
+        match slot.parser.advance(input, fields) {
+            Ok(Parsed::Complete { length }) if length <= limit => {
+                budget.requests -= 1;
+                slot.head = slot.start;
+                slot.start += length as u16;
+                self.stats.count(Counter::Requests);
+                self.request(slot, token);
+                GO_ON
+            }
+            Ok(Parsed::Incomplete) if held < limit => {
+                slot.enter(State::Head);
+                self.more(slot, token, budget)
+            }
+            Ok(_) => {
+                let line = memchr::memchr(b'\n', &input[..held.min(limit)]);
+                if line.is_none() {
+                    self.refuse(
+                        slot,
+                        token,
+                        Status::URI_TOO_LONG,
+                        &"the request line is too long",
+                    )
+                } else {
+                    self.refuse(
+                        slot,
+                        token,
+                        Status::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                        &"the request's fields are too large",
+                    )
+                }
+            }
+            Err(error) => self.refuse(slot, token, Status::from_error(error.status()), &error),
+        }
+    }
+
+    /// A request that the service does not see.
+    pub fn refuse(
+        &mut self,
+        slot: &mut Slot,
+        token: Token,
+        status: Status,
+        why: &dyn Display,
+    ) -> Flow {
+        self.stats.count(Counter::Rejected);
+        if slot.is_before_request() && self.input(slot).trim_ascii_start().starts_with(b"HEAD ") {
+            slot.flags.set(Flags::HEAD_ONLY);
+        }
+        if self.service.observes() && !slot.flags.has(Flags::OBSERVED) {
+            slot.flags.set(Flags::OBSERVED);
+            self.service.observe(token.index, None, self.unix_time);
+        }
+        slot.flags.set(Flags::LINGER);
+        self.fail(slot, token, status, why);
+        GO_ON
+    }
+
+    /// A complete head lies at `head..start`: ask the service.
+    pub(super) fn request(&mut self, slot: &mut Slot, token: Token) {
+        let Some(lease) = slot.lease else { return };
+        let room = self.reply_room();
+        let (bytes, fields) = self.leases.parts(lease);
+        let (input, output) = bytes.split_at_mut(usize::from(slot.end));
+        let head = Head::new(
+            &slot.parser,
+            &input[usize::from(slot.head)..usize::from(slot.start)],
+            fields,
+        );
+        slot.user = [0; 2];
+        slot.route = 0;
+        slot.count = 0;
+        slot.status = 0;
+        slot.body = Body::of(head.framing());
+        slot.flags
+            .put(Flags::HTTP10, head.version() == Version::Http10);
+        slot.flags
+            .put(Flags::HEAD_ONLY, head.method() == Method::Head);
+        slot.flags.put(
+            Flags::EXPECTS,
+            head.expects_continue() && head.version() == Version::Http11,
+        );
+        let last = slot.sequence.wrapping_add(1) >= self.limits.requests_per_connection;
+        slot.flags.put(Flags::CLOSE, !head.keep_alive());
+        if last || self.draining {
+            slot.close_after_reply();
+        }
+        if self.service.observes() {
+            slot.flags.set(Flags::OBSERVED);
+            self.service
+                .observe(token.index, Some(&head), self.unix_time);
+        }
+        if matches!(head.method(), Method::Other | Method::Connect) {
+            return self.fail(
+                slot,
+                token,
+                Status::NOT_IMPLEMENTED,
+                &"this server does not know the method",
+            );
+        }
+        if matches!(slot.body, Body::Length(length) if length > self.limits.body_bytes) {
+            return self.fail(
+                slot,
+                token,
+                Status::CONTENT_TOO_LARGE,
+                &"the body is longer than this server takes",
+            );
+        }
+        let path = match head.path() {
+            b"*" => b"*",
+            raw => match path::normalise(raw, self.scratch) {
+                Ok(path) => path,
+                Err(error) => {
+                    return self.fail(slot, token, Status::from_error(error.status()), &error);
+                }
+            },
+        };
+        let terms = terms!(self, slot);
+        let used = usize::from(slot.out_end - slot.end);
+        let mut made = Made::NOTHING;
+        let mut draft = Draft::new(&mut output[used..used + room], terms, &mut made);
+        let request = Request::new(head, path);
+        let mut exchange = exchange!(self, slot, token);
+        let next = self.service.request(&mut exchange, &request, &mut draft);
+        self.act(slot, token, &next, &made);
+    }
+}

@@ -1,0 +1,373 @@
+//! The worker: one thread or task that waits for events and moves its connections on.
+//!
+//! A worker blocks only in [`EventChannel::wait`]. Each *turn* it handles the events of one wait,
+//! then the connections that have something left to do, then the deadlines that have passed. A
+//! connection that uses up its share of a turn goes to the end of the queue.
+
+mod arrivals;
+mod ending;
+mod events;
+mod queue;
+
+use crate::connection::{Flags, NO_SLOT, Slot, State, Watch};
+use crate::engine::{Desk, Want};
+use crate::event::{
+    self, Deadline, Event, EventChannel, EventList, Interest, Message, Readiness, Ticket, Token,
+};
+use crate::http::date::HttpDate;
+use crate::http::status::Status;
+use crate::limits::Limits;
+use crate::pool::{Arena, Leases};
+use crate::reply::date_line;
+use crate::service::Service;
+use crate::stats::{Counter, Stats};
+use crate::timer::Wheel;
+use crate::transport::{Clock, Error, Socket, Transport};
+use queue::Queue;
+
+/// Listening sockets that one worker may have.
+pub const LISTENERS: usize = 8;
+
+/// Slots beyond [`Limits::connections`] in which clients are told 503 and seen off. An arena of
+/// slots should have room for so many more.
+pub const REFUSALS: u32 = 16;
+
+/// How long a listener rests after the system had no descriptor for a connection.
+const EXHAUSTED_PAUSE_MS: u64 = 100;
+
+/// Slots that are looked at to find the longest idle connection; with no more slots than this the
+/// answer is exact.
+const EVICTION_SAMPLE: u32 = 64;
+
+/// In a token's index: listeners count down from here.
+const FIRST_LISTENER: u32 = u32::MAX - 1;
+
+/// All that a worker is made of. Memory is the caller's.
+pub struct Parts<'m, C, T, K, S, A> {
+    /// The worker's number: the one in its tickets.
+    pub index: u32,
+    /// Where it waits.
+    pub channel: C,
+    /// Its sockets.
+    pub transport: T,
+    /// Its clock.
+    pub clock: K,
+    /// The application.
+    pub service: S,
+    /// Room for [`Limits::connections`] and [`REFUSALS`] slots.
+    pub slots: A,
+    /// Buffers.
+    pub leases: Leases<'m>,
+    /// As long as a lease, or longer: for paths, refusals and bytes that are thrown away.
+    pub scratch: &'m mut [u8],
+    /// Its counters.
+    pub stats: &'m Stats,
+    /// Its limits.
+    pub limits: Limits,
+}
+
+/// A worker. [`Worker::run`] is its life; [`Worker::turn`] is one turn of it, for those who have a
+/// loop of their own.
+///
+/// ```
+/// # #[cfg(target_os = "linux")] {
+/// use capuchin_core::Slot;
+/// use capuchin_core::event::{Message, Notifier};
+/// use capuchin_core::http::{fields::Field, method::Method};
+/// use capuchin_core::limits::Limits;
+/// use capuchin_core::pool::Leases;
+/// use capuchin_core::reply::{Next, Reply};
+/// use capuchin_core::route::{Context, Route, Routed};
+/// use capuchin_core::server::{Parts, REFUSALS, Worker};
+/// use capuchin_core::service::Request;
+/// use capuchin_core::site::NoSite;
+/// use capuchin_core::stats::{Counter, Stats};
+/// use capuchin_epoll::EpollChannel;
+/// use capuchin_posix::{ListenOptions, PosixClock, PosixTransport, listen, local_address};
+/// use std::io::{Read, Write};
+///
+/// fn hello(_: &mut Context<'_, ()>, _: &Request<'_>, reply: Reply<'_>) -> Next {
+///     reply.text("hello")
+/// }
+/// const ROUTES: &[Route<'static, ()>] = &[Route::new(Method::Get, "/", &hello)];
+///
+/// // Everything is sized here, and nothing grows later.
+/// const CONNECTIONS: usize = 8;
+/// let mut slots: heapless::Vec<Slot, { CONNECTIONS + REFUSALS as usize }> = heapless::Vec::new();
+/// let (mut bytes, mut fields) = ([0; 4 * 2_048], [Field::EMPTY; 4 * 33]);
+/// let mut scratch = [0; 2_048];
+/// let stats = Stats::new();
+/// let mut limits = Limits::DEFAULT;
+/// limits.connections = CONNECTIONS as u32;
+/// limits.head_bytes = 1_024;
+///
+/// let mut worker = Worker::new(Parts {
+///     index: 0,
+///     channel: EpollChannel::new(16).unwrap(),
+///     transport: PosixTransport,
+///     clock: PosixClock,
+///     service: Routed::new(ROUTES, &(), NoSite::default()),
+///     slots: &mut slots,
+///     leases: Leases::new(&mut bytes, &mut fields, 2_048, 33),
+///     scratch: &mut scratch,
+///     stats: &stats,
+///     limits,
+/// });
+/// let listener = listen("127.0.0.1:0".parse().unwrap(), &ListenOptions::default()).unwrap();
+/// let address = local_address(listener).unwrap();
+/// worker.listen(listener).unwrap();
+///
+/// let notifier = worker.notifier();
+/// let client = std::thread::spawn(move || {
+///     let mut stream = std::net::TcpStream::connect(address).unwrap();
+///     stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+///     let mut reply = String::new();
+///     stream.read_to_string(&mut reply).unwrap();
+///     notifier.send(Message::Stop).unwrap();
+///     reply
+/// });
+/// worker.run().unwrap();
+/// let reply = client.join().unwrap();
+/// assert!(reply.starts_with("HTTP/1.1 200 OK\r\n") && reply.ends_with("\r\n\r\nhello"));
+/// assert_eq!(stats.value(Counter::Requests), 1);
+/// # }
+/// ```
+pub struct Worker<'m, C, T, K, S, A> {
+    channel: C,
+    clock: K,
+    desk: Desk<'m, T, S>,
+    slots: A,
+    free: u32,
+    /// Freed in this turn: reusable when its batch of events is over.
+    freed: u32,
+    open: u32,
+    /// Of these, being told 503: they do not count towards the limit.
+    refused: u32,
+    run_queue: Queue,
+    lease_queue: Queue,
+    wheel: Wheel,
+    listeners: heapless::Vec<Listener, LISTENERS>,
+    events: EventList,
+    /// Where the search for the longest idle connection goes on.
+    hand: u32,
+    drain_until: Option<u64>,
+    stopped: bool,
+}
+
+struct Listener {
+    socket: Socket,
+    /// Rests until then.
+    paused_until: Option<u64>,
+}
+
+impl<'m, C, T, K, S, A> Worker<'m, C, T, K, S, A>
+where
+    C: EventChannel,
+    T: Transport,
+    K: Clock,
+    S: Service<File = T::File>,
+    A: Arena<Slot>,
+{
+    /// A worker of these parts, without a listener yet.
+    ///
+    /// # Panics
+    /// When the limits do not go with the memory: a head must fit half of a lease, and
+    /// scratch must be as long as a lease.
+    #[must_use]
+    pub fn new(parts: Parts<'m, C, T, K, S, A>) -> Self {
+        let Parts {
+            index,
+            channel,
+            transport,
+            mut clock,
+            service,
+            slots,
+            leases,
+            scratch,
+            stats,
+            limits,
+        } = parts;
+        assert!(
+            usize::from(limits.head_bytes) <= leases.size() / 2,
+            "a head must fit half of a lease"
+        );
+        assert!(
+            scratch.len() >= leases.size(),
+            "scratch memory must be as long as a lease"
+        );
+        assert!(
+            limits.turn_requests > 0 && limits.turn_bytes > 0 && limits.turn_accepts > 0,
+            "a turn must allow some work"
+        );
+        let (now, unix_time) = (clock.monotonic(), clock.unix_time());
+        let date = date_line(HttpDate(unix_time));
+        let desk = Desk {
+            transport,
+            service,
+            leases,
+            scratch,
+            stats,
+            limits,
+            worker: index,
+            now,
+            unix_time,
+            date,
+            draining: false,
+            leases_promised: false,
+        };
+        Self {
+            channel,
+            clock,
+            desk,
+            slots,
+            free: NO_SLOT,
+            freed: NO_SLOT,
+            open: 0,
+            refused: 0,
+            run_queue: Queue::EMPTY,
+            lease_queue: Queue::EMPTY,
+            wheel: Wheel::new(now),
+            listeners: heapless::Vec::new(),
+            events: EventList::new(),
+            hand: 0,
+            drain_until: None,
+            stopped: false,
+        }
+    }
+
+    /// Accepts connections from `socket`, a non-blocking listening socket that the worker owns
+    /// from now on.
+    ///
+    /// # Errors
+    /// What the channel answers; [`event::Error::NoRoom`] beyond [`LISTENERS`].
+    pub fn listen(&mut self, socket: Socket) -> Result<(), event::Error> {
+        let index = self.listeners.len();
+        if self.listeners.is_full() {
+            return Err(event::Error::NoRoom);
+        }
+        self.channel
+            .add(socket, listener_token(index), Interest::READ)?;
+        self.listeners
+            .push(Listener {
+                socket,
+                paused_until: None,
+            })
+            .map_err(|_| event::Error::NoRoom)
+    }
+
+    /// The sending end of the worker's messages.
+    pub fn notifier(&self) -> C::Notifier {
+        self.channel.notifier()
+    }
+
+    /// The application.
+    pub fn service(&mut self) -> &mut S {
+        &mut self.desk.service
+    }
+
+    /// Works until [`Message::Stop`], or until [`Message::Drain`] has been carried out.
+    ///
+    /// # Errors
+    /// When the channel is broken; all connections are closed then.
+    pub fn run(&mut self) -> Result<(), event::Error> {
+        loop {
+            match self.turn(Deadline::Never) {
+                Ok(true) => {}
+                Ok(false) => return Ok(()),
+                Err(error) => {
+                    self.stop();
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// One turn: waits until something happens, a deadline of the worker's own, or `until`; then
+    /// handles it. `false` when the worker has stopped.
+    ///
+    /// # Errors
+    /// When the channel is broken.
+    pub fn turn(&mut self, until: Deadline) -> Result<bool, event::Error> {
+        if self.stopped {
+            return Ok(false);
+        }
+        let until = self.earliest(until);
+        self.channel.wait(&mut self.events, until)?;
+        self.tell_time();
+        self.desk.stats.count(Counter::Turns);
+        for at in 0..self.events.as_slice().len() {
+            match self.events.as_slice()[at] {
+                Event::Ready { token, readiness } => self.ready(token, readiness),
+                Event::Message(message) => self.message(message),
+            }
+        }
+        if self.stopped {
+            self.stop();
+            return Ok(false);
+        }
+        self.run_queued();
+        self.expire();
+        self.serve_lease_waiters();
+        self.resume_listeners();
+        self.recycle();
+        self.desk.service.turn_ended();
+        if self
+            .drain_until
+            .is_some_and(|until| self.open == 0 || self.desk.now >= until)
+        {
+            self.stop();
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    fn tell_time(&mut self) {
+        self.desk.now = self.clock.monotonic();
+        let unix_time = self.clock.unix_time();
+        if unix_time != self.desk.unix_time {
+            self.desk.unix_time = unix_time;
+            self.desk.date = date_line(HttpDate(unix_time));
+        }
+    }
+
+    /// The earliest of the caller's deadline and the worker's own.
+    fn earliest(&self, until: Deadline) -> Deadline {
+        if self.run_queue.first != NO_SLOT || until == Deadline::Now {
+            return Deadline::Now;
+        }
+        let left = |moment: u64| {
+            moment
+                .saturating_sub(self.desk.now)
+                .min(u64::from(u32::MAX)) as u32
+        };
+        let mut after = self.wheel.next(self.desk.now);
+        let mut consider = |candidate: u32| {
+            after = Some(after.map_or(candidate, |after: u32| after.min(candidate)))
+        };
+        if let Deadline::After(caller) = until {
+            consider(caller);
+        }
+        self.listeners
+            .iter()
+            .filter_map(|listener| listener.paused_until)
+            .map(left)
+            .for_each(&mut consider);
+        self.drain_until
+            .map(left)
+            .into_iter()
+            .for_each(&mut consider);
+        after.map_or(Deadline::Never, Deadline::After)
+    }
+}
+
+fn listener_token(index: usize) -> Token {
+    Token {
+        index: FIRST_LISTENER - index as u32,
+        generation: 0,
+    }
+}
+
+fn listener_index(token: Token) -> Option<usize> {
+    let index = FIRST_LISTENER.checked_sub(token.index)? as usize;
+    (index < LISTENERS).then_some(index)
+}
