@@ -173,10 +173,12 @@ impl<'m> Leases<'m> {
         self.taken < self.count
     }
 
+    #[inline]
     pub(crate) fn bytes(&mut self, id: LeaseId) -> &mut [u8] {
         &mut self.bytes[id.number() * self.size..][..self.size]
     }
 
+    #[inline]
     pub(crate) fn parts(&mut self, id: LeaseId) -> (&mut [u8], &mut [Field]) {
         let index = id.number();
         (
