@@ -37,18 +37,23 @@ impl fmt::Display for UserError {
 impl core::error::Error for UserError {}
 
 /// Becomes `user` for good: group, supplementary groups, then user, as setuid(2) says. Call it
-/// before there are other threads.
+/// before there are other threads. A number that names no user is a user all the same: with the group
+/// of the same number, and no others.
 ///
 /// # Errors
 /// [`UserError`]; the process should end then, for it may be half changed.
 #[cfg(not(target_os = "rtems"))]
 pub fn become_user(user: &CStr) -> Result<(), UserError> {
     // SAFETY: `user` ends with NUL; the result is read before any other call could overwrite it.
-    let (uid, gid) = unsafe {
-        let entry = libc::getpwnam(user.as_ptr())
-            .as_ref()
-            .ok_or(UserError::Unknown)?;
-        (entry.pw_uid, entry.pw_gid)
+    let named =
+        unsafe { libc::getpwnam(user.as_ptr()).as_ref() }.map(|entry| (entry.pw_uid, entry.pw_gid));
+    let (uid, gid) = match named {
+        Some(both) => both,
+        None => {
+            let text = user.to_str().map_err(|_| UserError::Unknown)?;
+            let number = text.parse().map_err(|_| UserError::Unknown)?;
+            (number, number)
+        }
     };
     // SAFETY: `user` ends with NUL; the others take numbers.
     unsafe {
@@ -56,7 +61,11 @@ pub fn become_user(user: &CStr) -> Result<(), UserError> {
             return Ok(());
         }
         check(libc::setgid(gid))?;
-        check(libc::initgroups(user.as_ptr(), gid as _))?;
+        check(if named.is_some() {
+            libc::initgroups(user.as_ptr(), gid as _)
+        } else {
+            libc::setgroups(1, &raw const gid)
+        })?;
         check(libc::setuid(uid))?;
         if uid != 0 && libc::setuid(0) == 0 {
             return Err(UserError::Reversible);
@@ -128,6 +137,8 @@ mod tests {
     fn unknown_user_is_told_as_such() {
         let error = become_user(c"no-such-user-as-this").unwrap_err();
         assert_eq!(error, UserError::Unknown);
+        // A number and something else is no number.
+        assert_eq!(become_user(c"12x").unwrap_err(), UserError::Unknown);
         assert!(error.to_string().contains("name another"));
     }
 

@@ -26,8 +26,14 @@ fn mistakes_end_with_status_2_and_one_sentence() {
     let taken = taken.local_addr().expect("bound").to_string();
     let cases: [(&[&str], &str); 9] = [
         (&[], "which directory?"),
-        (&["/no/such/directory"], "name one that exists"),
-        (&["/etc/passwd"], "is no directory"),
+        (
+            &["--listen", "127.0.0.1:0", "/no/such/directory"],
+            "name one that exists",
+        ),
+        (
+            &["--listen", "127.0.0.1:0", "/etc/passwd"],
+            "is no directory",
+        ),
         (&["--nonsense", place.path()], "no option"),
         (&["--listen", "nowhere", place.path()], "try 127.0.0.1:8080"),
         (&["--listen", &taken, place.path()], "choose another port"),
@@ -102,6 +108,32 @@ fn several_addresses_and_ipv6_are_served() {
     assert!(second.starts_with("[::1]:"), "{second}");
     assert_eq!(running.get("/a.txt").1, "both");
     assert_eq!(get(&second, "/a.txt").1, "both");
+}
+
+#[test]
+fn root_becomes_the_user_that_was_asked_for_and_nobody_else() {
+    // SAFETY: takes and passes no memory.
+    if unsafe { libc::getuid() } != 0 {
+        println!("NOT RUN: only root can become another user");
+        return;
+    }
+    let place = Place::new("user");
+    place.write("a.txt", "x");
+    for (user, ids, groups) in [("nobody", "65534", "65534"), ("12345", "12345", "12345")] {
+        let running = Running::capuchin(&["--user", user, place.path()]);
+        assert_eq!(running.get("/a.txt").1, "x");
+        let status = std::fs::read_to_string(format!("/proc/{}/status", running.child.id()));
+        let status = status.expect("it runs");
+        let line = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            line.expect(name).split_whitespace().collect::<Vec<_>>()
+        };
+        // Real, effective, saved and file system's.
+        assert_eq!(line("Uid:"), [ids; 4], "{user}");
+        assert_eq!(line("Gid:"), [ids; 4], "{user}");
+        assert_eq!(line("Groups:"), [groups], "{user}");
+        assert_eq!(line("CapEff:"), ["0000000000000000"], "{user}");
+    }
 }
 
 #[test]
