@@ -157,15 +157,19 @@ fn encoded(name: &[u8]) -> String {
 
 fn size(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
-    let (mut value, mut unit) = (bytes as f64, 0);
-    while value >= 1_023.95 && unit + 1 < UNITS.len() {
-        value /= 1_024.0;
+    // In tenths, rounded.
+    let tenths = |scale: u64| (bytes / scale) * 10 + ((bytes % scale) * 10 + scale / 2) / scale;
+    let (mut scale, mut unit) = (1, 0);
+    while (unit == 0 && bytes > 1_023) || (unit > 0 && tenths(scale) >= 10_240) {
+        if unit + 1 == UNITS.len() {
+            break;
+        }
+        scale *= 1_024;
         unit += 1;
     }
-    if unit == 0 {
-        format!("{bytes} B")
-    } else {
-        format!("{value:.1} {}", UNITS[unit])
+    match (unit, tenths(scale)) {
+        (0, _) => format!("{bytes} B"),
+        (_, tenths) => format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit]),
     }
 }
 
@@ -280,8 +284,11 @@ mod tests {
             (1_023, "1023 B"),
             (1_024, "1.0 KiB"),
             (1_536, "1.5 KiB"),
+            ((1 << 20) - 1, "1.0 MiB"),
+            ((1 << 20) - 60, "1023.9 KiB"),
             (1 << 20, "1.0 MiB"),
             (5 << 40, "5.0 TiB"),
+            (u64::MAX, "16384.0 PiB"),
         ] {
             assert_eq!(size(bytes), text);
         }

@@ -372,18 +372,31 @@ fn size(option: &str, value: &OsString, least: u64, most: u64) -> Result<u64, le
 }
 
 /// The longest timeout: the engine's deadlines reach 24 days.
-const LONGEST_SECONDS: f64 = 20.0 * 24.0 * 3_600.0;
+const LONGEST_SECONDS: u32 = 20 * 24 * 3_600;
 
-/// Seconds with a fraction, in milliseconds.
+/// Milliseconds of a time in seconds such as `30` or `0.5`.
 fn seconds(option: &str, value: &OsString) -> Result<u32, lexopt::Error> {
     let value = value.to_string_lossy();
-    let seconds = value
-        .parse::<f64>()
-        .ok()
-        .filter(|seconds| (0.001..=LONGEST_SECONDS).contains(seconds));
-    seconds
-        .map(|seconds| (seconds * 1_000.0).round() as u32)
-        .ok_or_else(|| format!("{option}: '{value}' is no time in seconds, from 0.001 to {LONGEST_SECONDS}: try 30 or 0.5").into())
+    milliseconds(&value).ok_or_else(|| {
+        format!("{option}: '{value}' is no time in seconds, from 0.001 to {LONGEST_SECONDS}: try 30 or 0.5").into()
+    })
+}
+
+fn milliseconds(text: &str) -> Option<u32> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(whole) || !digits(fraction) || fraction.len() > 3 {
+        return None;
+    }
+    let milliseconds: u32 = format!("{fraction:0<3}").parse().ok()?;
+    let total = whole
+        .parse::<u32>()
+        .ok()?
+        .checked_mul(1_000)?
+        .checked_add(milliseconds)?;
+    (1..=LONGEST_SECONDS * 1_000)
+        .contains(&total)
+        .then_some(total)
 }
 
 #[cfg(test)]

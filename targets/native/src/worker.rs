@@ -19,7 +19,7 @@ cfg_if::cfg_if! {
 }
 
 /// Messages that may wait for one worker.
-pub(crate) const MESSAGES: usize = 1_024;
+pub(crate) const MESSAGES: usize = 512;
 
 /// Field lines that a head may have.
 pub(crate) const FIELDS: usize = 64;
