@@ -32,7 +32,9 @@ where
             let (result, offered) = match slot.tail {
                 Tail::None | Tail::Stream { .. } if pending == 0 => return Flushed::All,
                 Tail::None | Tail::Stream { .. } => {
-                    (self.transport.send(slot.socket, &[output], false), pending)
+                    // Before a close the end of stream follows at once: one packet carries both.
+                    let more = slot.state == State::Closing;
+                    (self.transport.send(slot.socket, &[output], more), pending)
                 }
                 Tail::Static(rest) => {
                     let part = &rest[..rest.len().min(share)];
