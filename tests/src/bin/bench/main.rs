@@ -1,7 +1,8 @@
 //! The bench: Capuchin beside the floor and the peers that are installed, in one run.
 //!
 //! Each server runs with one worker on one core, the load generator on another. Servers take turns;
-//! medians and ranges are printed as Markdown tables, then which goals were reached. It builds
+//! medians (of user time, which the kernel samples coarsely, means) and ranges are printed as
+//! Markdown tables, then which goals were reached. It builds
 //! nothing: `capuchin` and `floor` are taken from where it is itself. It never judges by its exit
 //! status: timings are not tests.
 

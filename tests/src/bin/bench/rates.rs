@@ -9,7 +9,7 @@ use crate::{goals, machine, pipeline};
 use std::time::Instant;
 
 /// A server that had its core for less than this part of the run was not at its limit.
-const SATURATED: f64 = 0.95;
+pub const SATURATED: f64 = 0.95;
 
 /// More than this part of a run spent waiting for the core, and other work spoils the figures.
 const DISTURBED: f64 = 0.02;
@@ -170,12 +170,12 @@ fn table(results: &[(Kind, Summary)]) -> Table {
         table.row(&[
             kind.name().into(),
             summary.rate.show(0),
-            of(|summary| summary.rate.median),
+            of(|summary| summary.rate.middle),
             summary.user.show(3),
-            of(|summary| summary.user.median),
+            of(|summary| summary.user.middle),
             summary.cpu.show(2),
-            of(|summary| summary.cpu.median),
-            format!("{:.0} %", summary.busy.median * 100.0),
+            of(|summary| summary.cpu.middle),
+            format!("{:.0} %", summary.busy.middle * 100.0),
             errors_text(&summary.errors),
         ]);
     }
@@ -186,7 +186,7 @@ fn table(results: &[(Kind, Summary)]) -> Table {
 fn notes(results: &[(Kind, Summary)]) {
     let idle: Vec<&str> = results
         .iter()
-        .filter(|(_, summary)| summary.busy.median < SATURATED)
+        .filter(|(_, summary)| summary.busy.middle < SATURATED)
         .map(|(kind, _)| kind.name())
         .collect();
     if !idle.is_empty() {

@@ -17,16 +17,26 @@ pub struct Sample {
     pub errors: Vec<(String, u64)>,
 }
 
-/// The median of some rounds, and between what they lie.
+/// The middle of some rounds, and between what they lie.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {
-    pub median: f64,
+    pub middle: f64,
     pub least: f64,
     pub most: f64,
 }
 
 impl Spread {
-    /// Of at least one value.
+    /// Mean and range of at least one value: for what is sampled coarsely, where each round adds to
+    /// the precision.
+    fn mean_of(values: Vec<f64>) -> Self {
+        let middle = values.iter().sum::<f64>() / values.len() as f64;
+        Self {
+            middle,
+            ..Self::of(values)
+        }
+    }
+
+    /// Median and range of at least one value.
     fn of(mut values: Vec<f64>) -> Self {
         values.sort_by(f64::total_cmp);
         let middle = values.len() / 2;
@@ -36,17 +46,17 @@ impl Spread {
             (values[middle - 1] + values[middle]) / 2.0
         };
         Self {
-            median,
+            middle: median,
             least: values[0],
             most: values[values.len() - 1],
         }
     }
 
-    /// `median (least–most)` with so many decimals.
+    /// `middle (least–most)` with so many decimals.
     pub fn show(&self, decimals: usize) -> String {
         format!(
             "{:.decimals$} ({:.decimals$}–{:.decimals$})",
-            self.median, self.least, self.most
+            self.middle, self.least, self.most
         )
     }
 }
@@ -76,7 +86,7 @@ impl Summary {
         }
         Self {
             rate: spread(|sample| sample.rate),
-            user: spread(|sample| sample.user),
+            user: Spread::mean_of(samples.iter().map(|sample| sample.user).collect()),
             cpu: spread(|sample| sample.cpu),
             busy: spread(|sample| sample.busy),
             disturbed: spread(|sample| sample.disturbed),
@@ -130,9 +140,10 @@ mod tests {
     #[test]
     fn median_is_the_middle_or_between_the_two() {
         let odd = Spread::of(vec![3.0, 1.0, 2.0]);
-        assert_eq!((odd.median, odd.least, odd.most), (2.0, 1.0, 3.0));
-        assert_eq!(Spread::of(vec![4.0, 1.0, 2.0, 3.0]).median, 2.5);
+        assert_eq!((odd.middle, odd.least, odd.most), (2.0, 1.0, 3.0));
+        assert_eq!(Spread::of(vec![4.0, 1.0, 2.0, 3.0]).middle, 2.5);
         assert_eq!(odd.show(1), "2.0 (1.0–3.0)");
+        assert_eq!(Spread::mean_of(vec![1.0, 6.0, 2.0]).middle, 3.0);
     }
 
     #[test]
