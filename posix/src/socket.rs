@@ -258,9 +258,6 @@ fn from_system(storage: &sockaddr_storage) -> Option<SocketAddr> {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PosixTransport;
 
-/// Parts that one gathered send takes; more are sent by the next.
-const PARTS: usize = 4;
-
 impl Transport for PosixTransport {
     type File = crate::File;
 
@@ -292,7 +289,7 @@ impl Transport for PosixTransport {
     fn send(&mut self, socket: Socket, parts: &[&[u8]], more: bool) -> Result<usize, Error> {
         match parts {
             [part] => sys::send(socket.0, part, more).map_err(error_of),
-            _ => gather(socket, parts, more),
+            _ => sys::gather(socket.0, parts, more).map_err(error_of),
         }
     }
 
@@ -341,36 +338,6 @@ impl Transport for PosixTransport {
             error => Err(error_of(error)),
         }
     }
-}
-
-#[cold]
-fn gather(socket: Socket, parts: &[&[u8]], more: bool) -> Result<usize, Error> {
-    let flags = if more {
-        sys::SEND_FLAGS | sys::SEND_MORE
-    } else {
-        sys::SEND_FLAGS
-    };
-    let mut vector = [const {
-        libc::iovec {
-            iov_base: core::ptr::null_mut(),
-            iov_len: 0,
-        }
-    }; PARTS];
-    for (entry, part) in vector.iter_mut().zip(parts) {
-        *entry = libc::iovec {
-            iov_base: part.as_ptr().cast_mut().cast(),
-            iov_len: part.len(),
-        };
-    }
-    // SAFETY: zeros are a valid `msghdr`; the vector and the parts it points to live through the
-    // call, and sending writes to none of them.
-    retry(|| unsafe {
-        let mut message: libc::msghdr = core::mem::zeroed();
-        message.msg_iov = vector.as_mut_ptr();
-        message.msg_iovlen = parts.len().min(PARTS) as _;
-        libc::sendmsg(socket.0, &raw const message, flags)
-    })
-    .map_err(error_of)
 }
 
 fn error_of(errno: i32) -> Error {

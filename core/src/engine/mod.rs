@@ -91,6 +91,8 @@ const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 /// Content up to this length is copied behind its head rather than sent from where it lies, so
 /// that pipelined replies leave by one send.
 const COPY_LIMIT: u64 = 8_192;
+/// The same where no other request waits for the reply to leave: about what one packet carries.
+const COPY_ALONE: u64 = 1_460;
 
 /// What a handler gets besides the request, of a slot whose other members may be borrowed.
 macro_rules! exchange {

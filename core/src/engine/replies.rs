@@ -91,7 +91,9 @@ where
     /// A reply's head is written; its content may be copied behind it or has to follow.
     pub(super) fn begin_content(&mut self, slot: &mut Slot, token: Token, content: &Source) {
         let room = self.room(slot) as u64;
-        let fits = |length: u64| length <= COPY_LIMIT && length <= room;
+        let alone = slot.start == slot.end;
+        let limit = if alone { COPY_ALONE } else { COPY_LIMIT };
+        let fits = |length: u64| length <= limit.min(room);
         match *content {
             Source::Written(length) => {
                 slot.count = length;

@@ -1,5 +1,6 @@
 //! FreeBSD, and RTEMS as far as it is alike.
 
+use super::PARTS;
 use crate::errno::retry;
 use core::ffi::c_int;
 
@@ -24,9 +25,7 @@ pub(crate) const NODELAY_IS_INHERITED: bool = false;
 /// The one error of accept(2) that is the new connection's, not the listener's.
 pub(crate) const ACCEPT_PASSES_ON: &[c_int] = &[libc::ECONNABORTED];
 /// Flags of a send: a broken pipe is an error number, not a signal.
-pub(crate) const SEND_FLAGS: c_int = libc::MSG_NOSIGNAL;
-/// There is no such hint here.
-pub(crate) const SEND_MORE: c_int = 0;
+const SEND_FLAGS: c_int = libc::MSG_NOSIGNAL;
 /// There is no opening only to look at.
 pub(crate) const O_LOOK: c_int = libc::O_RDONLY | libc::O_NONBLOCK;
 
@@ -47,6 +46,30 @@ pub(crate) fn receive(socket: c_int, buffer: &mut [u8]) -> Result<usize, i32> {
 pub(crate) fn send(socket: c_int, bytes: &[u8], _more: bool) -> Result<usize, i32> {
     // SAFETY: the bytes are valid for reading as many as are passed.
     retry(|| unsafe { libc::send(socket, bytes.as_ptr().cast(), bytes.len(), SEND_FLAGS) as isize })
+}
+
+/// Sends parts by one call; of more than [`PARTS`] the first. As [`send`] otherwise.
+pub(crate) fn gather(socket: c_int, parts: &[&[u8]], _more: bool) -> Result<usize, i32> {
+    let mut vector = [const {
+        libc::iovec {
+            iov_base: core::ptr::null_mut(),
+            iov_len: 0,
+        }
+    }; PARTS];
+    for (entry, part) in vector.iter_mut().zip(parts) {
+        *entry = libc::iovec {
+            iov_base: part.as_ptr().cast_mut().cast(),
+            iov_len: part.len(),
+        };
+    }
+    // SAFETY: zeros are a valid `msghdr`; the vector and the parts it points to live through the
+    // call, and sending writes to none of them.
+    retry(|| unsafe {
+        let mut message: libc::msghdr = core::mem::zeroed();
+        message.msg_iov = vector.as_mut_ptr();
+        message.msg_iovlen = parts.len().min(PARTS) as _;
+        libc::sendmsg(socket, &raw const message, SEND_FLAGS) as isize
+    })
 }
 
 /// Makes a stream socket, non-blocking and close-on-exec.

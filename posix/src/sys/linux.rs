@@ -1,10 +1,11 @@
 //! Linux.
 
+use super::PARTS;
 use core::ffi::c_int;
 use libc::off_t;
 use rustix::fd::BorrowedFd;
-use rustix::io::{Errno, retry_on_intr};
-use rustix::net::{self, RecvFlags, SendFlags, recv};
+use rustix::io::{Errno, IoSlice, retry_on_intr};
+use rustix::net::{self, RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg};
 
 pub(crate) use libc::__errno_location as errno_location;
 
@@ -29,11 +30,6 @@ pub(crate) const ACCEPT_PASSES_ON: &[c_int] = &[
     libc::EOPNOTSUPP,
     libc::ENETUNREACH,
 ];
-
-/// Flags of a send: a broken pipe is an error number, not a signal.
-pub(crate) const SEND_FLAGS: c_int = libc::MSG_NOSIGNAL;
-/// A short packet may wait for what follows at once.
-pub(crate) const SEND_MORE: c_int = libc::MSG_MORE;
 
 /// Opens only to look at, where the system knows that (open(2)).
 pub(crate) const O_LOOK: c_int = libc::O_PATH;
@@ -73,12 +69,31 @@ pub(crate) fn receive(socket: c_int, buffer: &mut [u8]) -> Result<usize, i32> {
 pub(crate) fn send(socket: c_int, bytes: &[u8], more: bool) -> Result<usize, i32> {
     // SAFETY: the engine owns the socket and has it open during the call.
     let socket = unsafe { BorrowedFd::borrow_raw(socket) };
-    let flags = if more {
+    let flags = send_flags(more);
+    retry_on_intr(|| net::send(socket, bytes, flags)).map_err(Errno::raw_os_error)
+}
+
+/// Sends parts by one call; of more than [`PARTS`] the first. As [`send`] otherwise.
+#[inline(always)]
+pub(crate) fn gather(socket: c_int, parts: &[&[u8]], more: bool) -> Result<usize, i32> {
+    // SAFETY: the engine owns the socket and has it open during the call.
+    let socket = unsafe { BorrowedFd::borrow_raw(socket) };
+    let mut slices = [IoSlice::new(&[]); PARTS];
+    for (slice, part) in slices.iter_mut().zip(parts) {
+        *slice = IoSlice::new(part);
+    }
+    let slices = &slices[..parts.len().min(PARTS)];
+    let flags = send_flags(more);
+    retry_on_intr(|| sendmsg(socket, slices, &mut SendAncillaryBuffer::default(), flags))
+        .map_err(Errno::raw_os_error)
+}
+
+fn send_flags(more: bool) -> SendFlags {
+    if more {
         SendFlags::NOSIGNAL | SendFlags::MORE
     } else {
         SendFlags::NOSIGNAL
-    };
-    retry_on_intr(|| net::send(socket, bytes, flags)).map_err(Errno::raw_os_error)
+    }
 }
 
 /// Makes a stream socket, non-blocking and close-on-exec.

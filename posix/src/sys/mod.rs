@@ -9,3 +9,6 @@ cfg_if::cfg_if! {
         pub(crate) use bsd::*;
     }
 }
+
+/// Parts that one gathered send takes; more are sent by the next.
+pub(crate) const PARTS: usize = 4;
