@@ -38,8 +38,9 @@ where
                 }
                 Tail::Static(rest) => {
                     let part = &rest[..rest.len().min(share)];
+                    let last = part.len() == rest.len();
                     (
-                        send_parts(&mut self.transport, slot, output, part),
+                        send_parts(&mut self.transport, slot, output, part, last),
                         pending + part.len(),
                     )
                 }
@@ -48,10 +49,13 @@ where
                     .content(id, at..end.min(at.saturating_add(share as u64)))
                 {
                     Content::Bytes([]) => return Flushed::Broken,
-                    Content::Bytes(part) => (
-                        send_parts(&mut self.transport, slot, output, part),
-                        pending + part.len(),
-                    ),
+                    Content::Bytes(part) => {
+                        let last = part.len() as u64 == end - at;
+                        (
+                            send_parts(&mut self.transport, slot, output, part, last),
+                            pending + part.len(),
+                        )
+                    }
                     Content::File(_) if pending > 0 => {
                         (self.transport.send(slot.socket, &[output], true), pending)
                     }
@@ -197,10 +201,13 @@ fn send_parts<T: Transport>(
     slot: &Slot,
     output: &[u8],
     part: &[u8],
+    last: bool,
 ) -> Result<usize, Error> {
+    // As before a close: its end follows the last part at once.
+    let more = last && slot.flags.has(Flags::CLOSE);
     if output.is_empty() {
-        transport.send(slot.socket, &[part], false)
+        transport.send(slot.socket, &[part], more)
     } else {
-        transport.send(slot.socket, &[output, part], false)
+        transport.send(slot.socket, &[output, part], more)
     }
 }
