@@ -124,16 +124,16 @@ pub trait Service {
         draft: &mut Draft<'_>,
     ) -> Next;
 
-    /// A piece of the body, after [`Reply::receive_body`].
+    /// A piece of the body, after [`crate::reply::Reply::receive_body`].
     ///
     /// # Errors
     /// The status of the error reply that ends the request; the rest of the body is not read.
     fn body(&mut self, exchange: &mut Exchange<'_>, piece: &[u8]) -> Result<(), Status>;
 
-    /// The body has been received to its end, after [`Reply::receive_body`].
+    /// The body has been received to its end, after [`crate::reply::Reply::receive_body`].
     fn received(&mut self, exchange: &mut Exchange<'_>, draft: &mut Draft<'_>) -> Next;
 
-    /// The whole body is there, after [`Reply::collect_body`].
+    /// The whole body is there, after [`crate::reply::Reply::collect_body`].
     fn collected(
         &mut self,
         exchange: &mut Exchange<'_>,
