@@ -13,6 +13,7 @@ mod load;
 mod machine;
 mod peers;
 mod pipeline;
+mod quota;
 mod rates;
 mod server;
 mod table;
@@ -30,8 +31,8 @@ Usage: cargo build --release --workspace
        cargo run --release -p capuchin-tests --bin bench -- [SCENARIO…] [OPTIONS]
 
 Scenarios (default: all)
-  keepalive      4 KB file, 64 connections (wrk)
-  connections    4 KB file, a connection for each request (wrk)
+  keepalive      4 KB file, 64 connections (wrk); servers have half a core, if that can be had
+  connections    4 KB file, a connection for each request (wrk); as before
   pipelined      128-byte file, 16 requests deep
   httperf        30,000 connections at 3,000/s, 1 s timeout (httperf)
   idle           memory of 8,000 keep-alive connections that wait

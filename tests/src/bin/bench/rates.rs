@@ -3,13 +3,14 @@
 
 use crate::load::{self, Count};
 use crate::peers::{Kind, Place};
+use crate::quota::{self, Quota};
 use crate::server::Server;
 use crate::table::{Sample, Summary, Table, errors_text};
 use crate::{goals, machine, pipeline};
 use std::time::Instant;
 
 /// A server that had its core for less than this part of the run was not at its limit.
-pub const SATURATED: f64 = 0.95;
+const SATURATED: f64 = 0.95;
 
 /// More than this part of a run spent waiting for the core, and other work spoils the figures.
 const DISTURBED: f64 = 0.02;
@@ -67,14 +68,23 @@ pub fn run(
         println!("\nNOT RUN: {}: {}", load.name(), machine::TOOLS);
         return Ok(());
     }
+    // Pipelined requests are compared by CPU time, which does not need it.
+    let quota = match load {
+        Load::Pipelined => None,
+        _ => Quota::make(),
+    };
     let mut entrants: Vec<Entrant> = kinds.iter().copied().map(Entrant::new).collect();
     for _ in 0..rounds {
         for entrant in &mut entrants {
-            if let Err(message) = entrant.round(load, place, seconds) {
+            if let Err(message) = entrant.round(load, place, seconds, quota.as_ref()) {
                 println!("NOT RUN: {message}");
                 entrant.failed = true;
             }
         }
+    }
+    for entrant in &mut entrants {
+        // Ended before the group that it is in.
+        entrant.running = None;
     }
     entrants.retain(|entrant| !entrant.samples.is_empty());
     let results: Vec<(Kind, Summary)> = entrants
@@ -89,6 +99,12 @@ pub fn run(
     );
     if load == Load::Connections {
         println!("note: {}", machine::ports());
+    }
+    if quota.is_some() {
+        println!(
+            "note: each server had {:.0} % of its core, so that the load is not the limit",
+            quota::SHARE * 100.0
+        );
     }
     notes(&results);
     goals::rates(load.name(), &results);
@@ -113,13 +129,24 @@ impl Entrant {
         }
     }
 
-    fn round(&mut self, load: Load, place: &Place, seconds: u64) -> Result<(), String> {
+    fn round(
+        &mut self,
+        load: Load,
+        place: &Place,
+        seconds: u64,
+        quota: Option<&Quota>,
+    ) -> Result<(), String> {
         if self.failed {
             return Ok(());
         }
         let server = match self.running.take() {
             Some(server) => server,
             None => Server::start(self.kind, place, load.bytes(), load == Load::Connections)?,
+        };
+        let share = match quota {
+            Some(quota) if quota.hold(&server.processes()) => quota::SHARE,
+            Some(_) => return Err(format!("{} cannot be held to its share", self.kind.name())),
+            None => 1.0,
         };
         let (before, begin) = (server.cpu(), Instant::now());
         let count = load
@@ -131,8 +158,13 @@ impl Entrant {
             rate: count.requests as f64 / count.seconds,
             user: each(used.user),
             cpu: each(used.total()),
-            busy: used.total() / whole,
-            disturbed: used.waited / whole,
+            busy: used.total() / whole / share,
+            // Waiting for the next share is no disturbance.
+            disturbed: if quota.is_some() {
+                0.0
+            } else {
+                used.waited / whole
+            },
             errors: count.errors,
         });
         // Each connection leaves a port in TIME_WAIT. With the same server port in every round they
@@ -157,7 +189,7 @@ fn table(results: &[(Kind, Summary)]) -> Table {
         "of floor",
         "user+system µs (range)",
         "of floor",
-        "core busy",
+        "share busy",
         "errors",
     ]);
     for (kind, summary) in results {

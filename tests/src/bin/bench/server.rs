@@ -70,7 +70,7 @@ impl Server {
     }
 
     /// The server's processes: itself and its children.
-    fn processes(&self) -> Vec<u32> {
+    pub fn processes(&self) -> Vec<u32> {
         let own = self.pid();
         let children =
             fs::read_to_string(format!("/proc/{own}/task/{own}/children")).unwrap_or_default();
