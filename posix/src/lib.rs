@@ -5,13 +5,15 @@
 //! know of HTTP.
 #![no_std]
 
-#[cfg(test)]
+#[cfg(any(test, feature = "lab"))]
 extern crate std;
 
 mod clock;
 mod directory;
 mod entries;
 mod errno;
+#[cfg(feature = "lab")]
+pub mod lab;
 mod process;
 mod socket;
 mod sys;
