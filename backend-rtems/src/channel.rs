@@ -22,8 +22,9 @@ const NONE: u32 = u32::MAX;
 /// Waits on a Classic API message queue; the contract is that of [`EventChannel`].
 #[derive(Debug)]
 pub struct RtemsChannel {
-    queue: Queue,
+    /// Before the queue: nothing may be told of once that is gone.
     feed: Feed,
+    queue: Queue,
     cells: &'static [Cell],
     places: &'static Places,
     /// Cells to look at without being told: what was reported is reported again while it is true.
@@ -89,7 +90,7 @@ impl RtemsChannel {
         let claim = Claim(memory.claimed());
         let queue =
             Queue::new(&memory.storage, DESCRIPTORS + messages).map_err(StartError::Queue)?;
-        let feed = Feed::start().map_err(StartError::Feed)?;
+        let feed = Feed::start(&memory.shared.feed).map_err(StartError::Feed)?;
         memory.shared.places.open(messages as u32);
         let cells = memory.cells();
         cells.iter().for_each(Cell::reset);
@@ -114,7 +115,9 @@ impl RtemsChannel {
         cell.next.store(NONE, Ordering::Relaxed);
         match self.last {
             NONE => self.first = index,
-            last => self.cells[last as usize].next.store(index, Ordering::Relaxed),
+            last => self.cells[last as usize]
+                .next
+                .store(index, Ordering::Relaxed),
         }
         self.last = index;
         self.listed += 1;
@@ -145,7 +148,9 @@ impl RtemsChannel {
         // Most often whoever is told tries, and meets an error himself. Only where nobody did, or
         // nobody is to, the socket is asked.
         if look.is_idle() || (look.untried && (readable || writable)) {
-            let state = self.feed.ask(Socket(index as i32), cell.is_shut(), writable);
+            let state = self
+                .feed
+                .ask(Socket(index as i32), cell.is_shut(), writable);
             if readable && !state.readable {
                 cell.disproved(Direction::Receive, look.received);
                 readable = false;

@@ -5,6 +5,7 @@
 //! having been taken before.
 
 use crate::cell::Cell;
+use crate::feed::Static;
 use crate::queue::{Entry, Sender, Storage};
 use capuchin_core::event::{Full, Message};
 
@@ -29,6 +30,7 @@ pub struct Memory<const DESCRIPTORS: usize, const MESSAGES: usize> {
 pub(crate) struct Shared<const DESCRIPTORS: usize> {
     claimed: AtomicBool,
     pub(crate) places: Places,
+    pub(crate) feed: Static,
     pub(crate) cells: [Cell; DESCRIPTORS],
 }
 
@@ -51,6 +53,7 @@ impl<const DESCRIPTORS: usize, const MESSAGES: usize> Memory<DESCRIPTORS, MESSAG
             shared: Shared {
                 claimed: AtomicBool::new(false),
                 places: Places::new(),
+                feed: Static::new(),
                 cells: [const { Cell::new() }; DESCRIPTORS],
             },
             storage: Storage::new(),

@@ -134,7 +134,8 @@ impl Queue {
             let mut id = 0;
             // SAFETY: the configuration lives through the call, and the storage, which is static and
             // nobody else's (see `Memory::claim`), has at least the size that is told.
-            let code = unsafe { sys::rtems_message_queue_construct(&raw const config, &raw mut id) };
+            let code =
+                unsafe { sys::rtems_message_queue_construct(&raw const config, &raw mut id) };
             match StatusCode::check(code) {
                 Ok(()) => return Ok(Self(Sender(id))),
                 // What the kernel answers when its header has another size.
@@ -179,7 +180,9 @@ impl Queue {
                 assert!(size == size_of::<Entry>(), "only entries are sent here");
                 // SAFETY: `Sender::send` sent these bytes from an `Entry`; the array is as long and
                 // at least as strictly aligned as the kernel asks, and read unaligned.
-                Ok(Some(unsafe { entry.as_ptr().cast::<Entry>().read_unaligned() }))
+                Ok(Some(unsafe {
+                    entry.as_ptr().cast::<Entry>().read_unaligned()
+                }))
             }
             Err(StatusCode::UNSATISFIED | StatusCode::TIMEOUT) => Ok(None),
             Err(other) => Err(other),
@@ -203,11 +206,7 @@ impl Sender {
     pub(crate) fn send(self, entry: Entry) -> Result<(), StatusCode> {
         // SAFETY: the entry lives through the call and has the size that is passed.
         let code = unsafe {
-            sys::rtems_message_queue_send(
-                self.0,
-                (&raw const entry).cast(),
-                size_of::<Entry>(),
-            )
+            sys::rtems_message_queue_send(self.0, (&raw const entry).cast(), size_of::<Entry>())
         };
         StatusCode::check(code)
     }

@@ -18,8 +18,18 @@ pub(crate) struct Feed {
 const EVENTS: c_int =
     libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLET;
 
+/// Nothing besides.
+#[derive(Debug)]
+pub(crate) struct Static;
+
+impl Static {
+    pub(crate) const fn new() -> Self {
+        Self
+    }
+}
+
 impl Feed {
-    pub(crate) fn start() -> Result<Self, i32> {
+    pub(crate) fn start(_: &'static Static) -> Result<Self, i32> {
         static NETWORK_TASK: OnceLock<Result<c_int, i32>> = OnceLock::new();
         NETWORK_TASK
             .get_or_init(|| {

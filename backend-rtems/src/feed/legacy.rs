@@ -24,8 +24,18 @@ const RECEIVE_WAKEUP: c_int = 0x1021;
 #[derive(Debug)]
 pub(crate) struct Feed;
 
+/// Nothing besides.
+#[derive(Debug)]
+pub(crate) struct Static;
+
+impl Static {
+    pub(crate) const fn new() -> Self {
+        Self
+    }
+}
+
 impl Feed {
-    pub(crate) fn start() -> Result<Self, i32> {
+    pub(crate) fn start(_: &'static Static) -> Result<Self, i32> {
         Ok(Self)
     }
 

@@ -8,13 +8,13 @@
 cfg_if::cfg_if! {
     if #[cfg(all(target_os = "rtems", feature = "libbsd"))] {
         mod relay;
-        pub(crate) use relay::Feed;
+        pub(crate) use relay::{Feed, Static};
     } else if #[cfg(target_os = "rtems")] {
         mod legacy;
-        pub(crate) use legacy::Feed;
+        pub(crate) use legacy::{Feed, Static};
     } else if #[cfg(target_os = "linux")] {
         mod double;
-        pub(crate) use double::Feed;
+        pub(crate) use double::{Feed, Static};
     } else {
         compile_error!("this backend is for RTEMS; its tests run on Linux");
     }

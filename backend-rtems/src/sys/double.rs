@@ -71,7 +71,12 @@ pub(crate) unsafe fn rtems_message_queue_construct(
     }
     // The storage is the kernel's from here on: what is written to it by mistake shows.
     // SAFETY: the caller hands over the storage of that size for as long as the queue lives.
-    unsafe { config.storage_area.cast::<u8>().write_bytes(0xa5, config.storage_size) };
+    unsafe {
+        config
+            .storage_area
+            .cast::<u8>()
+            .write_bytes(0xa5, config.storage_size)
+    };
     let mut objects = lock(&OBJECTS);
     objects.last += 1;
     let new = objects.last;
@@ -248,7 +253,10 @@ mod tests {
         // SAFETY: no memory is passed.
         assert_eq!(unsafe { rtems_message_queue_delete(id) }, 0);
         // SAFETY: as above.
-        assert_eq!(unsafe { rtems_message_queue_delete(id) }, StatusCode::INVALID_ID.0);
+        assert_eq!(
+            unsafe { rtems_message_queue_delete(id) },
+            StatusCode::INVALID_ID.0
+        );
         assert_eq!(send(id, b"four"), StatusCode::INVALID_ID);
         assert_eq!(receive(id, NO_WAIT, 0), Err(StatusCode::INVALID_ID));
     }
