@@ -17,7 +17,7 @@ fn path_like() -> impl Strategy<Value = Vec<u8>> {
         2 => Just(b"..".to_vec()),
         2 => Just(b"/../".to_vec()),
         3 => "[a-z]{1,3}".prop_map(String::into_bytes),
-        2 => prop_oneof!["%2[eE]", "%2[fF]", "%25", "%00", "%5c", "%4", "%", "%[0-9a-fA-F]{2}"]
+        2 => prop_oneof!["%2[eE]", "%2[fF]", "%25", "%00", "%5c", "\\\\", "%4", "%", "%[0-9a-fA-F]{2}"]
             .prop_map(String::into_bytes),
         1 => vec(any::<u8>(), 1..3),
     ];
@@ -25,6 +25,10 @@ fn path_like() -> impl Strategy<Value = Vec<u8>> {
         let start = if absolute { b"/".to_vec() } else { Vec::new() };
         [start, pieces.concat()].concat()
     })
+}
+
+fn is_refused(byte: &u8) -> bool {
+    byte.is_ascii_control() || *byte == b'\\'
 }
 
 /// Decodes everything first, then walks over the segments: simpler, and with copies.
@@ -46,18 +50,19 @@ fn model(raw: &[u8]) -> Option<Vec<u8>> {
             byte => decoded.push(byte),
         }
     }
-    if decoded.first() != Some(&b'/') || decoded.iter().any(u8::is_ascii_control) {
+    if decoded.first() != Some(&b'/') || decoded.iter().any(is_refused) {
         return None;
     }
     let segments: Vec<&[u8]> = decoded[1..].split(|&byte| byte == b'/').collect();
     let mut kept: Vec<&[u8]> = Vec::new();
     for segment in &segments {
         match *segment {
-            b"" | b"." => {}
+            b"." => {}
             b".." => drop(kept.pop()?),
             name => kept.push(name),
         }
     }
+    kept.retain(|segment| !segment.is_empty());
     let mut path = b"/".to_vec();
     path.extend(kept.join(&b'/'));
     let names_directory = matches!(segments.last(), Some(&(b"" | b"." | b"..")));
@@ -84,7 +89,7 @@ proptest! {
         if let Ok(path) = normalised(&raw) {
             prop_assert!(path.len() <= raw.len());
             prop_assert_eq!(path.first(), Some(&b'/'));
-            prop_assert!(!path.iter().any(u8::is_ascii_control));
+            prop_assert!(!path.iter().any(is_refused));
             let mut segments: Vec<&[u8]> = path[1..].split(|&byte| byte == b'/').collect();
             if segments.last() == Some(&&b""[..]) {
                 segments.pop();

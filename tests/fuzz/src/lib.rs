@@ -274,7 +274,7 @@ pub fn path(data: &[u8]) {
 
 fn normal_path(raw: &[u8], path: &[u8]) {
     assert!(path.len() <= raw.len());
-    assert!(!path.iter().any(u8::is_ascii_control));
+    assert!(!path.contains(&b'\\') && !path.iter().any(u8::is_ascii_control));
     let inner = path.strip_prefix(b"/").expect("a slash in front");
     let mut segments = inner.split(|&byte| byte == b'/').peekable();
     while let Some(segment) = segments.next() {

@@ -133,6 +133,9 @@ fn normalised(target: &Target) -> Outcome {
         "/%2e/plain.txt",
         "/missing/../plain.txt",
         "//plain.txt",
+        // `..` removes the empty segment before it.
+        "//../plain.txt",
+        "/dir//../../plain.txt",
         "/dir/..//./plain.txt",
         "/plain.txt?a=/../b%00",
         "http://test/plain.txt",
@@ -349,6 +352,12 @@ fn bad_encodings(target: &Target) -> Outcome {
         "/dir%2Ffile.txt",
         "/%00",
         "/a%0",
+        // A slash to some file systems, and to browsers that are sent to one.
+        "/dir%5cfile.txt",
+        "/dir\\file.txt",
+        "/..%5Cplain.txt",
+        "/\\evil.example",
+        "/\\evil.example/..",
     ] {
         target.get(path)?.expect(400).during(path)?;
     }
