@@ -128,6 +128,25 @@ fn keep_alive_request_costs_one_receive_and_one_send() {
 }
 
 #[test]
+fn what_of_a_head_is_too_long_is_told_by_its_status() {
+    let query = "q".repeat(usize::from(LIMITS.head_bytes));
+    let line = format!("GET /hello?{query} HTTP/1.1\r\nHost: a\r\n\r\n");
+    let fields = format!("GET /hello HTTP/1.1\r\nHost: a\r\nX: {query}\r\n\r\n");
+    // Empty lines come before a request line; they do not end it.
+    for (request, status) in [
+        (line.clone(), "414"),
+        (format!("\r\n{line}"), "414"),
+        (format!("\r\n\r\n\r\n{line}"), "414"),
+        (fields.clone(), "431"),
+        (format!("\r\n{fields}"), "431"),
+    ] {
+        let (reply, ended) = exchange(request.as_bytes());
+        starts(&reply, &format!("HTTP/1.1 {status}"));
+        assert!(ended);
+    }
+}
+
+#[test]
 fn bodies_are_collected_with_either_framing() {
     let (reply, _) = exchange(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nabcde");
     assert_eq!(body(&reply), "abcde");
