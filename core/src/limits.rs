@@ -21,7 +21,8 @@ pub struct Limits {
     pub connections: u32,
     /// Bytes of a request's head; of its request line, too. More is 431, or 414.
     pub head_bytes: u16,
-    /// Bytes of a body that is read only to be thrown away, so that the connection lives on.
+    /// Bytes of a body that is read only to be thrown away, so that the connection lives on; of a
+    /// chunked one what frames it counts, too.
     pub drain_bytes: u64,
     /// Bytes of any body. More is 413.
     pub body_bytes: u64,

@@ -255,6 +255,23 @@ fn unread_body_is_drained_up_to_the_limit_and_not_beyond() {
 }
 
 #[test]
+fn what_frames_unread_chunks_counts_against_the_drain_limit() {
+    // Six bytes on the wire for each of data; 4,000 are drained.
+    for (chunks, lives_on) in [(600, true), (700, false), (3_000, false)] {
+        let request = format!(
+            "POST /nowhere HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{}0\r\n\r\n{}",
+            "1\r\nx\r\n".repeat(chunks),
+            get("/hello")
+        );
+        let (reply, ended) = exchange(request.as_bytes());
+        let text = String::from_utf8_lossy(&reply);
+        assert!(text.starts_with("HTTP/1.1 404"), "{text}");
+        assert_eq!(text.ends_with("hello\n"), lives_on, "{chunks}: {text}");
+        assert_eq!(ended, !lives_on, "{chunks}");
+    }
+}
+
+#[test]
 fn streamed_replies_are_framed_for_the_client_s_version() {
     let (reply, ended) = exchange(get("/stream/5000").as_bytes());
     let text = String::from_utf8_lossy(&reply);

@@ -19,11 +19,20 @@ where
                 end: to,
             }) => {
                 slot.start += to as u16;
+                if slot.state == State::Discarding {
+                    return self.thrown_away(slot, to);
+                }
                 slot.count += (to - from) as u64;
                 self.piece(slot, token, start + from..start + to)
             }
             Ok(ChunkStep::Incomplete { consumed }) => {
                 slot.start += consumed as u16;
+                if slot.state == State::Discarding {
+                    self.thrown_away(slot, consumed);
+                    if slot.state == State::Closing {
+                        return GO_ON;
+                    }
+                }
                 self.more(slot, token, budget)
             }
             Ok(ChunkStep::End { consumed }) => {
@@ -43,6 +52,17 @@ where
         }
     }
 
+    /// So many bytes were read for nothing. What frames chunks counts, too: with chunks of one byte
+    /// it is most of what comes.
+    fn thrown_away(&mut self, slot: &mut Slot, bytes: usize) -> Flow {
+        slot.count += bytes as u64;
+        if slot.count > self.limits.drain_bytes {
+            slot.flags.set(Flags::LINGER);
+            slot.enter(State::Closing);
+        }
+        GO_ON
+    }
+
     /// One piece of a body, at these positions of the lease.
     pub(super) fn piece(
         &mut self,
@@ -50,13 +70,6 @@ where
         token: Token,
         at: core::ops::Range<usize>,
     ) -> Flow {
-        if slot.state == State::Discarding {
-            if slot.count > self.limits.drain_bytes {
-                slot.flags.set(Flags::LINGER);
-                slot.enter(State::Closing);
-            }
-            return GO_ON;
-        }
         if slot.count > self.limits.body_bytes {
             self.abandon(slot, token);
             return self.refuse(

@@ -186,7 +186,7 @@ const FIELD_LINES: &[(&str, &[u16])] = &[
 ];
 
 const HOSTS: &[(&str, &[u16])] = &[
-    ("GET /hello HTTP/1.1\r\nHost: a, b\r\n\r\n", &[400]),
+    ("GET /hello HTTP/1.1\r\nHost: a,b\r\n\r\n", &[400]),
     ("GET /hello HTTP/1.1\r\nHost: %2e%2e\r\n\r\n", &[400]),
     ("GET /hello HTTP/1.1\r\n\r\n", &[400]),
     ("GET /hello HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", &[400]),
