@@ -129,7 +129,8 @@ pub trait Handle<A: ?Sized>: Sync {
     /// A piece of the body, after [`Reply::receive_body`].
     ///
     /// # Errors
-    /// The status of the reply that ends the request; the rest of the body is not read.
+    /// The status, 400 to 599, of the reply that ends the request; the rest of the body is not read.
+    /// Any other status becomes 500.
     fn body(&self, context: &mut Context<'_, A>, piece: &[u8]) -> Result<(), Status> {
         let _ = (context, piece);
         Ok(())

@@ -9,7 +9,7 @@ use crate::http::date::HttpDate;
 use crate::http::encoding::{Coding, Codings};
 use crate::http::fields::Name;
 use crate::http::method::Method;
-use crate::http::range::{self, Selection};
+use crate::http::range::{self, ContentRange, Selection};
 use crate::http::status::Status;
 use crate::http::write::Writer;
 use crate::reply::{Draft, Next, Reply};
@@ -111,7 +111,7 @@ pub enum SiteError {
     NotFound,
     /// There, but not to be served: 403.
     Forbidden,
-    /// Out of descriptors or memory for the moment: 503.
+    /// Out of descriptors or memory for the moment: 503 with `Retry-After`.
     Busy,
     /// The storage failed: 500.
     Failed,
@@ -245,7 +245,7 @@ pub fn respond<S: Site>(
                     head.explained("the content at this path can only be read")
                 }
             }
-            Err(error) => draft.reply().error(error.status(), ""),
+            Err(error) => draft.reply().refused(error.status(), &""),
         };
     }
     // Looked at where it is: copies of it would cost more than the rest of this function.
@@ -256,7 +256,7 @@ pub fn respond<S: Site>(
             (next, *id)
         }
         Ok(Found::Directory) => return redirect_to_slash(request, draft.reply()),
-        Err(error) => return draft.reply().error(error.status(), ""),
+        Err(error) => return draft.reply().refused(error.status(), &""),
     };
     if !draft.holds_content() {
         site.release(id);
@@ -308,18 +308,19 @@ fn represent(
     match selection {
         Selection::Whole => draft.reply().status(Status::OK).whole(id, representation),
         Selection::Part { start, end } => {
-            let head = draft.reply().status(Status::PARTIAL_CONTENT).content_range(
-                start,
-                end,
-                representation.length,
-            );
+            let length = representation.length;
+            let head = draft
+                .reply()
+                .status(Status::PARTIAL_CONTENT)
+                .content_range(ContentRange::Part { start, end, length });
             describe(head, representation).content(id, start..end)
         }
         Selection::Unsatisfiable => {
+            let length = representation.length;
             let head = draft
                 .reply()
                 .status(Status::RANGE_NOT_SATISFIABLE)
-                .content_range_unsatisfied(representation.length);
+                .content_range(ContentRange::Unsatisfied { length });
             head.explained("the range lies beyond the end")
         }
     }

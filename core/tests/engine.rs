@@ -206,6 +206,60 @@ fn body_refused_by_the_handler_gets_its_status_and_a_gentle_close() {
 }
 
 #[test]
+fn interim_status_of_a_handler_becomes_500() {
+    for code in [100, 101, 103, 199] {
+        let (reply, ended) = exchange(get(&format!("/status/{code}")).as_bytes());
+        starts(&reply, "HTTP/1.1 500");
+        assert!(ended, "{code}");
+    }
+    let (reply, ended) = exchange(get("/status/200").as_bytes());
+    assert_eq!((body(&reply), ended), ("body\n".to_owned(), false));
+}
+
+#[test]
+fn body_refused_with_what_is_no_error_gets_500() {
+    for piece in ["1", "2"] {
+        let request =
+            format!("POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{piece}");
+        let (reply, ended) = exchange(request.as_bytes());
+        starts(&reply, "HTTP/1.1 500");
+        assert!(ended, "{piece}");
+    }
+}
+
+#[test]
+fn close_holds_for_the_reply_that_comes_later() {
+    for how in ["collect", "receive", "defer"] {
+        run_plain(&Setup::default(), |net, turn, app, _| {
+            let client = net.connect(10_000);
+            let request =
+                format!("POST /last/{how} HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
+            net.send(client, request.as_bytes());
+            turns(turn, 3);
+            for &ticket in app.tickets.lock().unwrap().iter() {
+                let message = Message::Complete { ticket, value: 0 };
+                net.world().messages.push_back(message);
+            }
+            turns(turn, 3);
+            let text = String::from_utf8(net.received(client)).unwrap();
+            assert!(
+                text.starts_with("HTTP/1.1 204") && text.contains("Connection: close\r\n"),
+                "{how}: {text}"
+            );
+            assert!(net.ended(client), "{how}");
+        });
+    }
+}
+
+#[test]
+fn busy_site_tells_when_to_try_again() {
+    let (reply, ended) = exchange(get("/busy").as_bytes());
+    starts(&reply, "HTTP/1.1 503");
+    assert!(String::from_utf8_lossy(&reply).contains("\r\nRetry-After: 1\r\n"));
+    assert!(!ended);
+}
+
+#[test]
 fn expectation_is_met_only_where_the_body_is_wanted() {
     run_plain(&Setup::default(), |net, turn, _, _| {
         let client = net.connect(10_000);

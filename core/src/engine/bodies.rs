@@ -92,8 +92,16 @@ where
         }
         let bytes = self.leases.bytes(lease);
         let mut exchange = exchange!(self, slot, token);
-        if let Err(status) = self.service.body(&mut exchange, &bytes[at]) {
-            self.fail(slot, token, status, &"");
+        match self.service.body(&mut exchange, &bytes[at]) {
+            Ok(()) => {}
+            Err(status) if status == Status::from_error(status.code()) => {
+                self.fail(slot, token, status, &"");
+            }
+            Err(_) => self.broken_handler(
+                slot,
+                token,
+                "a handler refused a body with a status that is no error",
+            ),
         }
         GO_ON
     }
