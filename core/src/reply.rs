@@ -7,6 +7,7 @@
 
 use crate::http::date::HttpDate;
 use crate::http::head::Version;
+use crate::http::path;
 use crate::http::range::ContentRange;
 use crate::http::status::Status;
 use crate::http::write::Writer;
@@ -338,6 +339,24 @@ impl<'b> Head<'b> {
         self.out.put(name.as_bytes());
         self.out.put(b": ");
         self.out.put(value);
+        self.out.put(b"\r\n");
+        self
+    }
+
+    /// `Location` of a redirect to a directory at `path`, which is decoded, with its slash.
+    ///
+    /// It begins with exactly one slash: two would name a host.
+    pub(crate) fn location_of_directory(mut self, path: &[u8], query: Option<&[u8]>) -> Self {
+        let slashes = path.iter().take_while(|&&byte| byte == b'/').count();
+        self.out.put(b"Location: /");
+        path::encode(&path[slashes..], &mut self.out);
+        if path.len() > slashes {
+            self.out.put(b"/");
+        }
+        if let Some(query) = query {
+            self.out.put(b"?");
+            self.out.put(query);
+        }
         self.out.put(b"\r\n");
         self
     }

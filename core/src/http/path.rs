@@ -25,6 +25,7 @@
 //! decoding it would turn one segment into two behind the back of whoever looked at the encoded
 //! form first, such as a proxy with access rules. Left encoded it could not be told from `%252F`.
 
+use super::write::Writer;
 use core::fmt;
 
 /// Why a path is refused.
@@ -262,6 +263,30 @@ impl<'b> Segments<'b> {
             }
         }
         self.length = kept;
+    }
+}
+
+/// Writes a decoded path so that [`normalise`] and every other reader gives it back: each byte but
+/// `/` and those that a segment may hold (`pchar` of RFC 3986 section 3.3) is percent-encoded.
+///
+/// ```
+/// use capuchin_core::http::path::encode;
+/// use capuchin_core::http::write::Writer;
+///
+/// let mut memory = [0; 64];
+/// let mut out = Writer::new(&mut memory);
+/// encode("/a b/100%/é?".as_bytes(), &mut out);
+/// assert_eq!(out.written(), b"/a%20b/100%25/%C3%A9%3F");
+/// ```
+pub fn encode(path: &[u8], out: &mut Writer<'_>) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    for &byte in path {
+        if byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@".contains(&byte) {
+            out.put(&[byte]);
+        } else {
+            let digit = |number: u8| DIGITS[usize::from(number & 15)];
+            out.put(&[b'%', digit(byte >> 4), digit(byte)]);
+        }
     }
 }
 

@@ -45,6 +45,11 @@ pub const CASES: &[Case] = &[
         run: if_range,
     },
     Case {
+        name: "fields_that_may_come_once_but_come_twice",
+        needs: Features::SITE,
+        run: repeated,
+    },
+    Case {
         name: "not_modified_has_the_fields_of_200",
         needs: Features::SITE,
         run: fields_of_304,
@@ -263,6 +268,21 @@ fn if_range(target: &Target) -> Outcome {
     }
     // A date is a weak validator unless the file is a minute older than Date (section 8.8.2.2), so
     // 206 and 200 are both right for the file's own.
+    Ok(())
+}
+
+/// Such a field is malformed (section 5.3): it does not count, and all of the file is sent.
+fn repeated(target: &Target) -> Outcome {
+    let (tag, date) = known(target)?;
+    for fields in [
+        "Range: bytes=0-4\r\nRange: bytes=0-4\r\n".to_owned(),
+        "Range: bytes=99-\r\nRange: bytes=0-4\r\n".into(),
+        format!("Range: bytes=0-4\r\nIf-Range: {tag}\r\nIf-Range: {tag}\r\n"),
+        format!("If-Modified-Since: {date}\r\nIf-Modified-Since: {date}\r\n"),
+        format!("If-Unmodified-Since: {OLD}\r\nIf-Unmodified-Since: {OLD}\r\n"),
+    ] {
+        check(target, &fields, 200)?;
+    }
     Ok(())
 }
 
