@@ -62,6 +62,8 @@ pub const CASES: &[Case] = &[
 ];
 
 const OLD: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+/// Before what many clocks can count.
+const ANCIENT: &str = "Thu, 01 Jan 1920 00:00:00 GMT";
 const FUTURE: &str = "Fri, 31 Dec 2100 23:59:59 GMT";
 
 /// The entity tag and the modification date of `plain.txt`.
@@ -142,6 +144,9 @@ fn if_none_match(target: &Target) -> Outcome {
             304,
         ),
         ("If-None-Match: \"other\"\r\n".into(), 200),
+        // `*` is no element of a list.
+        ("If-None-Match: \"other\", *\r\n".into(), 200),
+        ("If-None-Match: *\r\nIf-None-Match: *\r\n".into(), 200),
         ("If-None-Match: \"a,*\"\r\n".into(), 200),
     ] {
         check(target, &fields, status)?;
@@ -154,6 +159,7 @@ fn if_modified_since(target: &Target) -> Outcome {
     for (value, status) in [
         (date.as_str(), 304),
         (OLD, 200),
+        (ANCIENT, 200),
         ("Sunday, 06-Nov-94 08:49:37 GMT", 200),
         ("Sun Nov  6 08:49:37 1994", 200),
         // No date at all: as if the field were not there.
@@ -191,6 +197,7 @@ fn if_unmodified_since(target: &Target) -> Outcome {
         (date.as_str(), 200),
         (FUTURE, 200),
         (OLD, 412),
+        (ANCIENT, 412),
         ("yesterday", 200),
     ] {
         check(target, &format!("If-Unmodified-Since: {value}\r\n"), status)?;
