@@ -206,6 +206,15 @@ fn body_refused_by_the_handler_gets_its_status_and_a_gentle_close() {
 }
 
 #[test]
+fn head_is_answered_by_its_own_route_wherever_it_stands() {
+    let head = |path| exchange(get(path).replacen("GET", "HEAD", 1).as_bytes()).0;
+    starts(&exchange(get("/either").as_bytes()).0, "HTTP/1.1 200");
+    starts(&head("/either"), "HTTP/1.1 204");
+    starts(&head("/hello"), "HTTP/1.1 200");
+    starts(&head("/upload"), "HTTP/1.1 405");
+}
+
+#[test]
 fn interim_status_of_a_handler_becomes_500() {
     for code in [100, 101, 103, 199] {
         let (reply, ended) = exchange(get(&format!("/status/{code}")).as_bytes());

@@ -41,6 +41,10 @@ fn large(_: &mut Context<'_, App>, _: &Request<'_>, reply: Reply<'_>) -> Next {
     reply.status(Status::OK).body_static(&PATTERN)
 }
 
+fn no_content(_: &mut Context<'_, App>, _: &Request<'_>, reply: Reply<'_>) -> Next {
+    reply.status(Status::NO_CONTENT).empty()
+}
+
 fn status(context: &mut Context<'_, App>, _: &Request<'_>, reply: Reply<'_>) -> Next {
     let code = context.parameters.parse("code").and_then(Status::new);
     reply
@@ -231,6 +235,8 @@ pub const ROUTES: &[Route<'static, App>] = &[
     Route::new(Method::Get, "/echo/:word", &echo_word),
     Route::new(Method::Post, "/echo", &EchoBody),
     Route::new(Method::Get, "/status/:code", &status),
+    Route::new(Method::Get, "/either", &hello),
+    Route::new(Method::Head, "/either", &no_content),
     Route::new(Method::Post, "/last/:how", &Last),
     Route::new(Method::Post, "/upload", &Upload),
     Route::new(Method::Get, "/stream/:bytes", &Stream),
