@@ -2,7 +2,7 @@
 
 use crate::cell::{Cell, Direction};
 use crate::feed::Feed;
-use crate::memory::{Claim, Memory, Places, post};
+use crate::memory::{Claim, Places, Room, post};
 use crate::queue::{Entry, Patience, Queue, Sender, StatusCode};
 use crate::sys;
 use crate::transport::cell_of;
@@ -72,33 +72,25 @@ impl core::fmt::Display for StartError {
 impl core::error::Error for StartError {}
 
 impl RtemsChannel {
-    /// A channel in `memory`, whose queue takes `messages` messages besides what it needs for
-    /// sockets.
+    /// A channel in `room`, whose queue takes `messages` messages besides what it needs for sockets.
     ///
     /// # Errors
     /// [`StartError`].
-    pub fn new<const DESCRIPTORS: usize, const MESSAGES: usize>(
-        memory: &'static Memory<DESCRIPTORS, MESSAGES>,
-        messages: usize,
-    ) -> Result<Self, StartError> {
-        if messages == 0 || messages > MESSAGES {
+    pub fn new(room: Room, messages: usize) -> Result<Self, StartError> {
+        let places = room.cells.len() + messages;
+        if messages == 0 || places > room.area.places() {
             return Err(StartError::Messages);
         }
-        if !memory.claim() {
-            return Err(StartError::InUse);
-        }
-        let claim = Claim(memory.claimed());
-        let queue =
-            Queue::new(&memory.storage, DESCRIPTORS + messages).map_err(StartError::Queue)?;
-        let feed = Feed::start(&memory.shared.feed).map_err(StartError::Feed)?;
-        memory.shared.places.open(messages as u32);
-        let cells = memory.cells();
-        cells.iter().for_each(Cell::reset);
+        let claim = room.claim().ok_or(StartError::InUse)?;
+        let queue = Queue::new(room.area, places).map_err(StartError::Queue)?;
+        room.control.places.open(messages as u32);
+        room.cells.iter().for_each(Cell::reset);
+        let feed = Feed::start(&room.control.feed).map_err(StartError::Feed)?;
         Ok(Self {
-            queue,
             feed,
-            cells,
-            places: &memory.shared.places,
+            queue,
+            cells: room.cells,
+            places: &room.control.places,
             first: NONE,
             last: NONE,
             listed: 0,

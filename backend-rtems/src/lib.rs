@@ -34,6 +34,6 @@ mod transport;
 
 pub use channel::{RtemsChannel, RtemsNotifier, StartError};
 pub use clock::TickClock;
-pub use memory::{Memory, Places};
+pub use memory::{Control, Memory, Places, Room};
 pub use queue::StatusCode;
 pub use transport::RtemsTransport;

@@ -6,8 +6,9 @@
 
 use crate::cell::Cell;
 use crate::feed::Static;
-use crate::queue::{Entry, Sender, Storage};
+use crate::queue::{Area, Entry, Sender, Storage};
 use capuchin_core::event::{Full, Message};
+use core::ffi::c_void;
 
 cfg_if::cfg_if! {
     if #[cfg(loom)] {
@@ -22,16 +23,9 @@ cfg_if::cfg_if! {
 /// A descriptor is a small number on RTEMS, below `CONFIGURE_MAXIMUM_FILE_DESCRIPTORS`, so each
 /// has its cell.
 pub struct Memory<const DESCRIPTORS: usize, const MESSAGES: usize> {
-    pub(crate) shared: Shared<DESCRIPTORS>,
-    pub(crate) storage: Storage<DESCRIPTORS, MESSAGES>,
-}
-
-/// What is not the kernel's.
-pub(crate) struct Shared<const DESCRIPTORS: usize> {
-    claimed: AtomicBool,
-    pub(crate) places: Places,
-    pub(crate) feed: Static,
-    pub(crate) cells: [Cell; DESCRIPTORS],
+    control: Control,
+    cells: [Cell; DESCRIPTORS],
+    storage: Storage<DESCRIPTORS, MESSAGES>,
 }
 
 #[cfg(not(loom))]
@@ -46,39 +40,101 @@ impl<const DESCRIPTORS: usize, const MESSAGES: usize> Memory<DESCRIPTORS, MESSAG
     #[cfg(not(loom))]
     #[must_use]
     pub const fn new() -> Self {
-        const {
-            assert!(DESCRIPTORS > 0 && DESCRIPTORS < u32::MAX as usize && MESSAGES > 0);
-        }
         Self {
-            shared: Shared {
-                claimed: AtomicBool::new(false),
-                places: Places::new(),
-                feed: Static::new(),
-                cells: [const { Cell::new() }; DESCRIPTORS],
-            },
+            control: Control::new(),
+            cells: [const { Cell::new() }; DESCRIPTORS],
             storage: Storage::new(),
+        }
+    }
+
+    /// The memory, whatever its size.
+    #[must_use]
+    pub fn room(&'static self) -> Room {
+        Room {
+            control: &self.control,
+            cells: &self.cells,
+            area: self.storage.area(),
+        }
+    }
+}
+
+/// What belongs to a channel as a whole.
+#[derive(Debug)]
+pub struct Control {
+    claimed: AtomicBool,
+    pub(crate) places: Places,
+    pub(crate) feed: Static,
+}
+
+#[cfg(not(loom))]
+impl Default for Control {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Control {
+    /// Of no channel yet.
+    #[cfg(not(loom))]
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            claimed: AtomicBool::new(false),
+            places: Places::new(),
+            feed: Static::new(),
+        }
+    }
+}
+
+/// The parts of a channel's memory, without its size in the type.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    pub(crate) control: &'static Control,
+    pub(crate) cells: &'static [Cell],
+    pub(crate) area: Area,
+}
+
+impl Room {
+    /// Bytes of [`Room::from_parts`]' area for a channel of so many descriptors and messages.
+    #[must_use]
+    pub const fn area_bytes(descriptors: usize, messages: usize) -> usize {
+        Area::bytes(descriptors + messages)
+    }
+
+    /// A channel's memory of parts from elsewhere.
+    ///
+    /// # Safety
+    /// `area` is aligned for a pointer, valid for `bytes` bytes for ever, and nobody else's.
+    #[must_use]
+    pub unsafe fn from_parts(
+        control: &'static Control,
+        cells: &'static [Cell],
+        area: *mut c_void,
+        bytes: usize,
+    ) -> Self {
+        Self {
+            control,
+            cells,
+            area: Area::new(area, bytes),
         }
     }
 
     /// The cells, for the transport of the same worker.
     #[must_use]
-    pub fn cells(&'static self) -> &'static [Cell] {
-        &self.shared.cells
+    pub fn cells(&self) -> &'static [Cell] {
+        self.cells
     }
 
-    /// Takes the memory for a channel; `false` when another has it.
-    pub(crate) fn claim(&self) -> bool {
-        !self.shared.claimed.swap(true, SeqCst)
-    }
-
-    pub(crate) fn claimed(&'static self) -> &'static AtomicBool {
-        &self.shared.claimed
+    /// Takes the memory for a channel; `None` while another has it.
+    pub(crate) fn claim(&self) -> Option<Claim> {
+        let claimed = &self.control.claimed;
+        (!claimed.swap(true, SeqCst)).then_some(Claim(claimed))
     }
 }
 
 /// Gives the memory back when the channel goes.
 #[derive(Debug)]
-pub(crate) struct Claim(pub(crate) &'static AtomicBool);
+pub(crate) struct Claim(&'static AtomicBool);
 
 impl Drop for Claim {
     fn drop(&mut self) {

@@ -6,6 +6,7 @@
 use crate::sys;
 use capuchin_core::event::Message;
 use core::cell::UnsafeCell;
+use core::ffi::c_void;
 use core::mem::MaybeUninit;
 
 /// What travels in the queue.
@@ -89,11 +90,39 @@ impl<const CELLS: usize, const MESSAGES: usize> Storage<CELLS, MESSAGES> {
     }
 
     /// The whole of it.
-    fn area(&'static self) -> (*mut core::ffi::c_void, usize) {
-        (
-            (&raw const *self).cast_mut().cast(),
-            size_of::<Self>() / size_of::<Place>(),
-        )
+    pub(crate) fn area(&'static self) -> Area {
+        Area::new((&raw const *self).cast_mut().cast(), size_of::<Self>())
+    }
+}
+
+/// Where pending messages lie, whatever its size.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Area {
+    begin: *mut c_void,
+    places: usize,
+}
+
+// SAFETY: nothing here reads or writes what the pointer points to; it is handed to the kernel.
+unsafe impl Send for Area {}
+// SAFETY: as above.
+unsafe impl Sync for Area {}
+
+impl Area {
+    pub(crate) fn new(begin: *mut c_void, bytes: usize) -> Self {
+        Self {
+            begin,
+            places: bytes / size_of::<Place>(),
+        }
+    }
+
+    /// Entries that it holds.
+    pub(crate) fn places(&self) -> usize {
+        self.places
+    }
+
+    /// Bytes for so many entries.
+    pub(crate) const fn bytes(places: usize) -> usize {
+        places * size_of::<Place>()
     }
 }
 
@@ -107,33 +136,29 @@ pub(crate) struct Queue(Sender);
 pub(crate) struct Sender(pub(crate) u32);
 
 impl Queue {
-    /// A queue for `length` entries in `storage`, which it has for itself as long as it lives.
+    /// A queue for `length` entries in `area`, which it has for itself as long as it lives.
     ///
     /// # Errors
     /// [`StatusCode::TOO_MANY`] when the application configured no further message queue.
     ///
     /// # Panics
-    /// When the storage is too small for `length` entries.
-    pub(crate) fn new<const CELLS: usize, const MESSAGES: usize>(
-        storage: &'static Storage<CELLS, MESSAGES>,
-        length: usize,
-    ) -> Result<Self, StatusCode> {
-        let (area, places) = storage.area();
-        assert!(length <= places, "the storage has a place for each entry");
+    /// When the area is too small for `length` entries.
+    pub(crate) fn new(area: Area, length: usize) -> Result<Self, StatusCode> {
+        assert!(length <= area.places, "there is a place for each entry");
         let mut refusal = StatusCode::UNSATISFIED;
         for header in HEADER_WORDS {
             let config = sys::MessageQueueConfig {
                 name: u32::from_be_bytes(*b"CAPU"),
                 maximum_pending_messages: length as u32,
                 maximum_message_size: ENTRY_WORDS * WORD,
-                storage_area: area,
+                storage_area: area.begin,
                 storage_size: length * (header + ENTRY_WORDS) * WORD,
                 storage_free: None,
                 attributes: 0,
             };
             let mut id = 0;
             // SAFETY: the configuration lives through the call, and the storage, which is static and
-            // nobody else's (see `Memory::claim`), has at least the size that is told.
+            // nobody else's (see `Room::claim`), has at least the size that is told.
             let code =
                 unsafe { sys::rtems_message_queue_construct(&raw const config, &raw mut id) };
             match StatusCode::check(code) {

@@ -4,7 +4,7 @@
 
 use capuchin_posix::PosixTransport;
 use capuchin_posix::lab::{Kind, PosixLab};
-use capuchin_rtems::{Memory, RtemsChannel, RtemsTransport};
+use capuchin_rtems::{Memory, Room, RtemsChannel, RtemsTransport};
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,28 +12,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 const DESCRIPTORS: usize = 4_096;
 const MESSAGES: usize = 5_000;
 
-type Room = Memory<DESCRIPTORS, MESSAGES>;
 type Both = RtemsTransport<RtemsTransport<PosixTransport>>;
 
 /// Two memories: no case has more channels at a time. A case at a time has them.
 struct Double {
-    memories: [&'static Room; 2],
+    rooms: [Room; 2],
     transport: Both,
 }
 
 impl Double {
     fn new() -> Self {
-        let memories = [
-            Box::leak(Box::new(Room::new())),
-            Box::leak(Box::new(Room::new())),
-        ];
-        let [first, second] = memories.map(|memory| &*memory);
+        let rooms: [Room; 2] = std::array::from_fn(|_| {
+            let memory: &'static _ = Box::leak(Box::new(Memory::<DESCRIPTORS, MESSAGES>::new()));
+            memory.room()
+        });
+        let first = RtemsTransport::new(PosixTransport, rooms[0].cells());
         Self {
-            memories: [first, second],
-            transport: RtemsTransport::new(
-                RtemsTransport::new(PosixTransport, first.cells()),
-                second.cells(),
-            ),
+            rooms,
+            transport: RtemsTransport::new(first, rooms[1].cells()),
         }
     }
 }
@@ -44,9 +40,9 @@ impl Kind for Double {
     const LONG_QUEUE: usize = MESSAGES;
 
     fn channel(&mut self, messages: usize) -> Option<RtemsChannel> {
-        self.memories
+        self.rooms
             .iter()
-            .find_map(|memory| RtemsChannel::new(memory, messages).ok())
+            .find_map(|&room| RtemsChannel::new(room, messages).ok())
     }
 
     fn transport(&mut self) -> &mut Both {

@@ -222,6 +222,11 @@ mod tests {
         StatusCode(unsafe { rtems_message_queue_send(id, bytes.as_ptr().cast(), bytes.len()) })
     }
 
+    fn delete(id: u32) -> StatusCode {
+        // SAFETY: no memory is passed.
+        StatusCode(unsafe { rtems_message_queue_delete(id) })
+    }
+
     fn receive(id: u32, options: u32, timeout: u32) -> Result<Vec<u8>, StatusCode> {
         let (mut buffer, mut size) = ([0u8; 64], 0);
         // SAFETY: both live through the call, and no queue here has larger messages.
@@ -250,13 +255,8 @@ mod tests {
         assert_eq!(receive(id, 0, NO_TIMEOUT).unwrap(), b"two");
         assert_eq!(receive(id, NO_WAIT, 0), Err(StatusCode::UNSATISFIED));
         assert_eq!(receive(id, 0, 1), Err(StatusCode::TIMEOUT));
-        // SAFETY: no memory is passed.
-        assert_eq!(unsafe { rtems_message_queue_delete(id) }, 0);
-        // SAFETY: as above.
-        assert_eq!(
-            unsafe { rtems_message_queue_delete(id) },
-            StatusCode::INVALID_ID.0
-        );
+        assert_eq!(delete(id), StatusCode::SUCCESSFUL);
+        assert_eq!(delete(id), StatusCode::INVALID_ID);
         assert_eq!(send(id, b"four"), StatusCode::INVALID_ID);
         assert_eq!(receive(id, NO_WAIT, 0), Err(StatusCode::INVALID_ID));
     }
@@ -276,8 +276,7 @@ mod tests {
         let id = construct(1, 8).unwrap();
         let waiter = std::thread::spawn(move || receive(id, 0, NO_TIMEOUT));
         std::thread::sleep(Duration::from_millis(30));
-        // SAFETY: no memory is passed.
-        assert_eq!(unsafe { rtems_message_queue_delete(id) }, 0);
+        assert_eq!(delete(id), StatusCode::SUCCESSFUL);
         assert_eq!(waiter.join().unwrap(), Err(StatusCode::OBJECT_WAS_DELETED));
     }
 }
