@@ -144,7 +144,7 @@ typedef struct {
 
 /*
  * A row of the routing table. A pattern is a path whose segments may be parameters: "/led/:id" takes
- * one segment, "/files/*" all the rest. Patterns are tried in the order of the table. HEAD is
+ * one segment, "/files" and then a last segment '*' all the rest. Patterns are tried in the order of the table. HEAD is
  * answered by the GET route unless it has its own.
  */
 typedef struct {
@@ -337,8 +337,10 @@ struct capuchin_print_arguments {
 static inline int capuchin_print_into(void *argument, char *buffer, size_t room)
 {
   struct capuchin_print_arguments *print = argument;
+  int length = vsnprintf(buffer, room, print->format, *print->values);
 
-  return vsnprintf(buffer, room, print->format, *print->values);
+  /* What needs the NUL's place has been cut. */
+  return length >= 0 && (size_t) length < room ? length : -1;
 }
 
 static inline capuchin_next capuchin_reply_printf(
