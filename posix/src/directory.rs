@@ -38,7 +38,7 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    fn of(errno: i32) -> Self {
+    pub(crate) fn of(errno: i32) -> Self {
         match errno {
             libc::ENOENT | libc::ENOTDIR => Self::NotFound,
             // EXDEV: openat2 met a way out of the root. ELOOP: a link where none is followed, which
