@@ -26,8 +26,9 @@ pub(crate) const NODELAY_IS_INHERITED: bool = false;
 pub(crate) const ACCEPT_PASSES_ON: &[c_int] = &[libc::ECONNABORTED];
 /// Flags of a send: a broken pipe is an error number, not a signal.
 const SEND_FLAGS: c_int = libc::MSG_NOSIGNAL;
-/// There is no opening only to look at.
+/// There is no opening only to look at: this is for directories on the way to a file.
 pub(crate) const O_LOOK: c_int = libc::O_RDONLY | libc::O_NONBLOCK;
+pub(crate) const LOOKING_OPENS_NOTHING: bool = false;
 
 /// Accepts a connection, non-blocking and close-on-exec.
 pub(crate) fn accept(listener: c_int) -> isize {
@@ -123,6 +124,11 @@ pub(crate) fn open_beneath(
     _: c_int,
     _: bool,
 ) -> Option<Result<c_int, i32>> {
+    None
+}
+
+/// Not needed: nothing is opened only to look at.
+pub(crate) fn reopen(_: c_int, _: c_int) -> Option<Result<c_int, i32>> {
     None
 }
 

@@ -1,6 +1,7 @@
 //! Linux.
 
 use super::PARTS;
+use crate::errno::retry;
 use core::ffi::c_int;
 use libc::off_t;
 use rustix::fd::BorrowedFd;
@@ -33,6 +34,9 @@ pub(crate) const ACCEPT_PASSES_ON: &[c_int] = &[
 
 /// Opens only to look at, where the system knows that (open(2)).
 pub(crate) const O_LOOK: c_int = libc::O_PATH;
+
+/// A file that is opened with [`O_LOOK`] notices nothing, whatever it is.
+pub(crate) const LOOKING_OPENS_NOTHING: bool = true;
 
 /// Accepts a connection, non-blocking and close-on-exec.
 pub(crate) fn accept(listener: c_int) -> isize {
@@ -174,10 +178,43 @@ pub(crate) fn open_beneath(
         };
         result as isize
     };
-    match crate::errno::retry(call) {
+    let mut result = retry(call);
+    for _ in 1..RACE_ATTEMPTS {
+        if result != Err(libc::EAGAIN) {
+            break;
+        }
+        result = retry(call);
+    }
+    match result {
         Ok(descriptor) => Some(Ok(descriptor as c_int)),
         Err(libc::ENOSYS | libc::EPERM) => None,
         Err(error) => Some(Err(error)),
+    }
+}
+
+/// How often openat2 is tried. It gives up at a `..` in a link if anything anywhere was renamed
+/// meanwhile, for then it cannot tell whether the way led out of the root; it says EAGAIN, and so
+/// does a file with a lease on it, which another try does not help.
+const RACE_ATTEMPTS: u32 = 100;
+
+/// Opens what `descriptor` names, which was opened with [`O_LOOK`]: this very file, whatever has
+/// become of its name (proc(5), `/proc/self/fd`). `None` where there is no `/proc`.
+pub(crate) fn reopen(descriptor: c_int, flags: c_int) -> Option<Result<c_int, i32>> {
+    const FOLDER: &[u8] = b"/proc/self/fd/";
+    const DIGITS: usize = 10; // of the largest descriptor
+    let mut path = [0; FOLDER.len() + DIGITS + 1];
+    path[..FOLDER.len()].copy_from_slice(FOLDER);
+    let mut end = FOLDER.len() + descriptor.checked_ilog10().unwrap_or(0) as usize + 1;
+    let mut rest = descriptor.unsigned_abs();
+    while end > FOLDER.len() {
+        end -= 1;
+        path[end] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    // SAFETY: the path ends with NUL: there is room for every digit and one byte more.
+    match retry(|| unsafe { libc::open(path.as_ptr().cast(), flags) } as isize) {
+        Err(libc::ENOENT) => None,
+        result => Some(result.map(|opened| opened as c_int)),
     }
 }
 
