@@ -1,7 +1,7 @@
 //! Linux.
 
 use super::PARTS;
-use crate::errno::retry;
+use crate::errno::{errno, retry};
 use core::ffi::c_int;
 use libc::off_t;
 use rustix::fd::BorrowedFd;
@@ -20,6 +20,7 @@ pub(crate) const REUSEPORT: Option<c_int> = Some(libc::SO_REUSEPORT);
 pub(crate) const NODELAY_IS_INHERITED: bool = true;
 
 /// Errors that accept(2) hands on from the network: they are the new connection's, not the listener's.
+/// Of its list EOPNOTSUPP is left out: it is what a socket says that cannot be accepted from at all.
 pub(crate) const ACCEPT_PASSES_ON: &[c_int] = &[
     libc::ECONNABORTED,
     libc::EPROTO,
@@ -28,7 +29,6 @@ pub(crate) const ACCEPT_PASSES_ON: &[c_int] = &[
     libc::EHOSTDOWN,
     libc::ENONET,
     libc::EHOSTUNREACH,
-    libc::EOPNOTSUPP,
     libc::ENETUNREACH,
 ];
 
@@ -60,8 +60,7 @@ pub(crate) fn accept(listener: c_int) -> isize {
 /// together a third of what a small request costs outside the kernel.
 #[inline(always)]
 pub(crate) fn receive(socket: c_int, buffer: &mut [u8]) -> Result<usize, i32> {
-    // SAFETY: the engine owns the socket and has it open during the call.
-    let socket = unsafe { BorrowedFd::borrow_raw(socket) };
+    let socket = borrow(socket)?;
     retry_on_intr(|| recv(socket, &mut *buffer, RecvFlags::empty()))
         .map(|(count, _)| count)
         .map_err(Errno::raw_os_error)
@@ -71,8 +70,7 @@ pub(crate) fn receive(socket: c_int, buffer: &mut [u8]) -> Result<usize, i32> {
 /// for what follows at once. As [`receive`] otherwise.
 #[inline(always)]
 pub(crate) fn send(socket: c_int, bytes: &[u8], more: bool) -> Result<usize, i32> {
-    // SAFETY: the engine owns the socket and has it open during the call.
-    let socket = unsafe { BorrowedFd::borrow_raw(socket) };
+    let socket = borrow(socket)?;
     let flags = send_flags(more);
     retry_on_intr(|| net::send(socket, bytes, flags)).map_err(Errno::raw_os_error)
 }
@@ -80,8 +78,7 @@ pub(crate) fn send(socket: c_int, bytes: &[u8], more: bool) -> Result<usize, i32
 /// Sends parts by one call; of more than [`PARTS`] the first. As [`send`] otherwise.
 #[inline(always)]
 pub(crate) fn gather(socket: c_int, parts: &[&[u8]], more: bool) -> Result<usize, i32> {
-    // SAFETY: the engine owns the socket and has it open during the call.
-    let socket = unsafe { BorrowedFd::borrow_raw(socket) };
+    let socket = borrow(socket)?;
     let mut slices = [IoSlice::new(&[]); PARTS];
     for (slice, part) in slices.iter_mut().zip(parts) {
         *slice = IoSlice::new(part);
@@ -90,6 +87,18 @@ pub(crate) fn gather(socket: c_int, parts: &[&[u8]], more: bool) -> Result<usize
     let flags = send_flags(more);
     retry_on_intr(|| sendmsg(socket, slices, &mut SendAncillaryBuffer::default(), flags))
         .map_err(Errno::raw_os_error)
+}
+
+/// The number as `rustix` takes it; a negative one is no descriptor and must not be made one.
+#[inline(always)]
+fn borrow<'a>(socket: c_int) -> Result<BorrowedFd<'a>, i32> {
+    if socket < 0 {
+        return Err(libc::EBADF);
+    }
+    // SAFETY: the number is not negative, and the borrow does not outlive the one call that it is
+    // for. Whoever passes the number owns the socket behind it; of one that is not open the system
+    // says so (EBADF).
+    Ok(unsafe { BorrowedFd::borrow_raw(socket) })
 }
 
 fn send_flags(more: bool) -> SendFlags {
@@ -115,11 +124,16 @@ pub(crate) fn stream_socket(family: c_int) -> isize {
 
 /// Sends from a file; how many bytes the socket took, 0 at the file's end (sendfile(2)).
 pub(crate) fn send_file(socket: c_int, file: c_int, offset: u64, length: usize) -> isize {
-    let Ok(mut offset) = off_t::try_from(offset) else {
+    let Ok(mut position) = off_t::try_from(offset) else {
         return 0;
     };
-    // SAFETY: `offset` lives through the call.
-    unsafe { libc::sendfile(socket, file, &mut offset, length) }
+    // SAFETY: `position` lives through the call.
+    let sent = unsafe { libc::sendfile(socket, file, &raw mut position, length) };
+    match if sent < 0 { errno() } else { 0 } {
+        // Not every file system hands its files on like this.
+        libc::EINVAL | libc::ENOSYS => super::send_file_by_copying(socket, file, offset, length),
+        _ => sent,
+    }
 }
 
 /// Longest queue of TCP Fast Open requests that are not yet complete connections (tcp(7)).
