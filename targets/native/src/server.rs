@@ -15,7 +15,8 @@ use capuchin_core::stats::{Snapshot, Stats};
 use capuchin_core::table::{Entry, Table};
 use capuchin_core::transport::{Socket, Transport};
 use capuchin_posix::{
-    File, ListenError, ListenOptions, PosixTransport, listen, local_address, raise_descriptor_limit,
+    File, ListenError, ListenOptions, PosixClock, PosixTransport, listen, local_address,
+    raise_descriptor_limit,
 };
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -471,7 +472,14 @@ fn accept_for(listeners: &[Socket], workers: &[Wake], stats: &[Stats], ready: Re
     };
     let stats: Vec<&Stats> = stats.iter().collect();
     let mut handed = vec![0; workers.len()];
-    let mut acceptor = Acceptor::new(channel, PosixTransport, workers, &stats, &mut handed);
+    let mut acceptor = Acceptor::new(
+        channel,
+        PosixTransport,
+        PosixClock,
+        workers,
+        &stats,
+        &mut handed,
+    );
     for &listener in listeners {
         if let Err(error) = acceptor.listen(listener) {
             return ready(Err(error));
