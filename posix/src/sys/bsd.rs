@@ -2,6 +2,8 @@
 
 use super::PARTS;
 use crate::errno::retry;
+#[cfg(target_os = "rtems")]
+use crate::errno::{errno, set_errno};
 use core::ffi::c_int;
 
 cfg_if::cfg_if! {
@@ -26,14 +28,69 @@ pub(crate) const NODELAY_IS_INHERITED: bool = false;
 pub(crate) const ACCEPT_PASSES_ON: &[c_int] = &[libc::ECONNABORTED];
 /// Flags of a send: a broken pipe is an error number, not a signal.
 const SEND_FLAGS: c_int = libc::MSG_NOSIGNAL;
-/// There is no opening only to look at.
+/// There is no opening only to look at: this is for directories on the way to a file.
 pub(crate) const O_LOOK: c_int = libc::O_RDONLY | libc::O_NONBLOCK;
+pub(crate) const LOOKING_OPENS_NOTHING: bool = false;
 
-/// Accepts a connection, non-blocking and close-on-exec.
-pub(crate) fn accept(listener: c_int) -> isize {
-    // SAFETY: no address is asked for, so both pointers may be null.
-    let socket = unsafe { libc::accept(listener, core::ptr::null_mut(), core::ptr::null_mut()) };
-    prepare(socket)
+cfg_if::cfg_if! {
+    if #[cfg(target_os = "rtems")] {
+        /// Accepts a connection, non-blocking and close-on-exec.
+        pub(crate) fn accept(listener: c_int) -> isize {
+            // SAFETY: no address is asked for, so both pointers may be null.
+            prepare(unsafe {
+                libc::accept(listener, core::ptr::null_mut(), core::ptr::null_mut())
+            })
+        }
+
+        /// Makes a stream socket, non-blocking and close-on-exec.
+        pub(crate) fn stream_socket(family: c_int) -> isize {
+            // SAFETY: no memory is passed.
+            prepare(unsafe { libc::socket(family, libc::SOCK_STREAM, 0) })
+        }
+
+        /// The flags that a new socket cannot be born with here. One that cannot have them is closed,
+        /// for a socket that blocks would stop its worker; `errno` tells why.
+        fn prepare(socket: c_int) -> isize {
+            if socket < 0 {
+                return -1;
+            }
+            // SAFETY: no memory is passed; the socket is this function's until it is returned.
+            unsafe {
+                if libc::fcntl(socket, libc::F_SETFD, libc::FD_CLOEXEC) < 0
+                    || libc::fcntl(socket, libc::F_SETFL, libc::O_NONBLOCK) < 0
+                {
+                    let error = errno();
+                    libc::close(socket);
+                    set_errno(error);
+                    return -1;
+                }
+            }
+            socket as isize
+        }
+    } else {
+        /// What a socket is born with: a child that is started at the same moment gets none.
+        const BIRTH_FLAGS: c_int = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+
+        /// Accepts a connection, non-blocking and close-on-exec.
+        pub(crate) fn accept(listener: c_int) -> isize {
+            // SAFETY: no address is asked for, so both pointers may be null.
+            let socket = unsafe {
+                libc::accept4(
+                    listener,
+                    core::ptr::null_mut(),
+                    core::ptr::null_mut(),
+                    BIRTH_FLAGS,
+                )
+            };
+            socket as isize
+        }
+
+        /// Makes a stream socket, non-blocking and close-on-exec.
+        pub(crate) fn stream_socket(family: c_int) -> isize {
+            // SAFETY: no memory is passed.
+            unsafe { libc::socket(family, libc::SOCK_STREAM | BIRTH_FLAGS, 0) as isize }
+        }
+    }
 }
 
 /// Receives into `buffer`; the error is an `errno`.
@@ -72,41 +129,8 @@ pub(crate) fn gather(socket: c_int, parts: &[&[u8]], _more: bool) -> Result<usiz
     })
 }
 
-/// Makes a stream socket, non-blocking and close-on-exec.
-pub(crate) fn stream_socket(family: c_int) -> isize {
-    // SAFETY: no memory is passed.
-    prepare(unsafe { libc::socket(family, libc::SOCK_STREAM, 0) })
-}
-
-fn prepare(socket: c_int) -> isize {
-    if socket >= 0 {
-        // SAFETY: no memory is passed; failures leave a blocking socket and show as such.
-        unsafe {
-            libc::fcntl(socket, libc::F_SETFD, libc::FD_CLOEXEC);
-            libc::fcntl(socket, libc::F_SETFL, libc::O_NONBLOCK);
-        }
-    }
-    socket as isize
-}
-
-/// Sends from a file by way of memory: the system's own call differs too much to be the same.
-pub(crate) fn send_file(socket: c_int, file: c_int, offset: u64, length: usize) -> isize {
-    let mut buffer = [0u8; 4096];
-    let length = length.min(buffer.len());
-    // SAFETY: the buffer is valid for `length` bytes in both calls.
-    unsafe {
-        let count = libc::pread(
-            file,
-            buffer.as_mut_ptr().cast(),
-            length,
-            offset as libc::off_t,
-        );
-        if count <= 0 {
-            return count as isize;
-        }
-        libc::send(socket, buffer.as_ptr().cast(), count as usize, SEND_FLAGS) as isize
-    }
-}
+/// The system's own call differs too much to be the same.
+pub(crate) use super::send_file_by_copying as send_file;
 
 /// Options of a listener that are an improvement where they exist.
 pub(crate) fn listener_extras(
@@ -123,6 +147,11 @@ pub(crate) fn open_beneath(
     _: c_int,
     _: bool,
 ) -> Option<Result<c_int, i32>> {
+    None
+}
+
+/// Not needed: nothing is opened only to look at.
+pub(crate) fn reopen(_: c_int, _: c_int) -> Option<Result<c_int, i32>> {
     None
 }
 

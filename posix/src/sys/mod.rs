@@ -1,5 +1,7 @@
 //! What differs between systems, one file for each.
 
+use core::ffi::c_int;
+
 cfg_if::cfg_if! {
     if #[cfg(any(target_os = "linux", target_os = "android"))] {
         mod linux;
@@ -12,3 +14,33 @@ cfg_if::cfg_if! {
 
 /// Parts that one gathered send takes; more are sent by the next.
 pub(crate) const PARTS: usize = 4;
+
+/// Bytes that [`send_file_by_copying`] takes from a file at a time.
+const COPY_BYTES: usize = 4_096;
+
+/// Sends from a file by way of memory: how many bytes the socket took, 0 at the file's end.
+pub(crate) fn send_file_by_copying(
+    socket: c_int,
+    file: c_int,
+    offset: u64,
+    length: usize,
+) -> isize {
+    let Ok(offset) = libc::off_t::try_from(offset) else {
+        return 0;
+    };
+    let mut buffer = [0u8; COPY_BYTES];
+    let length = length.min(buffer.len());
+    // SAFETY: the buffer is valid for `length` bytes in both calls: no more are read than that.
+    unsafe {
+        let count = libc::pread(file, buffer.as_mut_ptr().cast(), length, offset);
+        if count <= 0 {
+            return count as isize;
+        }
+        libc::send(
+            socket,
+            buffer.as_ptr().cast(),
+            count as usize,
+            libc::MSG_NOSIGNAL,
+        ) as isize
+    }
+}

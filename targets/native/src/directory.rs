@@ -423,7 +423,7 @@ impl Directory {
     fn rows(&self, path: &[u8], directory: Opened) -> Result<(Vec<Row>, bool), OpenError> {
         let mut entries = Entries::of(directory.into_file())?;
         let mut rows = Vec::new();
-        while let Some((name, _)) = entries.next_entry() {
+        while let Some((name, _)) = entries.next_entry()? {
             if name.starts_with(b".") && !self.options.hidden {
                 continue;
             }

@@ -1,13 +1,13 @@
 //! One worker's thread.
 
 use crate::memory::{Slots, zeroed_fields};
-use capuchin_core::event::{Error, EventChannel};
+use crate::server::Listeners;
+use capuchin_core::event::{Error, EventChannel, Message, Notifier};
 use capuchin_core::limits::Limits;
 use capuchin_core::pool::Leases;
 use capuchin_core::server::{Parts, REFUSALS, Worker};
 use capuchin_core::service::Service;
 use capuchin_core::stats::Stats;
-use capuchin_core::transport::Socket;
 use capuchin_posix::{File, PosixClock, PosixTransport};
 
 cfg_if::cfg_if! {
@@ -36,7 +36,7 @@ pub(crate) fn lease_bytes(limits: &Limits) -> usize {
 /// given its sending end, or why there is none.
 pub(crate) fn serve<S>(
     index: u32,
-    listeners: &[Socket],
+    listeners: Listeners,
     service: S,
     stats: &Stats,
     limits: Limits,
@@ -66,10 +66,12 @@ pub(crate) fn serve<S>(
         stats,
         limits,
     });
-    for &listener in listeners {
-        if let Err(error) = worker.listen(listener) {
-            return ready(Err(error));
+    if let Err(error) = listeners.hand_to(|listener| worker.listen(listener)) {
+        // A worker that stops closes what it took.
+        if notifier.send(Message::Stop).is_ok() {
+            let _ = worker.run();
         }
+        return ready(Err(error));
     }
     ready(Ok(notifier));
     if let Err(error) = worker.run() {

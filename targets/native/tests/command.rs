@@ -119,7 +119,10 @@ fn root_becomes_the_user_that_was_asked_for_and_nobody_else() {
     }
     let place = Place::new("user");
     place.write("a.txt", "x");
-    for (user, ids, groups) in [("nobody", "65534", "65534"), ("12345", "12345", "12345")] {
+    for (user, ids, groups) in [
+        ("nobody", "65534", "65534"),
+        ("12345:12345", "12345", "12345"),
+    ] {
         let running = Running::capuchin(&["--user", user, place.path()]);
         assert_eq!(running.get("/a.txt").1, "x");
         let status = std::fs::read_to_string(format!("/proc/{}/status", running.child.id()));
