@@ -1,7 +1,8 @@
 //! The entries of a directory.
 
-use crate::directory::{File, Kind, OpenError, Root};
+use crate::directory::Root;
 use crate::errno::{errno, set_errno};
+use crate::file::{File, Kind, OpenError};
 use core::ffi::{CStr, c_char};
 use core::ptr::NonNull;
 

@@ -10,18 +10,30 @@
 extern crate std;
 
 mod clock;
-mod directory;
-mod entries;
 mod errno;
+mod file;
 #[cfg(feature = "lab")]
 pub mod lab;
-mod process;
 mod socket;
 mod sys;
 
+#[cfg(any(test, target_os = "rtems"))]
+mod paths;
+
+cfg_if::cfg_if! {
+    if #[cfg(target_os = "rtems")] {
+        pub use paths::Root;
+    } else {
+        mod directory;
+        mod entries;
+        mod process;
+        pub use directory::Root;
+        pub use entries::Entries;
+        pub use process::{UserError, become_user, ignore_broken_pipes, raise_descriptor_limit};
+    }
+}
+
 pub use clock::PosixClock;
-pub use directory::{File, FileStatus, Kind, Links, OpenError, Root};
-pub use entries::Entries;
 pub use errno::errno;
-pub use process::{UserError, become_user, ignore_broken_pipes, raise_descriptor_limit};
+pub use file::{File, FileStatus, Kind, Links, OpenError};
 pub use socket::{ListenError, ListenOptions, PosixTransport, listen, local_address, peer_address};

@@ -1,24 +1,14 @@
-//! FreeBSD, and RTEMS as far as it is alike.
+//! FreeBSD.
 
 use super::PARTS;
 use crate::errno::retry;
-#[cfg(target_os = "rtems")]
-use crate::errno::{errno, set_errno};
 use core::ffi::c_int;
 
-cfg_if::cfg_if! {
-    if #[cfg(target_os = "rtems")] {
-        pub(crate) use libc::__errno as errno_location;
-        pub(crate) const REUSEPORT: Option<c_int> = None;
-        const BACKLOG_MAXIMUM: c_int = 128;
-    } else {
-        pub(crate) use libc::__error as errno_location;
-        /// Spreads connections over the listeners that share an address (setsockopt(2)).
-        pub(crate) const REUSEPORT: Option<c_int> = Some(libc::SO_REUSEPORT_LB);
-        /// A negative value means the system's maximum (listen(2)).
-        const BACKLOG_MAXIMUM: c_int = -1;
-    }
-}
+pub(crate) use libc::__error as errno_location;
+/// Spreads connections over the listeners that share an address (setsockopt(2)).
+pub(crate) const REUSEPORT: Option<c_int> = Some(libc::SO_REUSEPORT_LB);
+/// A negative value means the system's maximum (listen(2)).
+const BACKLOG_MAXIMUM: c_int = -1;
 
 /// Asks for the longest backlog.
 pub(crate) const BACKLOG: c_int = BACKLOG_MAXIMUM;
@@ -27,70 +17,32 @@ pub(crate) const NODELAY_IS_INHERITED: bool = false;
 /// The one error of accept(2) that is the new connection's, not the listener's.
 pub(crate) const ACCEPT_PASSES_ON: &[c_int] = &[libc::ECONNABORTED];
 /// Flags of a send: a broken pipe is an error number, not a signal.
-const SEND_FLAGS: c_int = libc::MSG_NOSIGNAL;
+pub(crate) const SEND_FLAGS: c_int = libc::MSG_NOSIGNAL;
 /// There is no opening only to look at: this is for directories on the way to a file.
 pub(crate) const O_LOOK: c_int = libc::O_RDONLY | libc::O_NONBLOCK;
 pub(crate) const LOOKING_OPENS_NOTHING: bool = false;
 
-cfg_if::cfg_if! {
-    if #[cfg(target_os = "rtems")] {
-        /// Accepts a connection, non-blocking and close-on-exec.
-        pub(crate) fn accept(listener: c_int) -> isize {
-            // SAFETY: no address is asked for, so both pointers may be null.
-            prepare(unsafe {
-                libc::accept(listener, core::ptr::null_mut(), core::ptr::null_mut())
-            })
-        }
+/// What a socket is born with: a child that is started at the same moment gets none.
+const BIRTH_FLAGS: c_int = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
 
-        /// Makes a stream socket, non-blocking and close-on-exec.
-        pub(crate) fn stream_socket(family: c_int) -> isize {
-            // SAFETY: no memory is passed.
-            prepare(unsafe { libc::socket(family, libc::SOCK_STREAM, 0) })
-        }
+/// Accepts a connection, non-blocking and close-on-exec.
+pub(crate) fn accept(listener: c_int) -> isize {
+    // SAFETY: no address is asked for, so both pointers may be null.
+    let socket = unsafe {
+        libc::accept4(
+            listener,
+            core::ptr::null_mut(),
+            core::ptr::null_mut(),
+            BIRTH_FLAGS,
+        )
+    };
+    socket as isize
+}
 
-        /// The flags that a new socket cannot be born with here. One that cannot have them is closed,
-        /// for a socket that blocks would stop its worker; `errno` tells why.
-        fn prepare(socket: c_int) -> isize {
-            if socket < 0 {
-                return -1;
-            }
-            // SAFETY: no memory is passed; the socket is this function's until it is returned.
-            unsafe {
-                if libc::fcntl(socket, libc::F_SETFD, libc::FD_CLOEXEC) < 0
-                    || libc::fcntl(socket, libc::F_SETFL, libc::O_NONBLOCK) < 0
-                {
-                    let error = errno();
-                    libc::close(socket);
-                    set_errno(error);
-                    return -1;
-                }
-            }
-            socket as isize
-        }
-    } else {
-        /// What a socket is born with: a child that is started at the same moment gets none.
-        const BIRTH_FLAGS: c_int = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-
-        /// Accepts a connection, non-blocking and close-on-exec.
-        pub(crate) fn accept(listener: c_int) -> isize {
-            // SAFETY: no address is asked for, so both pointers may be null.
-            let socket = unsafe {
-                libc::accept4(
-                    listener,
-                    core::ptr::null_mut(),
-                    core::ptr::null_mut(),
-                    BIRTH_FLAGS,
-                )
-            };
-            socket as isize
-        }
-
-        /// Makes a stream socket, non-blocking and close-on-exec.
-        pub(crate) fn stream_socket(family: c_int) -> isize {
-            // SAFETY: no memory is passed.
-            unsafe { libc::socket(family, libc::SOCK_STREAM | BIRTH_FLAGS, 0) as isize }
-        }
-    }
+/// Makes a stream socket, non-blocking and close-on-exec.
+pub(crate) fn stream_socket(family: c_int) -> isize {
+    // SAFETY: no memory is passed.
+    unsafe { libc::socket(family, libc::SOCK_STREAM | BIRTH_FLAGS, 0) as isize }
 }
 
 /// Receives into `buffer`; the error is an `errno`.

@@ -6,17 +6,35 @@ cfg_if::cfg_if! {
     if #[cfg(any(target_os = "linux", target_os = "android"))] {
         mod linux;
         pub(crate) use linux::*;
+    } else if #[cfg(target_os = "rtems")] {
+        mod rtems;
+        pub(crate) use rtems::*;
     } else {
         mod bsd;
         pub(crate) use bsd::*;
     }
 }
 
+/// What a terminal that is opened must not do: take the process over.
+#[cfg(not(target_os = "rtems"))]
+pub(crate) const O_NOCTTY: c_int = libc::O_NOCTTY;
+
+/// The last modification of a file: seconds, and nanoseconds.
+#[cfg(not(target_os = "rtems"))]
+#[allow(clippy::unnecessary_cast, reason = "other systems have other widths")]
+pub(crate) fn modified(status: &libc::stat) -> (i64, i64) {
+    (status.st_mtime as i64, status.st_mtime_nsec as i64)
+}
+
 /// Parts that one gathered send takes; more are sent by the next.
 pub(crate) const PARTS: usize = 4;
 
 /// Bytes that [`send_file_by_copying`] takes from a file at a time.
+#[cfg(not(target_os = "rtems"))]
 const COPY_BYTES: usize = 4_096;
+/// It lies on the stack, of which tasks have little.
+#[cfg(target_os = "rtems")]
+const COPY_BYTES: usize = 1_024;
 
 /// Sends from a file by way of memory: how many bytes the socket took, 0 at the file's end.
 pub(crate) fn send_file_by_copying(
@@ -36,11 +54,6 @@ pub(crate) fn send_file_by_copying(
         if count <= 0 {
             return count as isize;
         }
-        libc::send(
-            socket,
-            buffer.as_ptr().cast(),
-            count as usize,
-            libc::MSG_NOSIGNAL,
-        ) as isize
+        libc::send(socket, buffer.as_ptr().cast(), count as usize, SEND_FLAGS) as isize
     }
 }
