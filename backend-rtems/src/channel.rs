@@ -1,7 +1,7 @@
 //! The event channel: waits on the queue, and keeps what was reported in mind until it is gone.
 
 use crate::cell::{Cell, Direction};
-use crate::feed::Feed;
+use crate::feed::{Feed, FeedError};
 use crate::memory::{Claim, Places, Room, post};
 use crate::queue::{Entry, Patience, Queue, Sender, StatusCode};
 use crate::sys;
@@ -46,8 +46,8 @@ pub enum StartError {
     Messages,
     /// The kernel has no message queue for it.
     Queue(StatusCode),
-    /// The feed could not start (an `errno`).
-    Feed(i32),
+    /// The feed could not start.
+    Feed(FeedError),
 }
 
 impl core::fmt::Display for StartError {
@@ -61,10 +61,7 @@ impl core::fmt::Display for StartError {
             Self::Queue(StatusCode(code)) => {
                 write!(f, "the kernel gives no message queue (status code {code})")
             }
-            Self::Feed(errno) => write!(
-                f,
-                "sockets cannot be watched (errno {errno}); is the network stack initialised, and are there descriptors and tasks for one relay task?"
-            ),
+            Self::Feed(why) => why.fmt(f),
         }
     }
 }

@@ -30,10 +30,12 @@ mod feed;
 mod memory;
 mod queue;
 mod sys;
+pub mod task;
 mod transport;
 
 pub use channel::{RtemsChannel, RtemsNotifier, StartError};
 pub use clock::TickClock;
+pub use feed::FeedError;
 pub use memory::{Control, Memory, Places, Room};
 pub use queue::StatusCode;
 pub use transport::RtemsTransport;

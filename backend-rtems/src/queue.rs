@@ -51,6 +51,9 @@ impl StatusCode {
     /// `RTEMS_UNSATISFIED`: nothing there, and not waited for it.
     pub const UNSATISFIED: Self = Self(13);
 
+    /// `RTEMS_INVALID_PRIORITY`.
+    pub const INVALID_PRIORITY: Self = Self(19);
+
     pub(crate) fn check(code: u32) -> Result<(), Self> {
         if code == Self::SUCCESSFUL.0 {
             Ok(())

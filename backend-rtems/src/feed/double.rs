@@ -1,7 +1,7 @@
 //! The test double of the legacy stack's wake-ups: a thread in the place of the network task, which
 //! hears of changes from an edge-triggered epoll.
 
-use super::{State, poll, tell};
+use super::{FeedError, State, poll, tell};
 use crate::cell::{Cell, Direction};
 use capuchin_core::event::Interest;
 use capuchin_core::transport::Socket;
@@ -29,7 +29,7 @@ impl Static {
 }
 
 impl Feed {
-    pub(crate) fn start(_: &'static Static) -> Result<Self, i32> {
+    pub(crate) fn start(_: &'static Static) -> Result<Self, FeedError> {
         static NETWORK_TASK: OnceLock<Result<c_int, i32>> = OnceLock::new();
         NETWORK_TASK
             .get_or_init(|| {
@@ -42,6 +42,7 @@ impl Feed {
                 Ok(epoll)
             })
             .map(|epoll| Self { epoll })
+            .map_err(FeedError::Kqueue)
     }
 
     pub(crate) fn watch(

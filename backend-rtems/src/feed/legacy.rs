@@ -2,7 +2,7 @@
 //! "RTEMS-specific socket options") call back in the context of whoever changed the socket, most
 //! often the network task, with the network semaphore held.
 
-use super::{State, peek, tell};
+use super::{FeedError, State, peek, tell};
 use crate::cell::{Cell, Direction};
 use capuchin_core::event::Interest;
 use capuchin_core::transport::Socket;
@@ -35,7 +35,7 @@ impl Static {
 }
 
 impl Feed {
-    pub(crate) fn start(_: &'static Static) -> Result<Self, i32> {
+    pub(crate) fn start(_: &'static Static) -> Result<Self, FeedError> {
         Ok(Self)
     }
 

@@ -22,7 +22,40 @@ cfg_if::cfg_if! {
 
 use crate::cell::{Cell, Direction};
 use crate::memory::post_cell;
+use crate::queue::StatusCode;
 use core::ffi::c_int;
+use core::fmt;
+
+/// Why there is no feed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FeedError {
+    /// The kernel gives no kqueue, or takes no socket into it (an `errno`).
+    Kqueue(i32),
+    /// The relay task could not be started.
+    Relay(StatusCode),
+    /// A socket that was watched could not be closed (an `errno`).
+    Close(i32),
+}
+
+impl fmt::Display for FeedError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kqueue(errno) => write!(
+                f,
+                "kqueue cannot be had (errno {errno}): initialise libbsd first, and raise CONFIGURE_MAXIMUM_FILE_DESCRIPTORS if that is 24 (EMFILE) or 23 (ENFILE)"
+            ),
+            Self::Relay(StatusCode(code)) => write!(
+                f,
+                "the relay task cannot be had (status code {code}): raise CONFIGURE_MAXIMUM_TASKS by one for each worker"
+            ),
+            Self::Close(errno) => write!(
+                f,
+                "this libbsd keeps sockets open that kqueue has watched (errno {errno}): use its branch 6-freebsd-14"
+            ),
+        }
+    }
+}
 
 /// What a socket says when it is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

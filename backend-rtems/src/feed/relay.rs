@@ -4,10 +4,9 @@
 //! worker's priority: neither preempts the other, so that whatever became ready while the worker
 //! was busy is told in one go.
 
-use super::{State, peek, poll, tell};
+use super::{FeedError, State, peek, poll, tell};
 use crate::cell::{Cell, Direction};
-use crate::queue::StatusCode;
-use crate::sys;
+use crate::task::{self, Task};
 use capuchin_core::event::Interest;
 use capuchin_core::transport::Socket;
 use capuchin_posix::errno;
@@ -84,26 +83,50 @@ pub(crate) struct Feed {
 
 impl Feed {
     /// Starts the relay with the priority of the task that calls.
-    pub(crate) fn start(shared: &'static Static) -> Result<Self, i32> {
+    pub(crate) fn start(shared: &'static Static) -> Result<Self, FeedError> {
         let kqueue = kqueue();
         if kqueue < 0 {
-            return Err(errno());
+            return Err(FeedError::Kqueue(errno()));
         }
         shared.kqueue.store(kqueue as u32, Ordering::SeqCst);
         shared.phase.store(RUNNING, Ordering::SeqCst);
-        let started = sys::start_task(
-            u32::from_be_bytes(*b"CAPR"),
-            STACK_BYTES,
-            relay,
-            &raw const *shared as usize,
-        );
-        if let Err(StatusCode(_)) = started {
+        let task = Task {
+            name: *b"CPR ",
+            priority: None,
+            stack_bytes: STACK_BYTES,
+        };
+        // SAFETY: the relay takes a static, at any time.
+        if let Err(code) = unsafe { task.start(relay, &raw const *shared as usize) } {
             shared.phase.store(OVER, Ordering::SeqCst);
             // SAFETY: the descriptor is owned and used no more.
             unsafe { libc::close(kqueue) };
-            return Err(libc::EAGAIN);
+            return Err(FeedError::Relay(code));
         }
-        Ok(Self { kqueue, shared })
+        let mut feed = Self { kqueue, shared };
+        feed.try_closing()?;
+        Ok(feed)
+    }
+
+    /// On libbsd's branch 6-freebsd-12 a socket that was watched can never be closed: EBUSY, and no
+    /// client hears of the end. That is found out here, not by the clients.
+    fn try_closing(&mut self) -> Result<(), FeedError> {
+        static NOBODY: Cell = Cell::new();
+        // SAFETY: no memory is passed.
+        let socket = unsafe { libc::socket(libc::AF_INET, libc::SOCK_STREAM, 0) };
+        if socket < 0 {
+            return Err(FeedError::Kqueue(errno()));
+        }
+        let watched = self
+            .watch(Socket(socket), &NOBODY, Interest::READ)
+            .and_then(|()| self.unwatch(Socket(socket)));
+        // SAFETY: the socket is this function's own.
+        let closed = unsafe { libc::close(socket) };
+        let errno = errno();
+        watched.map_err(FeedError::Kqueue)?;
+        if closed < 0 {
+            return Err(FeedError::Close(errno));
+        }
+        Ok(())
     }
 
     pub(crate) fn watch(
@@ -181,7 +204,7 @@ impl Drop for Feed {
     fn drop(&mut self) {
         self.shared.phase.store(ENDING, Ordering::SeqCst);
         while self.shared.phase.load(Ordering::SeqCst) != OVER {
-            sys::wake_after(1);
+            task::wake_after(1);
         }
     }
 }
@@ -241,5 +264,5 @@ unsafe extern "C" fn relay(argument: usize) {
     // SAFETY: the descriptor is owned and used no more.
     unsafe { libc::close(kqueue) };
     shared.phase.store(OVER, Ordering::SeqCst);
-    sys::exit_task();
+    task::exit();
 }

@@ -176,6 +176,79 @@ pub(crate) unsafe fn rtems_message_queue_receive(
     StatusCode::SUCCESSFUL.0
 }
 
+/// A task that was created and not yet started: its stack's size.
+static TASKS: LazyLock<Mutex<HashMap<u32, usize>>> = LazyLock::new(Mutex::default);
+
+/// `CONFIGURE_MAXIMUM_PRIORITY`, its default.
+const LEAST_URGENT: u32 = 255;
+
+/// Threads need more than tasks, and RTEMS, too, makes small stacks larger (`CONFIGURE_MINIMUM_TASK_STACK_SIZE`).
+const SMALLEST_STACK: usize = 512 * 1_024;
+
+pub(crate) unsafe fn rtems_task_create(
+    _name: u32,
+    initial_priority: u32,
+    stack_size: usize,
+    _initial_modes: u32,
+    _attribute_set: u32,
+    id: *mut u32,
+) -> u32 {
+    if id.is_null() {
+        return StatusCode::INVALID_ADDRESS.0;
+    }
+    if initial_priority == 0 || initial_priority > LEAST_URGENT {
+        return StatusCode::INVALID_PRIORITY.0;
+    }
+    let mut objects = lock(&OBJECTS);
+    objects.last += 1;
+    lock(&TASKS).insert(objects.last, stack_size.max(SMALLEST_STACK));
+    // SAFETY: the caller passes room for an identifier.
+    unsafe { *id = objects.last };
+    StatusCode::SUCCESSFUL.0
+}
+
+pub(crate) unsafe fn rtems_task_start(
+    id: u32,
+    entry_point: unsafe extern "C" fn(usize),
+    argument: usize,
+) -> u32 {
+    let Some(stack) = lock(&TASKS).remove(&id) else {
+        return StatusCode::INVALID_ID.0;
+    };
+    // SAFETY: the caller's word is that the entry may be called so on a task of its own.
+    let run = move || unsafe { entry_point(argument) };
+    match std::thread::Builder::new().stack_size(stack).spawn(run) {
+        Ok(_) => StatusCode::SUCCESSFUL.0,
+        Err(_) => StatusCode::TOO_MANY.0,
+    }
+}
+
+pub(crate) fn rtems_task_delete(id: u32) -> u32 {
+    match lock(&TASKS).remove(&id) {
+        Some(_) => StatusCode::SUCCESSFUL.0,
+        None => StatusCode::INVALID_ID.0,
+    }
+}
+
+/// Asked only for the priority of the task that calls: threads have none.
+pub(crate) unsafe fn rtems_task_set_priority(_id: u32, _new: u32, old: *mut u32) -> u32 {
+    // SAFETY: the caller passes room for a priority.
+    unsafe { *old = 100 };
+    StatusCode::SUCCESSFUL.0
+}
+
+pub(crate) fn rtems_task_wake_after(ticks: u32) -> u32 {
+    std::thread::sleep(TICK * ticks);
+    StatusCode::SUCCESSFUL.0
+}
+
+/// A thread ends where its function does; a task must not return.
+pub(crate) fn rtems_task_exit() -> ! {
+    loop {
+        std::thread::park();
+    }
+}
+
 /// Ticks since boot, as many as there will ever be.
 fn ticks() -> u64 {
     (BOOT.elapsed().as_nanos() / TICK.as_nanos()) as u64
