@@ -48,6 +48,8 @@ pub enum StartError {
     Queue(StatusCode),
     /// The feed could not start.
     Feed(FeedError),
+    /// The listener could not be watched.
+    Listener(Error),
 }
 
 impl core::fmt::Display for StartError {
@@ -62,6 +64,7 @@ impl core::fmt::Display for StartError {
                 write!(f, "the kernel gives no message queue (status code {code})")
             }
             Self::Feed(why) => why.fmt(f),
+            Self::Listener(why) => write!(f, "the listener cannot be watched: {why}"),
         }
     }
 }

@@ -386,9 +386,25 @@ impl<'b> Head<'b> {
 
     /// Ends the reply with content that `write` formats; what does not fit makes it a 500.
     pub fn body_with(
-        mut self,
+        self,
         write: impl FnOnce(&mut dyn core::fmt::Write) -> core::fmt::Result,
     ) -> Next {
+        let mut overflown = false;
+        let next = self.body_in_place(|room| {
+            let mut body = Writer::new(room);
+            let result = write(&mut body);
+            overflown = body.is_overflown();
+            result.ok().filter(|()| !overflown).map(|()| body.len())
+        });
+        if overflown {
+            return Next(Step::Failed(TOO_LARGE));
+        }
+        next
+    }
+
+    /// Ends the reply with content that `write` puts into the room there is, and tells the length of;
+    /// `None`, or more than there was room for, makes it a 500.
+    pub fn body_in_place(mut self, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> Next {
         if self.status.is_bodiless() {
             return self.empty();
         }
@@ -397,15 +413,11 @@ impl<'b> Head<'b> {
         const LONGEST_END: usize = "Content-Length: 65535\r\nConnection: keep-alive\r\n\r\n".len();
         let spare = self.out.spare();
         let from = LONGEST_END.min(spare.len());
-        let mut body = Writer::new(&mut spare[from..]);
-        let result = write(&mut body);
-        let (length, overflown) = (body.len(), body.is_overflown());
-        if overflown {
-            return Next(Step::Failed(TOO_LARGE));
-        }
-        if result.is_err() {
-            return Next(Step::Failed("a handler could not format its reply"));
-        }
+        let room = &mut spare[from..];
+        let length = match write(room) {
+            Some(length) if length <= room.len() => length,
+            _ => return Next(Step::Failed("a handler could not format its reply")),
+        };
         let begin = self.out.len() + from;
         self.end_head(length as u64);
         let sent = if self.carries_content() { length } else { 0 };

@@ -210,18 +210,32 @@ impl<'t, A: ?Sized> Route<'t, A> {
     /// `const` table that is a compile error.
     #[must_use]
     pub const fn new(method: Method, pattern: &'static str, handler: &'t dyn Handle<A>) -> Self {
-        assert!(
-            !matches!(method, Method::Other | Method::Connect),
-            "the engine answers CONNECT and unknown methods by itself"
-        );
-        if let Some(fault) = pattern_fault(pattern.as_bytes()) {
-            panic!("{}", fault);
+        match Self::try_new(method, pattern, handler) {
+            Ok(route) => route,
+            Err(fault) => panic!("{}", fault),
         }
-        Self {
+    }
+
+    /// As [`Route::new`], for tables that are made while the program runs.
+    ///
+    /// # Errors
+    /// What [`Route::new`] panics over, as a sentence.
+    pub const fn try_new(
+        method: Method,
+        pattern: &'static str,
+        handler: &'t dyn Handle<A>,
+    ) -> Result<Self, &'static str> {
+        if matches!(method, Method::Other | Method::Connect) {
+            return Err("the engine answers CONNECT and unknown methods by itself");
+        }
+        if let Some(fault) = pattern_fault(pattern.as_bytes()) {
+            return Err(fault);
+        }
+        Ok(Self {
             method,
             pattern,
             handler,
-        }
+        })
     }
 
     /// The path pattern.

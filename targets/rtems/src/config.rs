@@ -1,0 +1,221 @@
+//! The C side's configuration: the structures of `capuchin.h`, and what of them cannot be.
+
+use crate::handler::CHandler;
+use capuchin_core::http::method::Method;
+use capuchin_core::limits::Limits;
+use capuchin_core::pool::Leases;
+use core::ffi::{CStr, c_char, c_int, c_void};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// `rtems_status_code`, as far as it is answered here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Code {
+    Successful = 0,
+    TooMany = 5,
+    InvalidSize = 8,
+    InvalidAddress = 9,
+    InvalidNumber = 10,
+    ResourceInUse = 12,
+    InvalidPriority = 19,
+    IoError = 27,
+}
+
+/// `capuchin_limits`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct CLimits {
+    pub head_bytes: u32,
+    pub body_bytes: u32,
+    pub drain_bytes: u32,
+    pub requests_per_connection: u32,
+    pub first_byte_ms: u32,
+    pub head_ms: u32,
+    pub body_ms: u32,
+    pub handler_ms: u32,
+    pub write_ms: u32,
+    pub idle_ms: u32,
+    pub linger_ms: u32,
+    pub drain_ms: u32,
+}
+
+/// `capuchin_route`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct CRoute {
+    pub method: c_int,
+    pub pattern: *const c_char,
+    pub handler: *const CHandler,
+    pub argument: *mut c_void,
+}
+
+/// `capuchin_page`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct CPage {
+    pub path: *const c_char,
+    pub media_type: *const c_char,
+    pub content: *const c_void,
+    pub length: usize,
+    pub gzip: *const c_void,
+    pub gzip_length: usize,
+    pub cache_control: *const c_char,
+}
+
+/// `capuchin_config`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct CConfig {
+    pub config_size: usize,
+    pub address: *const c_char,
+    pub port: u16,
+    pub workers: u16,
+    pub connections: u16,
+    pub buffers: u16,
+    pub buffer_size: u16,
+    pub fields: u16,
+    pub messages: u16,
+    pub descriptors: u16,
+    pub priority: u32,
+    pub stack_size: usize,
+    pub routes: *const CRoute,
+    pub route_count: usize,
+    pub pages: *const CPage,
+    pub page_count: usize,
+    pub directory: *const c_char,
+    pub follow_links: bool,
+    pub application: *mut c_void,
+    pub on_message: Option<unsafe extern "C" fn(*mut c_void, u64)>,
+    pub limits: CLimits,
+    pub memory: *mut c_void,
+    pub memory_size: usize,
+}
+
+/// Workers that one server may have.
+pub const WORKERS: u16 = 8;
+
+impl CConfig {
+    /// What is wrong with it, if anything, and the status code that goes with it.
+    ///
+    /// # Errors
+    /// A sentence for the console.
+    pub fn check(&self) -> Result<(), (Code, &'static str)> {
+        let number = |holds: bool, what| {
+            if holds {
+                Ok(())
+            } else {
+                Err((Code::InvalidNumber, what))
+            }
+        };
+        let pointer = |holds: bool, what| {
+            if holds {
+                Ok(())
+            } else {
+                Err((Code::InvalidAddress, what))
+            }
+        };
+        number(
+            (1..=WORKERS).contains(&self.workers),
+            "workers has to be 1 to 8",
+        )?;
+        number(
+            (1..=4_096).contains(&self.connections),
+            "connections has to be 1 to 4096",
+        )?;
+        number(self.buffers > 0, "buffers has to be 1 at least")?;
+        number(
+            usize::from(self.buffer_size) >= Leases::SMALLEST,
+            "buffer_size has to be 1024 at least",
+        )?;
+        number(
+            (7..=254).contains(&self.fields),
+            "fields has to be 7 to 254",
+        )?;
+        number(self.messages > 0, "messages has to be 1 at least")?;
+        number(self.descriptors > 0, "descriptors has to be 1 at least")?;
+        number(
+            self.limits.head_bytes <= u32::from(self.buffer_size) / 2,
+            "limits.head_bytes is more than half of buffer_size",
+        )?;
+        pointer(
+            !self.memory.is_null() && self.memory.cast::<u64>().is_aligned(),
+            "memory has to be given, aligned for a uint64_t",
+        )?;
+        pointer(
+            self.route_count == 0 || !self.routes.is_null(),
+            "routes is NULL, but route_count is not 0",
+        )?;
+        pointer(
+            self.page_count == 0 || !self.pages.is_null(),
+            "pages is NULL, but page_count is not 0",
+        )
+    }
+
+    /// Where to listen.
+    pub fn socket_address(&self) -> Option<SocketAddr> {
+        let ip = match text(self.address) {
+            None => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            Some(address) => address?.parse().ok()?,
+        };
+        Some(SocketAddr::new(ip, self.port))
+    }
+
+    /// The engine's limits.
+    pub fn limits(&self) -> Limits {
+        let or = |given: u32, default: u32| if given == 0 { default } else { given };
+        let c = &self.limits;
+        let default = Limits::DEFAULT;
+        let mut limits = default;
+        limits.connections = u32::from(self.connections);
+        limits.waiting = u32::from(self.connections);
+        limits.head_bytes = or(c.head_bytes, u32::from(self.buffer_size) / 2) as u16;
+        if c.body_bytes > 0 {
+            limits.body_bytes = u64::from(c.body_bytes);
+        }
+        limits.drain_bytes = u64::from(or(c.drain_bytes, 65_536));
+        limits.requests_per_connection = or(c.requests_per_connection, u32::MAX);
+        limits.first_byte_ms = or(c.first_byte_ms, default.first_byte_ms);
+        limits.head_ms = or(c.head_ms, default.head_ms);
+        limits.body_ms = or(c.body_ms, default.body_ms);
+        limits.handler_ms = or(c.handler_ms, default.handler_ms);
+        limits.write_ms = or(c.write_ms, default.write_ms);
+        limits.idle_ms = or(c.idle_ms, default.idle_ms);
+        limits.linger_ms = or(c.linger_ms, default.linger_ms);
+        limits.drain_ms = or(c.drain_ms, default.drain_ms);
+        // A small device has small turns: other tasks of the worker's priority wait for its end.
+        limits.turn_requests = 16;
+        limits.turn_bytes = 64 << 10;
+        limits.turn_accepts = 8;
+        limits
+    }
+}
+
+/// A C string: `None` for NULL, `Some(None)` for what is no UTF-8.
+pub fn text(pointer: *const c_char) -> Option<Option<&'static str>> {
+    if pointer.is_null() {
+        return None;
+    }
+    // SAFETY: the interface asks for strings that end with NUL and stay as they are.
+    Some(unsafe { CStr::from_ptr(pointer) }.to_str().ok())
+}
+
+/// `capuchin_method`.
+pub fn method_of(number: c_int) -> Option<Method> {
+    Some(match number {
+        0 => Method::Get,
+        1 => Method::Head,
+        2 => Method::Post,
+        3 => Method::Put,
+        4 => Method::Delete,
+        5 => Method::Options,
+        6 => Method::Patch,
+        _ => return None,
+    })
+}
+
+/// The inverse of [`method_of`]; others never reach a handler.
+pub fn number_of(method: Method) -> c_int {
+    (0..=6)
+        .find(|&number| method_of(number) == Some(method))
+        .unwrap_or(-1)
+}

@@ -1,0 +1,108 @@
+//! What goes with a request, as C handlers see it.
+
+use crate::service::App;
+use capuchin_core::event::{Ticket, Token};
+use capuchin_core::route::{Context, Parameters};
+use core::ffi::{c_char, c_void};
+
+/// `capuchin_ticket`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CTicket {
+    pub index: u32,
+    pub generation: u32,
+    pub sequence: u32,
+    pub worker: u32,
+}
+
+impl From<Ticket> for CTicket {
+    fn from(ticket: Ticket) -> Self {
+        Self {
+            index: ticket.connection.index,
+            generation: ticket.connection.generation,
+            sequence: ticket.sequence,
+            worker: ticket.worker,
+        }
+    }
+}
+
+impl From<CTicket> for Ticket {
+    fn from(ticket: CTicket) -> Self {
+        Self {
+            connection: Token {
+                index: ticket.index,
+                generation: ticket.generation,
+            },
+            sequence: ticket.sequence,
+            worker: ticket.worker,
+        }
+    }
+}
+
+/// `capuchin_exchange`.
+#[repr(C)]
+pub struct CExchange {
+    application: *mut c_void,
+    argument: *mut c_void,
+    state: *mut u64,
+    ticket: CTicket,
+    now_ms: u64,
+    unix_time: u64,
+    /// A [`Parameters`], or NULL.
+    parameters: *const c_void,
+}
+
+impl CExchange {
+    /// As long as `context` lives.
+    pub fn of(context: &mut Context<'_, App>, argument: *mut c_void) -> Self {
+        Self {
+            application: context.app.application,
+            argument,
+            state: context.state.as_mut_ptr(),
+            ticket: context.ticket.into(),
+            now_ms: context.now,
+            unix_time: context.unix_time,
+            parameters: (&raw const context.parameters).cast(),
+        }
+    }
+}
+
+/// `capuchin_text`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct CText {
+    pub data: *const u8,
+    pub length: usize,
+}
+
+impl CText {
+    pub fn of(bytes: Option<&[u8]>) -> Self {
+        bytes.map_or(
+            Self {
+                data: core::ptr::null(),
+                length: 0,
+            },
+            |bytes| Self {
+                data: bytes.as_ptr(),
+                length: bytes.len(),
+            },
+        )
+    }
+}
+
+/// `capuchin_parameter`.
+///
+/// # Safety
+/// As `capuchin.h` says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn capuchin_parameter(
+    exchange: *const CExchange,
+    name: *const c_char,
+) -> CText {
+    let Some(Some(name)) = crate::config::text(name) else {
+        return CText::of(None);
+    };
+    // SAFETY: the exchange is that of the call in which this one is made, and so are the parameters.
+    let parameters = unsafe { (*exchange).parameters.cast::<Parameters<'_>>().as_ref() };
+    CText::of(parameters.and_then(|parameters| parameters.value(name)))
+}

@@ -1,0 +1,153 @@
+//! The files of a directory, of whatever file system is mounted there.
+//!
+//! A file is open only while a reply needs it. A file that changes while it is sent ends its reply:
+//! the client sees an incomplete one, never a mixed one.
+
+use capuchin_core::http::conditional::EntityTag;
+use capuchin_core::http::date::HttpDate;
+use capuchin_core::http::encoding::Coding;
+use capuchin_core::http::media_type;
+use capuchin_core::site::{Accepts, Content, ContentId, Found, Representation, Site, SiteError};
+use capuchin_posix::{File, FileStatus, Kind, OpenError, Root};
+use core::ops::Range;
+
+/// Served for a directory.
+const INDEX: &[u8] = b"index.html";
+
+/// Bytes of the longest path that is looked for.
+const LONGEST_PATH: usize = 256;
+
+/// Files that replies hold open.
+pub struct Files {
+    root: Root,
+    held: &'static mut [Held],
+}
+
+/// A file that a reply holds.
+pub struct Held(Option<Open>);
+
+struct Open {
+    file: File,
+    status: FileStatus,
+    tag: EntityTag,
+    modified_text: [u8; HttpDate::LENGTH],
+}
+
+impl Held {
+    pub const NONE: Self = Self(None);
+}
+
+impl Files {
+    /// At most as many files as `held` has places are open at a time.
+    pub fn new(root: Root, held: &'static mut [Held]) -> Self {
+        Self { root, held }
+    }
+
+    fn open(&self, path: &[u8]) -> Result<(File, FileStatus), SiteError> {
+        let file = self.root.open_beneath(path).map_err(site_error)?;
+        match file.status() {
+            Ok(status) => Ok((file, status)),
+            Err(error) => {
+                file.close();
+                Err(site_error(error))
+            }
+        }
+    }
+
+    /// The file that answers for `path`; `None` for a directory whose slash is missing.
+    fn resolve(&self, path: &[u8]) -> Result<Option<(File, FileStatus)>, SiteError> {
+        if path.ends_with(b"/") {
+            let mut memory = [0; LONGEST_PATH];
+            let length = path.len() + INDEX.len();
+            let whole = memory.get_mut(..length).ok_or(SiteError::NotFound)?;
+            whole[..path.len()].copy_from_slice(path);
+            whole[path.len()..].copy_from_slice(INDEX);
+            return self.regular(self.open(whole)?).map(Some);
+        }
+        let (file, status) = self.open(path)?;
+        if status.kind == Kind::Directory {
+            file.close();
+            return Ok(None);
+        }
+        self.regular((file, status)).map(Some)
+    }
+
+    fn regular(&self, (file, status): (File, FileStatus)) -> Result<(File, FileStatus), SiteError> {
+        if status.kind == Kind::Regular {
+            return Ok((file, status));
+        }
+        file.close();
+        Err(SiteError::Forbidden)
+    }
+}
+
+fn site_error(error: OpenError) -> SiteError {
+    match error {
+        OpenError::NotFound | OpenError::TooLong => SiteError::NotFound,
+        OpenError::Forbidden => SiteError::Forbidden,
+        OpenError::Exhausted => SiteError::Busy,
+        other => {
+            log::warn!("a file cannot be opened: {other}");
+            SiteError::Failed
+        }
+    }
+}
+
+/// The type is told by the path that the client named, or by the index page's.
+fn type_of(path: &[u8]) -> &'static str {
+    media_type::for_path(if path.ends_with(b"/") { INDEX } else { path })
+}
+
+impl Site for Files {
+    type File = File;
+
+    fn find(&mut self, path: &[u8], _: Accepts<'_>, _: u64) -> Result<Found<'_>, SiteError> {
+        let Some(place) = self.held.iter().position(|held| held.0.is_none()) else {
+            return Err(SiteError::Busy);
+        };
+        let Some((file, status)) = self.resolve(path)? else {
+            return Ok(Found::Directory);
+        };
+        let nanoseconds = status
+            .modified
+            .wrapping_mul(1_000_000_000)
+            .wrapping_add(u64::from(status.modified_nanoseconds));
+        let open = self.held[place].0.insert(Open {
+            file,
+            status,
+            tag: EntityTag::of_file(status.length, nanoseconds, status.inode),
+            modified_text: HttpDate(status.modified).format(),
+        });
+        let representation = Representation {
+            length: status.length,
+            media_type: type_of(path),
+            tag: Some(&open.tag),
+            modified: Some(HttpDate(status.modified)),
+            modified_text: Some(&open.modified_text),
+            coding: Coding::Identity,
+            varies: false,
+            cache_control: None,
+            ready: None,
+        };
+        Ok(Found::Content(ContentId(place as u32), representation))
+    }
+
+    fn content(&mut self, id: ContentId, _: Range<u64>) -> Content<'_, File> {
+        let held = self
+            .held
+            .get(id.0 as usize)
+            .and_then(|held| held.0.as_ref());
+        match held {
+            Some(open) if open.file.status() == Ok(open.status) => Content::File(open.file),
+            _ => Content::Gone,
+        }
+    }
+
+    fn release(&mut self, id: ContentId) {
+        if let Some(held) = self.held.get_mut(id.0 as usize)
+            && let Some(open) = held.0.take()
+        {
+            open.file.close();
+        }
+    }
+}

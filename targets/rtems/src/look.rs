@@ -1,0 +1,160 @@
+//! What can be seen of a server: its counters, and the shell's command.
+
+use crate::config::text;
+use crate::console::Text;
+use crate::server::{SERVERS, Server, of};
+use crate::service::CLOSED;
+use capuchin_core::stats::{Counter, Snapshot};
+use capuchin_core::transport::Socket;
+use capuchin_posix::peer_address;
+use core::ffi::{CStr, c_char, c_int};
+use core::fmt::{self, Write};
+use core::sync::atomic::Ordering;
+
+fn counters_of(server: &Server) -> Snapshot {
+    let mut sum = Snapshot::default();
+    for worker in server.workers {
+        sum.add(&worker.stats);
+    }
+    sum
+}
+
+/// `capuchin_counters_text`.
+///
+/// # Safety
+/// As `capuchin.h` says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn capuchin_counters_text(
+    server: *const Server,
+    buffer: *mut c_char,
+    size: usize,
+) -> c_int {
+    // SAFETY: the caller's word.
+    let Some(server) = (unsafe { of(server) }) else {
+        return -1;
+    };
+    let memory: &mut [u8] = match size.checked_sub(1) {
+        // SAFETY: the caller passes room for `size` bytes.
+        Some(room) if !buffer.is_null() => unsafe {
+            core::slice::from_raw_parts_mut(buffer.cast(), room)
+        },
+        _ => &mut [],
+    };
+    let mut out = Text::new(memory);
+    // Text takes everything, or counts it.
+    let _ = counters_of(server).write_text(&mut out);
+    let (length, wanted) = (out.written().len(), out.wanted());
+    if size > 0 && !buffer.is_null() {
+        // SAFETY: one byte was left for it.
+        unsafe { *buffer.add(length) = 0 };
+    }
+    c_int::try_from(wanted).unwrap_or(c_int::MAX)
+}
+
+/// `capuchin_counter`.
+///
+/// # Safety
+/// As `capuchin.h` says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn capuchin_counter(server: *const Server, name: *const c_char) -> u32 {
+    // SAFETY: the caller's word.
+    let (Some(server), Some(Some(name))) = (unsafe { of(server) }, text(name)) else {
+        return 0;
+    };
+    if name == "connections_open" {
+        return server
+            .workers
+            .iter()
+            .map(|worker| worker.stats.open() as u32)
+            .sum();
+    }
+    let named = Counter::ALL.iter().find(|counter| counter.name() == name);
+    named.map_or(0, |&counter| {
+        server
+            .workers
+            .iter()
+            .map(|worker| worker.stats.value(counter) as u32)
+            .fold(0, u32::wrapping_add)
+    })
+}
+
+unsafe extern "C" {
+    fn printf(format: *const c_char, ...) -> c_int;
+}
+
+/// Standard output, line by line.
+struct Out;
+
+impl Write for Out {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let length = c_int::try_from(text.len()).unwrap_or(c_int::MAX);
+        // SAFETY: the format takes a length and as many bytes.
+        unsafe { printf(c"%.*s".as_ptr(), length, text.as_ptr()) };
+        Ok(())
+    }
+}
+
+/// `capuchin_shell`.
+///
+/// # Safety
+/// As `main`: `argc` strings that end with NUL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn capuchin_shell(argc: c_int, argv: *const *const c_char) -> c_int {
+    let word = if argc > 1 {
+        // SAFETY: there is a second string.
+        unsafe { CStr::from_ptr(*argv.add(1)) }.to_bytes()
+    } else {
+        b""
+    };
+    let (counters, connections) = match word {
+        b"" => (true, true),
+        b"counters" => (true, false),
+        b"connections" => (false, true),
+        _ => {
+            let _ = Out.write_str("usage: capuchin [counters|connections]\n");
+            return 1;
+        }
+    };
+    let mut at = SERVERS.load(Ordering::SeqCst);
+    if at.is_null() {
+        let _ = Out.write_str("no server runs\n");
+        return 1;
+    }
+    // SAFETY: what is on the list runs; whoever stops a server while somebody looks at it must see to
+    // it that both are one task.
+    while let Some(server) = unsafe { at.as_ref() } {
+        // Standard output takes everything.
+        let _ = show(server, counters, connections);
+        at = server.next.load(Ordering::SeqCst);
+    }
+    0
+}
+
+fn show(server: &Server, counters: bool, connections: bool) -> fmt::Result {
+    writeln!(Out, "server on port {}", server.port())?;
+    if counters {
+        counters_of(server).write_text(&mut Out)?;
+    }
+    if connections {
+        writeln!(Out, "worker  index  socket  requests  peer")?;
+        for worker in server.workers {
+            for (index, note) in worker.notes.iter().enumerate() {
+                let socket = note.socket.load(Ordering::Relaxed);
+                if socket == CLOSED {
+                    continue;
+                }
+                let requests = note.requests.load(Ordering::Relaxed);
+                write!(
+                    Out,
+                    "{:>6}  {index:>5}  {socket:>6}  {requests:>8}  ",
+                    worker.index
+                )?;
+                match peer_address(Socket(socket)) {
+                    Some(peer) => writeln!(Out, "{peer}")?,
+                    None => writeln!(Out, "gone")?,
+                }
+            }
+        }
+    }
+    Ok(())
+}

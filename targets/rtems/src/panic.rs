@@ -1,0 +1,18 @@
+//! A panic is a mistake in this code: it prints where, and ends the system.
+
+use core::panic::PanicInfo;
+
+/// `RTEMS_FATAL_SOURCE_APPLICATION`.
+const SOURCE_APPLICATION: u32 = 4;
+/// The error code that goes with it: "CAPU".
+const CODE: u32 = u32::from_be_bytes(*b"CAPU");
+
+unsafe extern "C" {
+    safe fn rtems_fatal(source: u32, code: u32) -> !;
+}
+
+#[panic_handler]
+fn panic(info: &PanicInfo<'_>) -> ! {
+    crate::console::say(format_args!("{info}"));
+    rtems_fatal(SOURCE_APPLICATION, CODE)
+}

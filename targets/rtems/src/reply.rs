@@ -1,0 +1,341 @@
+//! Replies, as C handlers write them: a builder whose stages C cannot tell apart by type.
+
+use crate::config::text;
+use capuchin_core::http::status::Status;
+use capuchin_core::http::write::Writer;
+use capuchin_core::reply::{Head, Next, Reply};
+use core::ffi::{CStr, c_char, c_int, c_void};
+
+/// How far a reply has come.
+enum Stage<'b> {
+    Open(Reply<'b>),
+    Head(Head<'b>),
+    Ended(Next),
+    /// Between two of the others.
+    Moving,
+}
+
+/// `capuchin_reply`.
+pub struct CReply<'b>(Stage<'b>);
+
+/// `capuchin_next`.
+const FAILED: c_int = 0;
+const ANSWERED: c_int = 1;
+const DEFERRED: c_int = 2;
+const RECEIVING: c_int = 3;
+const COLLECTING: c_int = 4;
+
+impl<'b> CReply<'b> {
+    /// Has `call` write the reply; what it returns only tells whether it failed.
+    pub fn made(reply: Reply<'b>, call: impl FnOnce(*mut CReply<'_>) -> c_int) -> Next {
+        let mut place = CReply(Stage::Open(reply));
+        let told = call((&raw mut place).cast());
+        match place.0 {
+            Stage::Ended(next) if told != FAILED => next,
+            _ => Next::failed("a handler failed, or returned without having ended its reply"),
+        }
+    }
+
+    /// The head, begun with 200 where no status was set.
+    fn head(&mut self) -> Option<Head<'b>> {
+        match core::mem::replace(&mut self.0, Stage::Moving) {
+            Stage::Open(reply) => Some(reply.status(Status::OK)),
+            Stage::Head(head) => Some(head),
+            other => {
+                self.0 = other;
+                None
+            }
+        }
+    }
+
+    fn end(&mut self, code: c_int, how: impl FnOnce(Head<'b>) -> Next) -> c_int {
+        match self.head() {
+            Some(head) => {
+                self.0 = Stage::Ended(how(head));
+                code
+            }
+            None => FAILED,
+        }
+    }
+
+    /// For what can only be said before a status.
+    fn end_open(&mut self, code: c_int, how: impl FnOnce(Reply<'b>) -> Next) -> c_int {
+        match core::mem::replace(&mut self.0, Stage::Moving) {
+            Stage::Open(reply) => {
+                self.0 = Stage::Ended(how(reply));
+                code
+            }
+            other => {
+                self.0 = other;
+                FAILED
+            }
+        }
+    }
+}
+
+/// # Safety
+/// `reply` is what a handler was given, within its call.
+unsafe fn of<'r>(reply: *mut CReply<'_>) -> &'r mut CReply<'r> {
+    // SAFETY: handlers are given a reply that lives through their call, in which the lifetime ends.
+    unsafe { &mut *reply.cast() }
+}
+
+/// # Safety
+/// `bytes` is valid for `length` bytes, for as long as the caller says.
+unsafe fn bytes<'r>(bytes: *const c_void, length: usize) -> &'r [u8] {
+    if bytes.is_null() || length == 0 {
+        return &[];
+    }
+    // SAFETY: the caller's word.
+    unsafe { core::slice::from_raw_parts(bytes.cast(), length) }
+}
+
+fn status(code: c_int) -> Status {
+    u16::try_from(code)
+        .ok()
+        .and_then(Status::new)
+        .unwrap_or(Status::INTERNAL_SERVER_ERROR)
+}
+
+/// `capuchin_reply_status`.
+///
+/// # Safety
+/// As `capuchin.h` says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn capuchin_reply_status(reply: *mut CReply<'_>, code: c_int) {
+    // SAFETY: the caller's word.
+    let reply = unsafe { of(reply) };
+    match core::mem::replace(&mut reply.0, Stage::Moving) {
+        Stage::Open(open) => reply.0 = Stage::Head(open.status(status(code))),
+        // A second status would be a second head: the reply fails.
+        _ => reply.0 = Stage::Moving,
+    }
+}
+
+/// `capuchin_reply_field`.
+///
+/// # Safety
+/// As `capuchin.h` says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn capuchin_reply_field(
+    reply: *mut CReply<'_>,
+    name: *const c_char,
+    value: *const c_char,
+) {
+    let value = if value.is_null() { c"".as_ptr() } else { value };
+    // SAFETY: the caller passes strings that end with NUL.
+    unsafe {
+        let length = CStr::from_ptr(value).count_bytes();
+        capuchin_reply_field_bytes(reply, name, value.cast(), length);
+    }
+}
+
+/// `capuchin_reply_field_bytes`.
+///
+/// # Safety
+/// As `capuchin.h` says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn capuchin_reply_field_bytes(
+    reply: *mut CReply<'_>,
+    name: *const c_char,
+    value: *const c_void,
+    length: usize,
+) {
+    // SAFETY: the caller's word.
+    let (reply, value) = unsafe { (of(reply), bytes(value, length)) };
+    // What is no text is no token either, and refused as such.
+    let name = text(name).flatten().unwrap_or("");
+    if let Some(head) = reply.head() {
+        reply.0 = Stage::Head(head.field(name, value));
+    }
+}
+
+/// `capuchin_reply_close`.
+///
+/// # Safety
+/// As `capuchin.h` says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn capuchin_reply_close(reply: *mut CReply<'_>) {
+    // SAFETY: the caller's word.
+    let reply = unsafe { of(reply) };
+    match core::mem::replace(&mut reply.0, Stage::Moving) {
+        Stage::Open(open) => reply.0 = Stage::Open(open.close()),
+        // Too late: the head may have said otherwise.
+        _ => reply.0 = Stage::Moving,
+    }
+}
+
+/// `capuchin_reply_body`.
+///
+/// # Safety
+/// As `capuchin.h` says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn capuchin_reply_body(
+    reply: *mut CReply<'_>,
+    content: *const c_void,
+    length: usize,
+) -> c_int {
+    // SAFETY: the caller's word.
+    let (reply, content) = unsafe { (of(reply), bytes(content, length)) };
+    reply.end(ANSWERED, |head| head.body(content))
+}
+
+/// `capuchin_reply_static`.
+///
+/// # Safety
+/// As `capuchin.h` says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn capuchin_reply_static(
+    reply: *mut CReply<'_>,
+    content: *const c_void,
+    length: usize,
+) -> c_int {
+    // SAFETY: the caller's word; the content stays as it is until the server stops.
+    let (reply, content) = unsafe { (of(reply), bytes(content, length)) };
+    reply.end(ANSWERED, |head| head.body_static(content))
+}
+
+/// `capuchin_reply_empty`.
+///
+/// # Safety
+/// As `capuchin.h` says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn capuchin_reply_empty(reply: *mut CReply<'_>) -> c_int {
+    // SAFETY: the caller's word.
+    unsafe { of(reply) }.end(ANSWERED, Head::empty)
+}
+
+/// `capuchin_reply_text`.
+///
+/// # Safety
+/// As `capuchin.h` says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn capuchin_reply_text(
+    reply: *mut CReply<'_>,
+    content: *const c_char,
+) -> c_int {
+    // SAFETY: the caller's word.
+    let (reply, content) = unsafe { (of(reply), CStr::from_ptr(content).to_bytes()) };
+    reply.end(ANSWERED, |head| {
+        head.field("Content-Type", b"text/plain; charset=utf-8")
+            .body(content)
+    })
+}
+
+/// `capuchin_reply_error`.
+///
+/// # Safety
+/// As `capuchin.h` says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn capuchin_reply_error(
+    reply: *mut CReply<'_>,
+    code: c_int,
+    why: *const c_char,
+) -> c_int {
+    let why = text(why).flatten().unwrap_or("");
+    // SAFETY: the caller's word.
+    let reply = unsafe { of(reply) };
+    reply.end_open(ANSWERED, |open| open.error(status(code), why))
+}
+
+/// `capuchin_reply_write`.
+///
+/// # Safety
+/// As `capuchin.h` says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn capuchin_reply_write(
+    reply: *mut CReply<'_>,
+    write: Option<unsafe extern "C" fn(*mut c_void, *mut c_char, usize) -> c_int>,
+    argument: *mut c_void,
+) -> c_int {
+    // SAFETY: the caller's word.
+    let reply = unsafe { of(reply) };
+    let Some(write) = write else {
+        return FAILED;
+    };
+    reply.end(ANSWERED, |head| {
+        head.body_in_place(|room| {
+            // SAFETY: the function is the application's and is given the room that there is.
+            let count = unsafe { write(argument, room.as_mut_ptr().cast(), room.len()) };
+            usize::try_from(count).ok()
+        })
+    })
+}
+
+/// `capuchin_reply_stream`.
+///
+/// # Safety
+/// As `capuchin.h` says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn capuchin_reply_stream(reply: *mut CReply<'_>) -> c_int {
+    // SAFETY: the caller's word.
+    unsafe { of(reply) }.end(ANSWERED, Head::stream)
+}
+
+/// `capuchin_reply_stream_of`.
+///
+/// # Safety
+/// As `capuchin.h` says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn capuchin_reply_stream_of(reply: *mut CReply<'_>, length: u64) -> c_int {
+    // SAFETY: the caller's word.
+    unsafe { of(reply) }.end(ANSWERED, |head| head.stream_of(length))
+}
+
+/// `capuchin_reply_defer`.
+///
+/// # Safety
+/// As `capuchin.h` says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn capuchin_reply_defer(reply: *mut CReply<'_>) -> c_int {
+    // SAFETY: the caller's word.
+    unsafe { of(reply) }.end_open(DEFERRED, Reply::defer)
+}
+
+/// `capuchin_reply_receive`.
+///
+/// # Safety
+/// As `capuchin.h` says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn capuchin_reply_receive(reply: *mut CReply<'_>) -> c_int {
+    // SAFETY: the caller's word.
+    unsafe { of(reply) }.end_open(RECEIVING, Reply::receive_body)
+}
+
+/// `capuchin_reply_collect`.
+///
+/// # Safety
+/// As `capuchin.h` says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn capuchin_reply_collect(reply: *mut CReply<'_>) -> c_int {
+    // SAFETY: the caller's word.
+    unsafe { of(reply) }.end_open(COLLECTING, Reply::collect_body)
+}
+
+/// `capuchin_stream_room`.
+///
+/// # Safety
+/// As `capuchin.h` says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn capuchin_stream_room(out: *const c_void) -> usize {
+    // SAFETY: handlers are given a `Writer` that lives through their call.
+    unsafe { &*out.cast::<Writer<'_>>() }.room()
+}
+
+/// `capuchin_stream_put`.
+///
+/// # Safety
+/// As `capuchin.h` says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn capuchin_stream_put(
+    out: *mut c_void,
+    content: *const c_void,
+    length: usize,
+) -> usize {
+    // SAFETY: handlers are given a `Writer` that lives through their call; the bytes are the caller's
+    // word.
+    let (out, content) = unsafe { (&mut *out.cast::<Writer<'_>>(), bytes(content, length)) };
+    let taken = content.len().min(out.room());
+    out.put(&content[..taken]);
+    taken
+}

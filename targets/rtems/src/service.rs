@@ -1,0 +1,139 @@
+//! What stands between the engine and an application here: messages, and a note of each connection
+//! for those who want to look.
+
+use crate::site::ImageSite;
+use capuchin_core::http::status::Status;
+use capuchin_core::http::write::Writer;
+use capuchin_core::reply::{Draft, Next};
+use capuchin_core::route::Routed;
+use capuchin_core::service::{Exchange, Progress, Request, Service};
+use capuchin_core::site::{Content, ContentId};
+use capuchin_core::transport::Socket;
+use capuchin_posix::File;
+use core::ffi::c_void;
+use core::ops::Range;
+use core::sync::atomic::{AtomicI32, AtomicU32, Ordering::Relaxed};
+
+/// The application, as far as the engine has to do with it.
+pub struct App {
+    pub application: *mut c_void,
+    pub on_message: Option<unsafe extern "C" fn(*mut c_void, u64)>,
+}
+
+// SAFETY: the pointer is handed to the application's functions and not looked at here; that they may
+// be called on a worker's task is the interface's.
+unsafe impl Sync for App {}
+
+/// What can be seen of a connection from other tasks.
+pub struct Note {
+    /// The socket, or none.
+    pub socket: AtomicI32,
+    /// Requests so far.
+    pub requests: AtomicU32,
+}
+
+/// No socket.
+pub const CLOSED: i32 = -1;
+
+impl Note {
+    pub fn new() -> Self {
+        Self {
+            socket: AtomicI32::new(CLOSED),
+            requests: AtomicU32::new(0),
+        }
+    }
+}
+
+/// The service of a worker.
+pub struct ImageService {
+    routed: Routed<'static, App, ImageSite>,
+    app: &'static App,
+    notes: &'static [Note],
+}
+
+impl ImageService {
+    pub fn new(
+        routed: Routed<'static, App, ImageSite>,
+        app: &'static App,
+        notes: &'static [Note],
+    ) -> Self {
+        Self { routed, app, notes }
+    }
+}
+
+impl Service for ImageService {
+    type File = File;
+
+    fn connected(&mut self, index: u32, socket: Socket) {
+        if let Some(note) = self.notes.get(index as usize) {
+            note.requests.store(0, Relaxed);
+            note.socket.store(socket.0, Relaxed);
+        }
+    }
+
+    fn closed(&mut self, index: u32) {
+        if let Some(note) = self.notes.get(index as usize) {
+            note.socket.store(CLOSED, Relaxed);
+        }
+    }
+
+    fn request(
+        &mut self,
+        exchange: &mut Exchange<'_>,
+        request: &Request<'_>,
+        draft: &mut Draft<'_>,
+    ) -> Next {
+        let index = exchange.ticket.connection.index as usize;
+        if let Some(note) = self.notes.get(index) {
+            // Only this worker writes: no need for an exchange.
+            note.requests
+                .store(note.requests.load(Relaxed).wrapping_add(1), Relaxed);
+        }
+        self.routed.request(exchange, request, draft)
+    }
+
+    fn body(&mut self, exchange: &mut Exchange<'_>, piece: &[u8]) -> Result<(), Status> {
+        self.routed.body(exchange, piece)
+    }
+
+    fn received(&mut self, exchange: &mut Exchange<'_>, draft: &mut Draft<'_>) -> Next {
+        self.routed.received(exchange, draft)
+    }
+
+    fn collected(
+        &mut self,
+        exchange: &mut Exchange<'_>,
+        request: &Request<'_>,
+        body: &[u8],
+        draft: &mut Draft<'_>,
+    ) -> Next {
+        self.routed.collected(exchange, request, body, draft)
+    }
+
+    fn resume(&mut self, exchange: &mut Exchange<'_>, value: u64, draft: &mut Draft<'_>) -> Next {
+        self.routed.resume(exchange, value, draft)
+    }
+
+    fn stream(&mut self, exchange: &mut Exchange<'_>, out: &mut Writer<'_>) -> Progress {
+        self.routed.stream(exchange, out)
+    }
+
+    fn abandoned(&mut self, exchange: &mut Exchange<'_>) {
+        self.routed.abandoned(exchange);
+    }
+
+    fn message(&mut self, value: u64) {
+        if let Some(function) = self.app.on_message {
+            // SAFETY: the function and its argument are the application's.
+            unsafe { function(self.app.application, value) }
+        }
+    }
+
+    fn content(&mut self, id: ContentId, range: Range<u64>) -> Content<'_, File> {
+        self.routed.content(id, range)
+    }
+
+    fn release(&mut self, id: ContentId) {
+        self.routed.release(id);
+    }
+}
