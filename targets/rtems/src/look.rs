@@ -79,17 +79,17 @@ pub unsafe extern "C" fn capuchin_counter(server: *const Server, name: *const c_
 }
 
 unsafe extern "C" {
-    fn printf(format: *const c_char, ...) -> c_int;
+    safe fn putchar(byte: c_int) -> c_int;
 }
 
-/// Standard output, line by line.
+/// Standard output. Not by printf(3), which is ten times as large as this file.
 struct Out;
 
 impl Write for Out {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let length = c_int::try_from(text.len()).unwrap_or(c_int::MAX);
-        // SAFETY: the format takes a length and as many bytes.
-        unsafe { printf(c"%.*s".as_ptr(), length, text.as_ptr()) };
+        for byte in text.bytes() {
+            putchar(c_int::from(byte));
+        }
         Ok(())
     }
 }

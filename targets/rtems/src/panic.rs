@@ -8,6 +8,8 @@ const SOURCE_APPLICATION: u32 = 4;
 const CODE: u32 = u32::from_be_bytes(*b"CAPU");
 
 unsafe extern "C" {
+    /// What `rtems_fatal()`, an inline function, calls.
+    #[link_name = "_Terminate"]
     safe fn rtems_fatal(source: u32, code: u32) -> !;
 }
 
