@@ -36,4 +36,6 @@ cfg_if::cfg_if! {
 pub use clock::PosixClock;
 pub use errno::errno;
 pub use file::{File, FileStatus, Kind, Links, OpenError};
-pub use socket::{ListenError, ListenOptions, PosixTransport, listen, local_address, peer_address};
+pub use socket::{
+    ListenError, ListenOptions, PosixTransport, connect, listen, local_address, peer_address,
+};

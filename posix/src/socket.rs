@@ -108,6 +108,38 @@ pub fn listen(address: SocketAddr, options: &ListenOptions) -> Result<Socket, Li
     Ok(Socket(socket))
 }
 
+/// Connects to `address`; non-blocking from then on. For tests and tools: it waits until the peer has
+/// taken the connection.
+///
+/// # Errors
+/// The system's error number.
+pub fn connect(address: SocketAddr) -> Result<Socket, i32> {
+    let family = if address.is_ipv4() {
+        libc::AF_INET
+    } else {
+        libc::AF_INET6
+    };
+    // SAFETY: no memory is passed.
+    let socket = retry(|| unsafe { libc::socket(family, libc::SOCK_STREAM, 0) as isize })? as c_int;
+    let (storage, length) = to_system(address);
+    let mut on: c_int = 1;
+    // SAFETY: `storage` holds an address of `length` bytes, and the request takes an `int`.
+    let result = unsafe {
+        match libc::connect(socket, (&raw const storage).cast::<sockaddr>(), length) {
+            0 => libc::ioctl(socket, libc::FIONBIO as _, &raw mut on),
+            refused => refused,
+        }
+    };
+    if result < 0 {
+        let error = errno();
+        // SAFETY: the socket is this function's own.
+        unsafe { libc::close(socket) };
+        return Err(error);
+    }
+    let _ = set_option(socket, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1);
+    Ok(Socket(socket))
+}
+
 /// The error is the step's name and its number.
 fn prepare(
     socket: c_int,

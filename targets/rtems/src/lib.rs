@@ -13,6 +13,8 @@ extern crate std;
 
 mod config;
 mod console;
+#[cfg(feature = "conformance")]
+mod examine;
 mod exchange;
 mod files;
 mod handler;

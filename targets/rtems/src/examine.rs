@@ -1,0 +1,239 @@
+//! The conformance suite of event channels, to be run by a task of an image: the same cases that run
+//! natively over the test doubles, here on RTEMS's own directives and a real network stack.
+//!
+//! Only with the feature `conformance`; never part of a server.
+
+use crate::console::{self, say};
+use capuchin_core::conformance::{Aide, Lab, run};
+use capuchin_core::transport::{Clock, Error, Socket, Transport};
+use capuchin_posix::{ListenOptions, PosixTransport, listen, local_address};
+use capuchin_rtems::task::{self, Task};
+use capuchin_rtems::{Memory, Room, RtemsChannel, RtemsTransport, TickClock};
+use core::ffi::c_int;
+use core::net::SocketAddr;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+/// `CONFIGURE_MAXIMUM_FILE_DESCRIPTORS` of the image, or more.
+const DESCRIPTORS: usize = 320;
+const MESSAGES: usize = 1_024;
+const PAIRS: usize = 70;
+/// Small, so that a socket is soon full.
+const SOCKET_BUFFER_BYTES: c_int = 4_096;
+/// Tasks of a storm.
+const HELPERS: usize = 8;
+const HELPER_STACK_BYTES: usize = 16 << 10;
+
+static FIRST: Memory<DESCRIPTORS, MESSAGES> = Memory::new();
+static SECOND: Memory<DESCRIPTORS, MESSAGES> = Memory::new();
+
+type Both = RtemsTransport<RtemsTransport<PosixTransport>>;
+
+struct ImageLab {
+    rooms: [Room; 2],
+    transport: Both,
+    clock: TickClock,
+    open: heapless::Vec<Socket, DESCRIPTORS>,
+}
+
+fn set<T>(socket: Socket, name: c_int, value: &T) {
+    // SAFETY: the value lives through the call and has the length that is passed.
+    unsafe {
+        libc::setsockopt(
+            socket.0,
+            libc::SOL_SOCKET,
+            name,
+            (&raw const *value).cast(),
+            size_of::<T>() as libc::socklen_t,
+        )
+    };
+}
+
+impl ImageLab {
+    fn own(&mut self, socket: Socket) -> Option<Socket> {
+        self.open.push(socket).ok()?;
+        Some(socket)
+    }
+}
+
+impl Lab for ImageLab {
+    type Channel = RtemsChannel;
+    const PAIRS: usize = PAIRS;
+    const LONG_QUEUE: usize = MESSAGES;
+
+    fn channel(&mut self, messages: usize) -> Option<RtemsChannel> {
+        self.rooms
+            .iter()
+            .find_map(|&room| RtemsChannel::new(room, messages).ok())
+    }
+
+    fn pair(&mut self) -> Option<(Socket, Socket)> {
+        let listener = self.listener()?;
+        set(listener, libc::SO_SNDBUF, &SOCKET_BUFFER_BYTES);
+        set(listener, libc::SO_RCVBUF, &SOCKET_BUFFER_BYTES);
+        let client = self.connect(listener)?;
+        let accepted = (0..1_000).find_map(|_| {
+            let accepted = self.accept(listener).ok();
+            if accepted.is_none() {
+                task::wake_after(1);
+            }
+            accepted
+        })?;
+        self.close(listener);
+        Some((accepted, client))
+    }
+
+    fn listener(&mut self) -> Option<Socket> {
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let socket = listen(address, &ListenOptions::default()).ok()?;
+        self.own(socket)
+    }
+
+    fn connect(&mut self, listener: Socket) -> Option<Socket> {
+        let socket = capuchin_posix::connect(local_address(listener)?).ok()?;
+        set(socket, libc::SO_SNDBUF, &SOCKET_BUFFER_BYTES);
+        set(socket, libc::SO_RCVBUF, &SOCKET_BUFFER_BYTES);
+        self.own(socket)
+    }
+
+    fn accept(&mut self, listener: Socket) -> Result<Socket, Error> {
+        let socket = self.transport.accept(listener)?;
+        self.own(socket).ok_or(Error::Exhausted)
+    }
+
+    fn receive(&mut self, socket: Socket, buffer: &mut [u8]) -> Result<usize, Error> {
+        self.transport.receive(socket, buffer)
+    }
+
+    fn send(&mut self, socket: Socket, bytes: &[u8]) -> Result<usize, Error> {
+        self.transport.send(socket, &[bytes], false)
+    }
+
+    fn half_close(&mut self, socket: Socket) {
+        if self.transport.shutdown(socket).is_err() {
+            say(format_args!("a socket cannot be half closed"));
+        }
+    }
+
+    fn close(&mut self, socket: Socket) {
+        if let Some(at) = self.open.iter().position(|&open| open == socket) {
+            self.open.swap_remove(at);
+        }
+        if let Err(error) = self.transport.close(socket) {
+            say(format_args!("a socket does not close: {error}"));
+        }
+    }
+
+    fn reset(&mut self, socket: Socket) {
+        self.transport.abort(socket);
+        self.close(socket);
+    }
+
+    fn now(&mut self) -> u64 {
+        self.clock.monotonic()
+    }
+
+    fn together(
+        &mut self,
+        count: usize,
+        work: &(dyn Fn(usize, &dyn Aide) + Sync),
+        meanwhile: &mut dyn FnMut(&mut Self),
+    ) {
+        let running = AtomicU32::new(0);
+        let jobs: [Job<'_>; HELPERS] = core::array::from_fn(|number| Job {
+            work,
+            number,
+            running: &running,
+        });
+        for job in jobs.iter().take(count) {
+            running.fetch_add(1, Ordering::SeqCst);
+            let helper = Task {
+                name: *b"CPH ",
+                priority: None,
+                stack_bytes: HELPER_STACK_BYTES,
+            };
+            // SAFETY: the task takes a job, which lives until none runs any more.
+            if let Err(code) = unsafe { helper.start(help, &raw const *job as usize) } {
+                say(format_args!("a task cannot be had: {code:?}"));
+                running.fetch_sub(1, Ordering::SeqCst);
+            }
+        }
+        meanwhile(self);
+        while running.load(Ordering::SeqCst) > 0 {
+            task::wake_after(1);
+        }
+    }
+
+    fn tidy(&mut self) {
+        while let Some(socket) = self.open.last().copied() {
+            self.close(socket);
+        }
+    }
+}
+
+/// What a helper does.
+struct Job<'j> {
+    work: &'j (dyn Fn(usize, &dyn Aide) + Sync),
+    number: usize,
+    running: &'j AtomicU32,
+}
+
+unsafe extern "C" fn help(argument: usize) {
+    // SAFETY: `together` passed a job that lives until it hears that this task is done with it.
+    let job = unsafe { &*(argument as *const Job<'_>) };
+    (job.work)(job.number, &Helper);
+    job.running.fetch_sub(1, Ordering::SeqCst);
+    task::exit()
+}
+
+struct Helper;
+
+impl Aide for Helper {
+    fn nap(&self, milliseconds: u32) {
+        let mut clock = TickClock::new();
+        let begin = clock.monotonic();
+        loop {
+            task::wake_after(u32::from(milliseconds > 0));
+            if clock.monotonic() - begin >= u64::from(milliseconds) {
+                return;
+            }
+        }
+    }
+
+    fn poke(&self, socket: Socket) {
+        let _ = PosixTransport.send(socket, &[b"p"], false);
+    }
+
+    /// RTEMS has no signals that interrupt directives.
+    fn interrupt(&self) -> bool {
+        false
+    }
+}
+
+/// Runs the suite and tells each case on the console; the number of cases that failed.
+#[unsafe(no_mangle)]
+pub extern "C" fn capuchin_examine() -> c_int {
+    console::start();
+    let rooms = [FIRST.room(), SECOND.room()];
+    let first = RtemsTransport::new(PosixTransport, rooms[0].cells());
+    let mut lab = ImageLab {
+        rooms,
+        transport: RtemsTransport::new(first, rooms[1].cells()),
+        clock: TickClock::new(),
+        open: heapless::Vec::new(),
+    };
+    let (mut passed, mut failed) = (0, 0);
+    run(&mut lab, &mut |name, outcome| match outcome {
+        Ok(()) => {
+            passed += 1;
+            say(format_args!("ok {name}"));
+        }
+        Err(failure) => {
+            failed += 1;
+            say(format_args!("FAILED {name}: {failure}"));
+        }
+    });
+    say(format_args!(
+        "conformance: {passed} passed, {failed} failed"
+    ));
+    failed
+}
