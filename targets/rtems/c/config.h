@@ -48,6 +48,25 @@
 #endif
 #endif
 
+#ifdef CAPUCHIN_STACK_LIBBSD
+/*
+ * Also the limit of sockets (kern.ipc.maxsockets cannot be raised beyond it), and a connection that
+ * the server closed keeps its socket for a while: a burst needs many more than are open at a time.
+ */
+#ifndef CONFIGURE_MAXIMUM_FILE_DESCRIPTORS
+#define CONFIGURE_MAXIMUM_FILE_DESCRIPTORS 4096
+#endif
+/* libbsd makes tasks, semaphores and timers as it goes. */
+#ifndef CONFIGURE_UNLIMITED_ALLOCATION_SIZE
+#define CONFIGURE_UNLIMITED_ALLOCATION_SIZE 32
+#endif
+#define CONFIGURE_UNLIMITED_OBJECTS
+/* libbsd's own, which deletes what it keeps for a task when the task ends. */
+#ifndef CONFIGURE_MAXIMUM_USER_EXTENSIONS
+#define CONFIGURE_MAXIMUM_USER_EXTENSIONS 1
+#endif
+#endif
+
 #define CONFIGURE_RTEMS_INIT_TASKS_TABLE
 
 /*

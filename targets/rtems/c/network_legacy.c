@@ -6,6 +6,7 @@
 #include <bsp.h>
 #include <i386_io.h>
 #include <rtems.h>
+#include <rtems/libcsupport.h>
 #include <rtems/rtems_bsdnet.h>
 #include <stdio.h>
 #include <sys/sockio.h>
@@ -47,6 +48,8 @@
 
 #define CLUSTERS (SOCKETS * (RECEIVE_CLUSTERS + SEND_CLUSTERS) + IN_FLIGHT)
 #define MBUFS (SOCKETS * (RECEIVE_CLUSTERS + SEND_MBUFS) + IN_FLIGHT + TIME_WAITS)
+/* Tasks, and the control blocks of connections: 480 bytes each were measured. */
+#define REST_OF_STACK (64 * 1024 + TIME_WAITS * 512)
 
 /* Less urgent than the application: see CONFIGURE_INIT_TASK_PRIORITY in config.h. */
 #define NETWORK_TASK_PRIORITY 50
@@ -86,8 +89,10 @@ int capuchin_example_network_start(void)
     inport_byte(NE2000_PORT, command);
     if (command == NO_DEVICE)
         return failed("no NE2000 at port 0x300: start QEMU with " QEMU_DEVICE);
-    if (rtems_bsdnet_initialize_network() != 0)
-        return failed("the stack did not start: give the machine more memory, or lower SOCKETS in "
+    /* Asked first: the stack does not notice when it gets no mbufs. */
+    if (malloc_free_space() < MBUFS * MBUF_BYTES + CLUSTERS * CLUSTER_BYTES + REST_OF_STACK
+        || rtems_bsdnet_initialize_network() != 0)
+        return failed("too little memory: give the machine more, or lower SOCKETS in "
                       "network_legacy.c");
     if (rtems_bsdnet_ifconfig(interface.name, SIOCGIFFLAGS, &flags) != 0
         || (flags & IFF_UP) == 0)
