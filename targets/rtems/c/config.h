@@ -27,7 +27,7 @@
 /* Stacks, objects and malloc() draw on one pool, so none of them has to be guessed beforehand. */
 #define CONFIGURE_UNIFIED_WORK_AREAS
 
-/* Fills each stack with a pattern: rtems_stack_checker_report_usage() then shows high-water marks. */
+/* Fills stacks with a pattern: rtems_stack_checker_report_usage() then shows high-water marks. */
 #define CONFIGURE_STACK_CHECKER_ENABLED
 
 #ifdef CAPUCHIN_STACK_LEGACY
@@ -70,8 +70,9 @@
 #define CONFIGURE_RTEMS_INIT_TASKS_TABLE
 
 /*
- * More urgent than the network tasks (NETWORK_TASK_PRIORITY), so a request is answered as soon as it
- * is told: half as many requests again as the other way round, and no pauses of 100 ms and more.
+ * More urgent than the network tasks (50 in network_legacy.c, 96 to 100 in libbsd), so a request is
+ * answered as soon as it is told: half as many requests again as the other way round, and on the
+ * legacy stack no pauses of 100 ms and more.
  */
 #ifndef CONFIGURE_INIT_TASK_PRIORITY
 #define CONFIGURE_INIT_TASK_PRIORITY 40
