@@ -37,6 +37,10 @@ pub trait Lab: Sized {
     /// socket buffer) holds bytes, or the case about a full one shows nothing.
     const LONG_QUEUE: usize;
 
+    /// Turns of an empty loop after which a task that waits for another lets it go first. Few where
+    /// there is one processor: nothing changes while it turns.
+    const IMPATIENCE: u32 = 20_000;
+
     /// A channel whose queue holds exactly `messages` messages.
     fn channel(&mut self, messages: usize) -> Option<Self::Channel>;
 

@@ -116,8 +116,6 @@ pub(super) fn message_that_comes_while_others_are_taken_wakes<L: Lab>(lab: &mut 
     const ROUNDS: u32 = 40_000;
     /// Moments that are tried, counted in turns of an empty loop.
     const MOMENTS: u32 = 397;
-    /// Turns after which a sender that waits lets others go first.
-    const IMPATIENCE: u32 = 20_000;
     let mut channel = channel(lab, 2)?;
     let notifier = channel.notifier();
     let round = AtomicU32::new(0);
@@ -133,7 +131,7 @@ pub(super) fn message_that_comes_while_others_are_taken_wakes<L: Lab>(lab: &mut 
                     break;
                 }
                 turns += 1;
-                if turns > IMPATIENCE {
+                if turns > L::IMPATIENCE {
                     aide.nap(0);
                 }
                 core::hint::spin_loop();
