@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * An image that runs the conformance suite of event channels and tells the verdict on the console:
+ * a line for each case, then "capuchin: conformance: N passed, M failed".
+ */
+
+#include "network.h"
+
+#include <rtems.h>
+#include <rtems/bspIo.h>
+
+int capuchin_examine(void);
+
+static rtems_task Init(rtems_task_argument argument)
+{
+  (void) argument;
+  if (capuchin_example_network_start() == 0) {
+    (void) capuchin_examine();
+  }
+  rtems_task_exit();
+}
+
+/* The suite has 70 pairs of sockets open at a time, and 8 tasks besides. */
+#define CONFIGURE_MAXIMUM_FILE_DESCRIPTORS 320
+#define CONFIGURE_MAXIMUM_TASKS 24
+
+/*
+ * Less urgent than the network's tasks: what one socket sends over the loopback the other can
+ * receive at once, as the cases have it.
+ */
+#define CONFIGURE_INIT_TASK_PRIORITY 200
+/* The suite keeps lists of events on its stack. */
+#define CONFIGURE_INIT_TASK_STACK_SIZE (64 * 1024)
+
+#define CONFIGURE_INIT
+#include "config.h"
