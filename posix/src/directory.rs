@@ -97,6 +97,11 @@ pub struct FileStatus {
     pub modified: u64,
     /// The part of a second that belongs to it, in nanoseconds.
     pub modified_nanoseconds: u32,
+    /// The last change of content, name, owner or permissions, in seconds since 1970; before that 0.
+    /// Nobody can set it back, as the time of modification can be (utimensat(2)).
+    pub changed: u64,
+    /// The part of a second that belongs to it, in nanoseconds.
+    pub changed_nanoseconds: u32,
     /// The inode's number, unique on its device.
     pub inode: u64,
     /// The device.
@@ -160,6 +165,19 @@ impl File {
 }
 
 impl FileStatus {
+    /// Whether `self`, looked at later, is the file that it was `before`, its content unchanged
+    /// unless somebody set the time back. Other names and permissions are no difference: an open
+    /// file loses its name when it is replaced by renaming.
+    #[must_use]
+    pub fn goes_on_from(self, before: Self) -> bool {
+        let named_anew = Self {
+            changed: before.changed,
+            changed_nanoseconds: before.changed_nanoseconds,
+            ..self
+        };
+        named_anew == before
+    }
+
     #[allow(clippy::unnecessary_cast, reason = "other systems have other widths")]
     fn of(status: &libc::stat) -> Self {
         let kind = match status.st_mode & libc::S_IFMT {
@@ -173,6 +191,8 @@ impl FileStatus {
             length: u64::try_from(status.st_size).unwrap_or(0),
             modified: u64::try_from(status.st_mtime).unwrap_or(0),
             modified_nanoseconds: u32::try_from(status.st_mtime_nsec).unwrap_or(0),
+            changed: u64::try_from(status.st_ctime).unwrap_or(0),
+            changed_nanoseconds: u32::try_from(status.st_ctime_nsec).unwrap_or(0),
             inode: status.st_ino as u64,
             device: status.st_dev as u64,
         }
@@ -562,6 +582,24 @@ mod tests {
                 "{root:?}"
             );
         }
+    }
+
+    #[test]
+    fn content_written_in_place_shows_even_with_its_time_set_back() {
+        let place = Place::new("set-back");
+        let file = place.root(Links::None).open_beneath(b"/file").unwrap();
+        let before = file.status().unwrap();
+        let path = place.0.join("root/file");
+        let time = fs::metadata(&path).unwrap().modified().unwrap();
+        // The file system's clock has ticks.
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        fs::write(&path, "elif").unwrap();
+        let writer = fs::File::options().write(true).open(&path).unwrap();
+        writer.set_modified(time).unwrap();
+        let after = file.status().unwrap();
+        file.close();
+        assert_ne!(after, before);
+        assert!(after.goes_on_from(before), "but for the time of the change");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Configuring, starting and stopping a server of several workers.
 
 use crate::access_log::AccessLog;
+use crate::descriptors::{Needs, files_wanted};
 use crate::directory::{Directory, DirectoryError, DirectoryOptions};
 use crate::front::{Front, OnMessage, StatusPage};
 use crate::worker::{self, Channel, MESSAGES, Wake};
@@ -253,6 +254,7 @@ impl<A: Send + Sync + 'static> Server<A> {
             .status_address
             .map(|address| listeners.bind(address, &ListenOptions::default()))
             .transpose()?;
+        self.share_descriptors(listeners.0.len());
         let mut sites = (0..self.workers)
             .map(|_| self.open_site())
             .collect::<Result<Vec<_>, _>>()?;
@@ -265,23 +267,7 @@ impl<A: Send + Sync + 'static> Server<A> {
                 .map(|_| self.open_site())
                 .collect::<Result<Vec<_>, _>>()?;
         }
-        let mut limits = self.limits;
-        // Files and channels need descriptors besides the connections' own.
-        let wanted = u64::from(limits.connections) + 64 + self.workers as u64 * 300;
-        let granted = raise_descriptor_limit(wanted);
-        if granted < wanted {
-            let possible = u32::try_from(granted.saturating_sub(64) * 3 / 4)
-                .unwrap_or(u32::MAX)
-                .max(16.max(self.workers as u32));
-            if possible < limits.connections {
-                log::warn!(
-                    "the limit of open files allows for {possible} connections, not {}: raise it (ulimit -n)",
-                    limits.connections
-                );
-                limits.connections = possible;
-            }
-        }
-
+        let limits = self.limits;
         let stats: Arc<[Stats]> = (0..self.workers).map(|_| Stats::new()).collect();
         let status_page = |path: &str| StatusPage {
             path: path.into(),
@@ -392,6 +378,31 @@ impl<A: Send + Sync + 'static> Server<A> {
             addresses.push(address);
         }
         Ok((per_group, addresses))
+    }
+
+    /// Raises the limit of descriptors, and lowers connections and open files to what it allows.
+    fn share_descriptors(&mut self, listeners: usize) {
+        let connections = self.limits.connections;
+        let needs = Needs {
+            connections,
+            workers: self.workers,
+            listeners,
+            files: match &self.rest {
+                Rest::Directory(_, options) => files_wanted(options, connections, self.workers),
+                Rest::Nothing | Rest::Table(_) => 0,
+            },
+        };
+        let shares = needs.share(raise_descriptor_limit(needs.wanted()));
+        if shares.connections < connections {
+            log::warn!(
+                "the limit of open files allows for {} connections, not {connections}: raise it (ulimit -n)",
+                shares.connections
+            );
+            self.limits.connections = shares.connections;
+        }
+        if let Rest::Directory(_, options) = &mut self.rest {
+            options.open_files = options.open_files.min(shares.files);
+        }
     }
 
     fn open_site(&self) -> Result<AnySite, StartError> {

@@ -400,6 +400,38 @@ fn access_log_that_nobody_reads_stalls_no_request() {
 }
 
 #[test]
+fn cached_files_never_take_the_descriptors_of_connections() {
+    let place = Place::new("starved");
+    let content = "x".repeat(70_000);
+    for n in 0..300 {
+        place.write(&format!("f{n}"), &content);
+    }
+    let running = Running::start(
+        "sh",
+        &[
+            "-c",
+            "ulimit -n 256; exec \"$0\" --listen 127.0.0.1:0 --workers 2 \"$@\"",
+            env!("CARGO_BIN_EXE_capuchin"),
+            place.path(),
+        ],
+    );
+    for n in 0..300 {
+        assert!(running.get(&format!("/f{n}")).0.starts_with("HTTP/1.1 200"));
+    }
+    let clients: Vec<_> = (0..60)
+        .map(|n| {
+            let mut client = running.connect();
+            write!(client, "GET /f{n} HTTP/1.1\r\nHost: a\r\n\r\n").expect("sent");
+            let mut head = [0; 12];
+            client.read_exact(&mut head).expect("a reply");
+            assert_eq!(&head, b"HTTP/1.1 200", "{n}");
+            client
+        })
+        .collect();
+    assert_eq!(clients.len(), 60);
+}
+
+#[test]
 fn large_files_are_sent_whole_with_and_without_sendfile() {
     let place = Place::new("large");
     let content: String = (0..200_000).map(|n| format!("{n:07}\n")).collect();
