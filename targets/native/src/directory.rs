@@ -260,7 +260,8 @@ impl Node {
     /// Whether files that are not in memory are as they were: their replies could not even begin
     /// otherwise.
     fn files_hold(&self) -> bool {
-        self.files().all(|(variant, file)| variant.still_holds(file))
+        self.files()
+            .all(|(variant, file)| variant.still_holds(file))
     }
 
     /// Files that it keeps open.

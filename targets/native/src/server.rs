@@ -1,12 +1,12 @@
 //! Configuring, starting and stopping a server of several workers.
 
-use crate::access_log::AccessLog;
+use crate::access_log::{AccessLog, Destination};
 use crate::descriptors::{Needs, files_wanted};
 use crate::directory::{Directory, DirectoryError, DirectoryOptions};
 use crate::front::{Front, OnMessage, StatusPage};
-use crate::worker::{self, Channel, MESSAGES, Wake};
+use crate::worker::{self, Channel, Chores, MESSAGES, Wake};
 use capuchin_core::acceptor::Acceptor;
-use capuchin_core::event::{Full, Message, Notifier, Ticket};
+use capuchin_core::event::{self, Full, Message, Notifier, Ticket};
 use capuchin_core::http::method::Method;
 use capuchin_core::limits::Limits;
 use capuchin_core::route::{Handle, Route, Routed};
@@ -16,12 +16,14 @@ use capuchin_core::stats::{Snapshot, Stats};
 use capuchin_core::table::{Entry, Table};
 use capuchin_core::transport::{Socket, Transport};
 use capuchin_posix::{
-    File, ListenError, ListenOptions, PosixTransport, listen, local_address, raise_descriptor_limit,
+    File, ListenError, ListenOptions, PosixTransport, UserError, listen, local_address,
+    raise_descriptor_limit,
 };
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::{fmt, io, thread};
 
@@ -45,6 +47,10 @@ pub enum StartError {
     Directory(DirectoryError),
     /// There are no addresses, or more than [`LISTENERS`].
     Addresses(usize),
+    /// The process cannot become this user.
+    User(String, UserError),
+    /// The access log cannot be opened.
+    AccessLog(Destination, io::Error),
     /// A thread or an event channel could not be made.
     Resources(String),
 }
@@ -61,6 +67,15 @@ impl fmt::Display for StartError {
                 f,
                 "{count} addresses are too many: name at most {LISTENERS}"
             ),
+            Self::User(user, error) => write!(f, "{user}: {error}"),
+            Self::AccessLog(Destination::File(path), error) => write!(
+                f,
+                "the access log {} cannot be opened: {error}: name a file that can be written, by the user that the server becomes",
+                path.display()
+            ),
+            Self::AccessLog(Destination::Stdout, error) => {
+                write!(f, "the access log cannot be started: {error}")
+            }
             Self::Resources(what) => write!(
                 f,
                 "{what}: close other programs or raise the limits (ulimit -a)"
@@ -91,6 +106,7 @@ pub struct Server<A: 'static> {
     status_path: Option<Arc<str>>,
     status_address: Option<SocketAddr>,
     on_message: Option<OnMessage<A>>,
+    on_failure: Option<OnFailure>,
     fast_open: bool,
     defer_accept: u16,
     user: Option<std::ffi::CString>,
@@ -118,6 +134,7 @@ impl<A: Send + Sync + 'static> Server<A> {
             status_path: None,
             status_address: None,
             on_message: None,
+            on_failure: None,
             fast_open: false,
             defer_accept: 0,
             user: None,
@@ -182,7 +199,8 @@ impl<A: Send + Sync + 'static> Server<A> {
         self
     }
 
-    /// Logs every request.
+    /// Logs every request. With [`Server::user`] give it one that is opened
+    /// [later](AccessLog::later), so that it is made by the user who will have to open it again.
     #[must_use]
     pub fn access_log(mut self, log: Arc<AccessLog>) -> Self {
         self.log = Some(log);
@@ -233,45 +251,62 @@ impl<A: Send + Sync + 'static> Server<A> {
         self
     }
 
+    /// `f` is called once something of the server ended that should not have: what it was. The rest
+    /// goes on, but connections may find nobody to serve them, so the program should end or
+    /// start another server. Called on the thread that failed; see also [`Running::failure`].
+    #[must_use]
+    pub fn on_failure(mut self, f: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.on_failure = Some(Box::new(f));
+        self
+    }
+
+    /// Tries all that [`Server::start`] does before anything is served: binds the addresses, opens
+    /// the directory, becomes the user, looks whether the access log could be opened. Everything is
+    /// closed again, but the process stays that user.
+    ///
+    /// # Errors
+    /// [`StartError`], as from [`Server::start`].
+    pub fn check(mut self) -> Result<(), StartError> {
+        self.prepare()?;
+        match &self.log {
+            Some(log) => log.check().map_err(|error| log_error(log, error)),
+            None => Ok(()),
+        }
+    }
+
     /// Binds the addresses and opens the directory, then starts the workers.
     ///
     /// # Errors
     /// [`StartError`]; nothing runs then.
     pub fn start(mut self) -> Result<Running, StartError> {
-        if self.addresses.is_empty() || self.addresses.len() > LISTENERS {
-            return Err(StartError::Addresses(self.addresses.len()));
-        }
-        // A worker without a connection to its name would only refuse.
-        self.workers = self.workers.min(self.limits.connections.max(1) as usize);
-        let mut listeners = Listeners::default();
-        let groups = if self.accept == Accept::Each {
-            self.workers
-        } else {
-            1
-        };
-        let (per_group, addresses) = self.bind(groups, &mut listeners)?;
-        let status_listener = self
-            .status_address
-            .map(|address| listeners.bind(address, &ListenOptions::default()))
-            .transpose()?;
-        self.share_descriptors(listeners.0.len());
-        let mut sites = (0..self.workers)
-            .map(|_| self.open_site())
-            .collect::<Result<Vec<_>, _>>()?;
-        if let Some(user) = &self.user {
-            capuchin_posix::become_user(user).map_err(|error| {
-                StartError::Resources(format!("{}: {error}", user.to_string_lossy()))
-            })?;
-            // The new user may not be able to read what root could.
-            sites = (0..self.workers)
-                .map(|_| self.open_site())
-                .collect::<Result<Vec<_>, _>>()?;
+        let Prepared {
+            listeners,
+            per_group,
+            addresses,
+            status_listener,
+            sites,
+        } = self.prepare()?;
+        if let Some(log) = &self.log {
+            log.open().map_err(|error| log_error(log, error))?;
+            if self.user.is_some()
+                && let Some((path, error)) = log.obstacle()
+            {
+                log::warn!(
+                    "the access log {} cannot be made again by this user when it is renamed ({error}): have whoever renames it make the new file, too",
+                    path.display()
+                );
+            }
         }
         let limits = self.limits;
+        let failures = Arc::new(Failures {
+            first: Mutex::new(None),
+            tell: self.on_failure,
+        });
         let stats: Arc<[Stats]> = (0..self.workers).map(|_| Stats::new()).collect();
         let status_page = |path: &str| StatusPage {
             path: path.into(),
             stats: Arc::clone(&stats),
+            log: self.log.clone(),
         };
         let mut running = Running {
             addresses,
@@ -280,6 +315,7 @@ impl<A: Send + Sync + 'static> Server<A> {
             others: Vec::new(),
             threads: Vec::new(),
             stats: Arc::clone(&stats),
+            failures: Arc::clone(&failures),
         };
         // From here on the workers own the listeners and close them.
         listeners.keep();
@@ -301,7 +337,7 @@ impl<A: Send + Sync + 'static> Server<A> {
             let on_message = self.on_message.clone();
             let mut limits = limits;
             limits.connections = share(limits.connections, self.workers, index);
-            let started = spawn(&format!("worker {index}"), move |ready| {
+            let started = spawn(&format!("worker {index}"), &failures, move |ready| {
                 let front = Front {
                     inner: Routed::new(&routes, &*app, site),
                     log,
@@ -312,7 +348,7 @@ impl<A: Send + Sync + 'static> Server<A> {
                         }
                     },
                 };
-                worker::serve(index as u32, &own, front, &stats[index], limits, ready);
+                worker::serve(index as u32, &own, front, &stats[index], limits, ready)
             });
             match started {
                 Ok((notifier, thread)) => {
@@ -334,17 +370,52 @@ impl<A: Send + Sync + 'static> Server<A> {
                 Arc::clone(&running.notifiers),
                 Arc::clone(&stats),
             );
-            running = running.with(spawn("acceptor", move |ready| {
+            running = running.with(spawn("acceptor", &failures, move |ready| {
                 accept_for(&own, &notifiers, &stats, ready)
             }))?;
         }
         if let Some(listener) = status_listener {
             let page = status_page("/");
-            running = running.with(spawn("status", move |ready| {
-                serve_status(listener, page, ready)
+            running = running.with(spawn("status", &failures, move |ready| {
+                serve_status(listener, page, limits, ready)
             }))?;
         }
         Ok(running)
+    }
+
+    /// All that can fail without anybody having been served.
+    fn prepare(&mut self) -> Result<Prepared, StartError> {
+        if self.addresses.is_empty() || self.addresses.len() > LISTENERS {
+            return Err(StartError::Addresses(self.addresses.len()));
+        }
+        // A worker without a connection to its name would only refuse.
+        self.workers = self.workers.min(self.limits.connections.max(1) as usize);
+        let mut listeners = Listeners::default();
+        let groups = if self.accept == Accept::Each {
+            self.workers
+        } else {
+            1
+        };
+        let (per_group, addresses) = self.bind(groups, &mut listeners)?;
+        let status_listener = self
+            .status_address
+            .map(|address| listeners.bind(address, &ListenOptions::default()))
+            .transpose()?;
+        self.share_descriptors(listeners.0.len());
+        let mut sites = self.open_sites()?;
+        if let Some(user) = &self.user {
+            capuchin_posix::become_user(user)
+                .map_err(|error| StartError::User(user.to_string_lossy().into_owned(), error))?;
+            // The new user may not be able to read what root could.
+            sites = self.open_sites()?;
+        }
+        Ok(Prepared {
+            listeners,
+            per_group,
+            addresses,
+            status_listener,
+            sites,
+        })
     }
 
     /// Listeners on every address, for each of `groups`; and the addresses, chosen ports filled in.
@@ -405,6 +476,10 @@ impl<A: Send + Sync + 'static> Server<A> {
         }
     }
 
+    fn open_sites(&self) -> Result<Vec<AnySite>, StartError> {
+        (0..self.workers).map(|_| self.open_site()).collect()
+    }
+
     fn open_site(&self) -> Result<AnySite, StartError> {
         Ok(match &self.rest {
             Rest::Nothing => AnySite::Nothing(NoSite::default()),
@@ -448,24 +523,70 @@ impl Drop for Listeners {
     }
 }
 
-type Ready = Box<dyn FnOnce(Result<Wake, capuchin_core::event::Error>)>;
+/// What a start has before anything is served.
+struct Prepared {
+    listeners: Listeners,
+    per_group: Vec<Vec<Socket>>,
+    addresses: Vec<SocketAddr>,
+    status_listener: Option<Socket>,
+    sites: Vec<AnySite>,
+}
 
-/// Starts a thread and waits until it has its channel.
+fn log_error(log: &AccessLog, error: io::Error) -> StartError {
+    StartError::AccessLog(log.destination().clone(), error)
+}
+
+/// Called with what failed.
+type OnFailure = Box<dyn Fn(&str) + Send + Sync>;
+
+/// Where threads tell that they ended though nobody asked them to.
+struct Failures {
+    first: Mutex<Option<String>>,
+    tell: Option<OnFailure>,
+}
+
+impl Failures {
+    fn tell(&self, what: String) {
+        log::error!("{what}: the server cannot go on as it should");
+        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        first.get_or_insert_with(|| what.clone());
+        drop(first);
+        if let Some(tell) = &self.tell {
+            tell(&what);
+        }
+    }
+}
+
+type Ready = Box<dyn FnOnce(Result<Wake, event::Error>)>;
+
+/// Starts a thread and waits until it has its channel. When it ends otherwise than it should,
+/// `failures` is told.
 fn spawn(
     name: &str,
-    body: impl FnOnce(Ready) + Send + 'static,
+    failures: &Arc<Failures>,
+    body: impl FnOnce(Ready) -> Result<(), event::Error> + Send + 'static,
 ) -> Result<(Wake, JoinHandle<()>), StartError> {
     let (sender, receiver) = mpsc::channel();
     let failed = |error: &dyn fmt::Display| {
         StartError::Resources(format!("the {name} cannot be started ({error})"))
     };
+    let (own_name, failures) = (name.to_owned(), Arc::clone(failures));
     let thread = thread::Builder::new()
         .name(name.into())
         .spawn(move || {
-            body(Box::new(move |result| {
+            let ready = Box::new(move |result| {
                 // The receiver waits for exactly this.
                 let _ = sender.send(result);
-            }));
+            });
+            match catch_unwind(AssertUnwindSafe(|| body(ready))) {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => failures.tell(format!("the {own_name} stopped ({error})")),
+                Err(payload) => {
+                    failures.tell(format!("the {own_name} panicked"));
+                    // Dropping it could panic again.
+                    std::mem::forget(payload);
+                }
+            }
         })
         .map_err(|error: io::Error| failed(&error))?;
     match receiver.recv() {
@@ -475,31 +596,46 @@ fn spawn(
     }
 }
 
-fn accept_for(listeners: &[Socket], workers: &[Wake], stats: &[Stats], ready: Ready) {
+fn accept_for(
+    listeners: &[Socket],
+    workers: &[Wake],
+    stats: &[Stats],
+    ready: Ready,
+) -> Result<(), event::Error> {
     let channel = match Channel::new(MESSAGES) {
         Ok(channel) => channel,
-        Err(error) => return ready(Err(error)),
+        Err(error) => {
+            ready(Err(error));
+            return Ok(());
+        }
     };
     let stats: Vec<&Stats> = stats.iter().collect();
     let mut handed = vec![0; workers.len()];
     let mut acceptor = Acceptor::new(channel, PosixTransport, workers, &stats, &mut handed);
     for &listener in listeners {
         if let Err(error) = acceptor.listen(listener) {
-            return ready(Err(error));
+            ready(Err(error));
+            return Ok(());
         }
     }
     ready(Ok(acceptor.notifier()));
-    if let Err(error) = acceptor.run() {
-        log::error!("the acceptor stopped: {error}");
-    }
+    acceptor.run()
 }
 
 /// Connections that the status listener takes at the same time.
 const STATUS_CONNECTIONS: u32 = 16;
 
-fn serve_status(listener: Socket, page: StatusPage, ready: Ready) {
-    let mut limits = Limits::DEFAULT;
+/// Bytes of a head that the status listener takes at least: monitoring programs send many fields.
+const STATUS_HEAD: u16 = 2_048;
+
+fn serve_status(
+    listener: Socket,
+    page: StatusPage,
+    mut limits: Limits,
+    ready: Ready,
+) -> Result<(), event::Error> {
     limits.connections = STATUS_CONNECTIONS;
+    limits.head_bytes = limits.head_bytes.max(STATUS_HEAD);
     let inner = Routed::new(&[], &(), AnySite::Nothing(NoSite::default()));
     let front = Front {
         inner,
@@ -507,7 +643,7 @@ fn serve_status(listener: Socket, page: StatusPage, ready: Ready) {
         status: Some(page),
         on_message: |_| {},
     };
-    worker::serve(u32::MAX, &[listener], front, &Stats::new(), limits, ready);
+    worker::serve(u32::MAX, &[listener], front, &Stats::new(), limits, ready)
 }
 
 /// The sites that a server can have, chosen when it starts.
@@ -553,6 +689,19 @@ impl Site for AnySite {
     }
 }
 
+impl<A: ?Sized> Chores for Routed<'_, A, AnySite> {
+    fn chores(&mut self, now: u64) -> Option<u32> {
+        match self.site() {
+            AnySite::Directory(site) => site.tidy(now),
+            AnySite::Nothing(_) | AnySite::Table(_) => None,
+        }
+    }
+
+    fn reply_bytes(&self) -> usize {
+        0
+    }
+}
+
 /// A server that runs. Dropping it does not stop it.
 pub struct Running {
     addresses: Vec<SocketAddr>,
@@ -562,6 +711,7 @@ pub struct Running {
     others: Vec<Wake>,
     threads: Vec<JoinHandle<()>>,
     stats: Arc<[Stats]>,
+    failures: Arc<Failures>,
 }
 
 /// How long to wait before a message is sent again to a worker whose queue is full.
@@ -597,6 +747,13 @@ impl Running {
     #[must_use]
     pub fn status_address(&self) -> Option<SocketAddr> {
         self.status_address
+    }
+
+    /// What ended though nobody asked it to, if anything did; see [`Server::on_failure`].
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        let first = self.failures.first.lock();
+        first.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Completes deferred replies, from any thread.

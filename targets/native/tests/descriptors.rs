@@ -79,6 +79,7 @@ fn idle_files_make_way_and_only_held_ones_make_it_busy() {
         site.release(id);
     }
     assert!(hold(&mut site, 39).is_ok());
+    drop(site);
     assert_eq!(
         find(&mut small, "/f0", 1_000),
         Err(SiteError::NotFound),

@@ -268,7 +268,10 @@ fn listings_that_slow_clients_hold_are_bounded_and_leave_room_for_short_ones() {
     for (id, _) in held {
         site.release(id);
     }
-    assert!(hold(&mut site, "/long9/", SECOND).is_ok(), "there is room again");
+    assert!(
+        hold(&mut site, "/long9/", SECOND).is_ok(),
+        "there is room again"
+    );
     let name = format!("/long9/{}7", "&".repeat(240));
     assert_eq!(get(&mut site, &name, SECOND).as_deref(), Ok(""));
 }
@@ -298,7 +301,11 @@ fn file_written_in_place_with_its_time_set_back_is_seen_to_change() {
     for (now, byte) in [(0, "o"), (SECOND, "n")] {
         for (name, length) in [("small", 10), ("large", LARGE)] {
             let path = format!("/{name}");
-            assert_eq!(get(&mut site, &path, now), Ok(byte.repeat(length)), "{name}");
+            assert_eq!(
+                get(&mut site, &path, now),
+                Ok(byte.repeat(length)),
+                "{name}"
+            );
             let found = site.find(path.as_bytes(), Accepts::identity(), now);
             let Ok(Found::Content(id, representation)) = found else {
                 panic!("{name} is not found");
