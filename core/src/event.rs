@@ -103,6 +103,12 @@ impl Readiness {
         Self(self.0 | other.0)
     }
 
+    /// This set without the members of `other`.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// Whether every member of `other` is in this set.
     #[must_use]
     pub const fn contains(self, other: Self) -> bool {

@@ -21,7 +21,8 @@ pub struct Limits {
     pub connections: u32,
     /// Bytes of a request's head; of its request line, too. More is 431, or 414.
     pub head_bytes: u16,
-    /// Bytes of a body that is read only to be thrown away, so that the connection lives on.
+    /// Bytes of a body that is read only to be thrown away, so that the connection lives on; of a
+    /// chunked one what frames it counts, too.
     pub drain_bytes: u64,
     /// Bytes of any body. More is 413.
     pub body_bytes: u64,
@@ -55,7 +56,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The defaults, as documented on each member of the table in the README.
+    /// The defaults: made for a server with thousands of clients, which a small one lowers.
     pub const DEFAULT: Self = Self {
         connections: 16_384,
         head_bytes: 8_192,

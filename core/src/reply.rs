@@ -7,6 +7,8 @@
 
 use crate::http::date::HttpDate;
 use crate::http::head::Version;
+use crate::http::path;
+use crate::http::range::ContentRange;
 use crate::http::status::Status;
 use crate::http::write::Writer;
 use crate::site::{ContentId, Representation};
@@ -162,10 +164,13 @@ pub struct Reply<'b> {
 }
 
 impl<'b> Reply<'b> {
-    /// Ends the connection after this reply.
+    /// Ends the connection after this reply; said before [`Reply::defer`] or a body is asked for,
+    /// after the reply that comes then.
     #[must_use]
     pub fn close(mut self) -> Self {
         self.close = true;
+        // Where no head is written this is all that remains of it.
+        self.made.close = true;
         self
     }
 
@@ -175,7 +180,8 @@ impl<'b> Reply<'b> {
         self.out.room()
     }
 
-    /// Begins the reply.
+    /// Begins the reply. Interim statuses (1xx) are the engine's: one of them turns the reply into a
+    /// 500 and a line in the log, for the client would go on to wait for the reply.
     #[must_use]
     #[inline]
     pub fn status(self, status: Status) -> Head<'b> {
@@ -200,7 +206,7 @@ impl<'b> Reply<'b> {
             close,
             made,
             status,
-            fault: None,
+            fault: (status.code() < 200).then_some(INTERIM),
         }
     }
 
@@ -221,6 +227,17 @@ impl<'b> Reply<'b> {
     /// An error reply whose short text names the status and `why` (may be empty).
     pub fn error(self, status: Status, why: &str) -> Next {
         self.status(status).explained(why)
+    }
+
+    /// An error reply of the server's own; 503 tells when to try again.
+    pub(crate) fn refused(self, status: Status, why: &dyn core::fmt::Display) -> Next {
+        let head = self.status(status);
+        let head = if status == Status::SERVICE_UNAVAILABLE {
+            head.trusted("Retry-After", RETRY_AFTER)
+        } else {
+            head
+        };
+        head.explained_by(why)
     }
 
     /// The reply comes later: keep the [`crate::event::Ticket`] of the exchange, and complete it
@@ -256,7 +273,11 @@ pub struct Head<'b> {
     fault: Option<&'static str>,
 }
 
+/// Seconds after which a client that was told 503 may try again.
+const RETRY_AFTER: &[u8] = b"1";
+
 /// For the log.
+const INTERIM: &str = "a handler gave an interim status (1xx) as its reply";
 const TOO_LARGE: &str =
     "a reply is larger than the connection's buffer; stream it or use static content";
 
@@ -322,25 +343,30 @@ impl<'b> Head<'b> {
         self
     }
 
-    /// `Content-Range` of a 206 (RFC 9110 section 14.4).
-    #[must_use]
-    pub(crate) fn content_range(mut self, start: u64, end: u64, length: u64) -> Self {
-        self.out.put(b"Content-Range: bytes ");
-        self.out.put_decimal(start);
-        self.out.put(b"-");
-        self.out.put_decimal(end.saturating_sub(1));
-        self.out.put(b"/");
-        self.out.put_decimal(length);
+    /// `Location` of a redirect to a directory at `path`, which is decoded, with its slash.
+    ///
+    /// It begins with exactly one slash: two would name a host.
+    pub(crate) fn location_of_directory(mut self, path: &[u8], query: Option<&[u8]>) -> Self {
+        let slashes = path.iter().take_while(|&&byte| byte == b'/').count();
+        self.out.put(b"Location: /");
+        path::encode(&path[slashes..], &mut self.out);
+        if path.len() > slashes {
+            self.out.put(b"/");
+        }
+        if let Some(query) = query {
+            self.out.put(b"?");
+            self.out.put(query);
+        }
         self.out.put(b"\r\n");
         self
     }
 
-    /// `Content-Range` of a 416.
+    /// `Content-Range` of a 206 or 416.
     #[must_use]
-    pub(crate) fn content_range_unsatisfied(mut self, length: u64) -> Self {
-        self.out.put(b"Content-Range: bytes */");
-        self.out.put_decimal(length);
-        self.out.put(b"\r\n");
+    pub(crate) fn content_range(mut self, range: ContentRange) -> Self {
+        use core::fmt::Write as _;
+        // What does not fit is noted by the writer.
+        let _ = write!(self.out, "Content-Range: {range}\r\n");
         self
     }
 

@@ -2,8 +2,9 @@
 //!
 //! A pattern is a path whose segments may be parameters: `/led/:id` matches one segment by name,
 //! `/files/*` matches the rest, however deep. Patterns are tried in the order of the table and
-//! the first that fits answers. HEAD is answered by the GET route, without content. A path that
-//! only routes of other methods match is 405 with `Allow`; OPTIONS is answered from the table.
+//! the first that fits answers. HEAD is answered by the first route of its own, or else by the GET
+//! route, without content. A path that only routes of other methods match is 405 with `Allow`;
+//! OPTIONS is answered from the table.
 
 use crate::event::Ticket;
 use crate::http::method::Method;
@@ -13,9 +14,6 @@ use crate::reply::{Draft, Next, Reply};
 use crate::service::{Exchange, Progress, Request, Service};
 use crate::site::{self, Content, ContentId, Site};
 use core::ops::Range;
-
-/// Parameters that one pattern may have.
-pub const PARAMETERS: usize = 8;
 
 /// The values that a pattern's parameters took.
 #[derive(Clone, Copy, Debug, Default)]
@@ -95,7 +93,8 @@ pub struct Context<'c, A: ?Sized> {
     pub now: u64,
     /// Seconds since 1970-01-01 00:00:00 UTC.
     pub unix_time: u64,
-    /// The values of the pattern's parameters; empty after the head has been handled.
+    /// The values of the pattern's parameters, while the request's head is at hand: in
+    /// [`Handle::request`] and [`Handle::collected`]. Empty elsewhere.
     pub parameters: Parameters<'c>,
 }
 
@@ -129,7 +128,8 @@ pub trait Handle<A: ?Sized>: Sync {
     /// A piece of the body, after [`Reply::receive_body`].
     ///
     /// # Errors
-    /// The status of the reply that ends the request; the rest of the body is not read.
+    /// The status, 400 to 599, of the reply that ends the request; the rest of the body is not read.
+    /// Any other status becomes 500.
     fn body(&self, context: &mut Context<'_, A>, piece: &[u8]) -> Result<(), Status> {
         let _ = (context, piece);
         Ok(())
@@ -204,22 +204,18 @@ impl<'t, A: ?Sized> Route<'t, A> {
     /// Requests of `method` for paths that fit `pattern` go to `handler`.
     ///
     /// # Panics
-    /// When the pattern does not begin with `/` or has a `*` before its end; in a `const` table
-    /// that is a compile error.
+    /// When no request could come here: the engine answers CONNECT and methods that it does not know
+    /// by itself; no path has an empty or a dot segment inside, a backslash, or an escape that is not
+    /// decoded. When `*` is not a segment of its own at the end, or a `:` has no name behind it. In a
+    /// `const` table that is a compile error.
     #[must_use]
     pub const fn new(method: Method, pattern: &'static str, handler: &'t dyn Handle<A>) -> Self {
-        let bytes = pattern.as_bytes();
         assert!(
-            !bytes.is_empty() && bytes[0] == b'/',
-            "a route's pattern begins with '/'"
+            !matches!(method, Method::Other | Method::Connect),
+            "the engine answers CONNECT and unknown methods by itself"
         );
-        let mut at = 0;
-        while at + 1 < bytes.len() {
-            assert!(
-                bytes[at] != b'*',
-                "'*' stands for the rest of the path and comes last"
-            );
-            at += 1;
+        if let Some(fault) = pattern_fault(pattern.as_bytes()) {
+            panic!("{}", fault);
         }
         Self {
             method,
@@ -238,6 +234,45 @@ impl<'t, A: ?Sized> Route<'t, A> {
     #[must_use]
     pub const fn method(&self) -> Method {
         self.method
+    }
+}
+
+/// What is wrong with a pattern, if anything.
+const fn pattern_fault(pattern: &[u8]) -> Option<&'static str> {
+    if pattern.is_empty() || pattern[0] != b'/' {
+        return Some("a route's pattern begins with '/'");
+    }
+    // Each round is one segment, from `begin` up to `end`.
+    let mut begin = 1;
+    loop {
+        let mut end = begin;
+        while end < pattern.len() && pattern[end] != b'/' {
+            match pattern[end] {
+                b'%' | b'\\' => return Some("a route's pattern is decoded and has no backslash"),
+                b'*' if end != begin || end + 1 != pattern.len() => {
+                    return Some(
+                        "'*' stands for the rest of the path: a segment of its own, the last",
+                    );
+                }
+                _ => {}
+            }
+            end += 1;
+        }
+        let last = end == pattern.len();
+        let (first, length) = (if end > begin { pattern[begin] } else { 0 }, end - begin);
+        if length == 0 && !last {
+            return Some("a route's pattern has an empty segment, which no path has");
+        }
+        if length == 1 && first == b':' {
+            return Some("':' in a route's pattern is followed by the parameter's name");
+        }
+        if first == b'.' && (length == 1 || length == 2 && pattern[begin + 1] == b'.') {
+            return Some("a route's pattern has a dot segment, which no path has");
+        }
+        if last {
+            return None;
+        }
+        begin = end + 1;
     }
 }
 
@@ -347,28 +382,32 @@ impl<A: ?Sized, S: Site> Service for Routed<'_, A, S> {
         request: &Request<'_>,
         draft: &mut Draft<'_>,
     ) -> Next {
-        let wanted = match request.method() {
-            Method::Head => Method::Get,
-            other => other,
-        };
-        let mut path_known = false;
+        let (mut chosen, mut path_known) = (None, false);
         for (row, route) in self.routes.iter().enumerate() {
             if !walk(route.pattern, request.path(), &mut |_, _| {}) {
                 continue;
             }
             path_known = true;
-            if route.method == wanted || route.method == request.method() {
-                *exchange.route = row as u16 + 1;
-                let parameters = Parameters {
-                    pattern: route.pattern,
-                    path: request.path(),
-                };
-                return route.handler.request(
-                    &mut context(self.app, exchange, parameters),
-                    request,
-                    draft.reply(),
-                );
+            if route.method == request.method() {
+                chosen = Some((row, route));
+                break;
             }
+            // Unless a route for HEAD follows.
+            if request.method() == Method::Head && route.method == Method::Get && chosen.is_none() {
+                chosen = Some((row, route));
+            }
+        }
+        if let Some((row, route)) = chosen {
+            *exchange.route = row as u16 + 1;
+            let parameters = Parameters {
+                pattern: route.pattern,
+                path: request.path(),
+            };
+            return route.handler.request(
+                &mut context(self.app, exchange, parameters),
+                request,
+                draft.reply(),
+            );
         }
         *exchange.route = NO_ROUTE;
         if path_known {
@@ -485,5 +524,68 @@ fn context<'c, A: ?Sized>(
         now: exchange.now,
         unix_time: exchange.unix_time,
         parameters,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_that_no_path_fits_are_refused() {
+        for pattern in [
+            "/", "/a", "/a/", "/:a", "/a/:b/c", "/:a/", "/*", "/a/*", "/:a/:b/*", "/.a", "/..a",
+            "/a.b", "/...", "/a:", "/a b", "/\u{e9}",
+        ] {
+            assert_eq!(pattern_fault(pattern.as_bytes()), None, "{pattern}");
+        }
+        for (pattern, why) in [
+            ("", "begins"),
+            ("a", "begins"),
+            ("*", "begins"),
+            ("//", "empty"),
+            ("/a//b", "empty"),
+            ("//a", "empty"),
+            ("/a//", "empty"),
+            ("/:", "name"),
+            ("/:/a", "name"),
+            ("/a/:", "name"),
+            ("/*/a", "last"),
+            ("/a*", "last"),
+            ("/*a", "last"),
+            ("/**", "last"),
+            ("/*/", "last"),
+            ("/.", "dot"),
+            ("/a/..", "dot"),
+            ("/../a", "dot"),
+            ("/a/./b", "dot"),
+            ("/a%20b", "decoded"),
+            ("/a\\b", "backslash"),
+        ] {
+            let fault = pattern_fault(pattern.as_bytes());
+            assert!(fault.is_some_and(|fault| fault.contains(why)), "{pattern}");
+        }
+    }
+
+    fn hello(_: &mut Context<'_, ()>, _: &Request<'_>, reply: Reply<'_>) -> Next {
+        reply.text("hello")
+    }
+
+    #[test]
+    #[should_panic = "unknown methods"]
+    fn route_for_an_unknown_method_is_refused() {
+        let _ = Route::new(Method::Other, "/", &hello);
+    }
+
+    #[test]
+    #[should_panic = "CONNECT"]
+    fn route_for_connect_is_refused() {
+        let _ = Route::new(Method::Connect, "/", &hello);
+    }
+
+    #[test]
+    #[should_panic = "empty segment"]
+    fn route_with_a_faulty_pattern_is_refused() {
+        let _ = Route::new(Method::Get, "/a//b", &hello);
     }
 }

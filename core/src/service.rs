@@ -127,7 +127,8 @@ pub trait Service {
     /// A piece of the body, after [`crate::reply::Reply::receive_body`].
     ///
     /// # Errors
-    /// The status of the error reply that ends the request; the rest of the body is not read.
+    /// The status, 400 to 599, of the reply that ends the request; the rest of the body is not read.
+    /// Any other status becomes 500.
     fn body(&mut self, exchange: &mut Exchange<'_>, piece: &[u8]) -> Result<(), Status>;
 
     /// The body has been received to its end, after [`crate::reply::Reply::receive_body`].

@@ -9,7 +9,7 @@ use crate::http::date::HttpDate;
 use crate::http::encoding::{Coding, Codings};
 use crate::http::fields::Name;
 use crate::http::method::Method;
-use crate::http::range::{self, Selection};
+use crate::http::range::{self, ContentRange, Selection};
 use crate::http::status::Status;
 use crate::http::write::Writer;
 use crate::reply::{Draft, Next, Reply};
@@ -42,7 +42,7 @@ pub struct Representation<'s> {
     pub media_type: &'s str,
     /// The entity tag, if it has one.
     pub tag: Option<&'s EntityTag>,
-    /// The last modification, if it is known.
+    /// The last modification, if it is known. One in the future counts as unknown, in `ready`, too.
     pub modified: Option<HttpDate>,
     /// `Last-Modified` ready to send, when `modified` is known.
     pub modified_text: Option<&'s [u8; 29]>,
@@ -75,6 +75,18 @@ impl Representation<'_> {
         out.put(b"Content-Length: ");
         out.put_decimal(self.length);
         out.put(b"\r\n");
+    }
+
+    /// The same without a date. One in the future must not be sent (RFC 9110 section 8.8.2.1): a
+    /// client would ask whether anything changed since a moment that has yet to come, and be told no.
+    /// Sent as the present time, it would be another one in each reply.
+    fn undated(&self) -> Self {
+        Self {
+            modified: None,
+            modified_text: None,
+            ready: None,
+            ..*self
+        }
     }
 
     /// The fields that 200 and 304 share (RFC 9110 section 15.4.5).
@@ -111,7 +123,7 @@ pub enum SiteError {
     NotFound,
     /// There, but not to be served: 403.
     Forbidden,
-    /// Out of descriptors or memory for the moment: 503.
+    /// Out of descriptors or memory for the moment: 503 with `Retry-After`.
     Busy,
     /// The storage failed: 500.
     Failed,
@@ -181,7 +193,7 @@ impl<'r> Accepts<'r> {
                 request.head().values(Name::AcceptEncoding),
                 available,
             ),
-            None => Some(Coding::Identity),
+            None => Some(Coding::Identity).filter(|&coding| available.contains(coding)),
         }
     }
 }
@@ -210,11 +222,13 @@ impl<F: Copy> Site for NoSite<F> {
     fn release(&mut self, _: ContentId) {}
 }
 
-/// Answers `request` from `site`: 200, 206, 301, 304, 403, 404, 405, 412, 416 or 5xx.
+/// Answers `request` from `site`: GET and HEAD with 200, 206, 301, 304, 412 or 416, OPTIONS with
+/// 204, other methods with 405, and any with what a [`SiteError`] says (403, 404, 500 or 503).
 ///
 /// Preconditions are evaluated in the order of RFC 9110 section 13.2.2. One range is answered by
-/// 206; several are answered by the whole representation, as section 14.2 allows. `now` is in
-/// milliseconds of the monotonic clock, `unix_time` in seconds.
+/// 206; several are answered by the whole representation, as section 14.2 allows. Fields that may
+/// come once only do not count when they come twice. `now` is in milliseconds of the monotonic
+/// clock, `unix_time` in seconds.
 pub fn respond<S: Site>(
     site: &mut S,
     request: &Request<'_>,
@@ -245,18 +259,24 @@ pub fn respond<S: Site>(
                     head.explained("the content at this path can only be read")
                 }
             }
-            Err(error) => draft.reply().error(error.status(), ""),
+            Err(error) => draft.reply().refused(error.status(), &""),
         };
     }
     // Looked at where it is: copies of it would cost more than the rest of this function.
     let found = site.find(request.path(), Accepts::of(request), now);
     let (next, id) = match &found {
         Ok(Found::Content(id, representation)) => {
-            let next = represent(*id, representation, request, draft, unix_time);
+            let next = match representation.modified {
+                Some(modified) if modified.0 > unix_time => {
+                    let undated = representation.undated();
+                    represent(*id, &undated, request, draft, unix_time)
+                }
+                _ => represent(*id, representation, request, draft, unix_time),
+            };
             (next, *id)
         }
         Ok(Found::Directory) => return redirect_to_slash(request, draft.reply()),
-        Err(error) => return draft.reply().error(error.status(), ""),
+        Err(error) => return draft.reply().refused(error.status(), &""),
     };
     if !draft.holds_content() {
         site.release(id);
@@ -278,9 +298,12 @@ fn represent(
         let conditions = Conditions {
             if_match: head.values(Name::IfMatch),
             if_none_match: head.values(Name::IfNoneMatch),
-            if_modified_since: head.value(Name::IfModifiedSince),
-            if_unmodified_since: head.value(Name::IfUnmodifiedSince),
-            if_range: head.value(Name::IfRange),
+            if_modified_since: head.single(Name::IfModifiedSince),
+            if_unmodified_since: head.single(Name::IfUnmodifiedSince),
+            // There, but twice: an empty one, which nothing matches, so that all is sent.
+            if_range: head
+                .value(Name::IfRange)
+                .map(|_| head.single(Name::IfRange).unwrap_or_default()),
         };
         let validators = Validators {
             tag: representation.tag,
@@ -297,7 +320,7 @@ fn represent(
             Verdict::Proceed { range_applies } => {
                 // Range is defined for GET only (RFC 9110 section 14.2).
                 if range_applies && request.method() == Method::Get {
-                    range = head.value(Name::Range);
+                    range = head.single(Name::Range);
                 }
             }
         }
@@ -308,18 +331,19 @@ fn represent(
     match selection {
         Selection::Whole => draft.reply().status(Status::OK).whole(id, representation),
         Selection::Part { start, end } => {
-            let head = draft.reply().status(Status::PARTIAL_CONTENT).content_range(
-                start,
-                end,
-                representation.length,
-            );
+            let length = representation.length;
+            let head = draft
+                .reply()
+                .status(Status::PARTIAL_CONTENT)
+                .content_range(ContentRange::Part { start, end, length });
             describe(head, representation).content(id, start..end)
         }
         Selection::Unsatisfiable => {
+            let length = representation.length;
             let head = draft
                 .reply()
                 .status(Status::RANGE_NOT_SATISFIABLE)
-                .content_range_unsatisfied(representation.length);
+                .content_range(ContentRange::Unsatisfied { length });
             head.explained("the range lies beyond the end")
         }
     }
@@ -363,21 +387,14 @@ fn validators_of<'b>(
     head.unwrap_or_else(|| unreachable!("it is always put back"))
 }
 
-/// 301 to the same path with a slash, the query kept. The target is sent back as it came, so that
-/// nothing has to be encoded again; `//` at its start would name another host and is merged.
+/// 301 to the same path with a slash, the query kept. It is built from the path that was looked up:
+/// what the client makes of the one that it sent, with its detours, may be another directory.
 fn redirect_to_slash(request: &Request<'_>, reply: Reply<'_>) -> Next {
-    let path = request.head().path();
-    let extra = path
-        .iter()
-        .take_while(|&&byte| byte == b'/')
-        .count()
-        .saturating_sub(1);
-    let parts: [&[u8]; 4] = match request.head().query() {
-        Some(query) => [&path[extra..], b"/", b"?", query],
-        None => [&path[extra..], b"/", b"", b""],
-    };
     reply
         .status(Status::MOVED_PERMANENTLY)
-        .field_of("Location", &parts)
+        .location_of_directory(request.path(), request.query())
         .explained("the directory is at the path with a slash")
 }
+
+#[cfg(test)]
+mod tests;

@@ -115,8 +115,9 @@ impl Stats {
     /// Connections open now.
     #[must_use]
     pub fn open(&self) -> usize {
-        self.value(Counter::Accepted)
-            .wrapping_sub(self.value(Counter::Closed))
+        // In this order: what is accepted and closed in between makes it too large, never negative.
+        let closed = self.value(Counter::Closed);
+        difference(self.value(Counter::Accepted), closed)
     }
 
     /// All values; each is exact, together they may be some events apart.
@@ -125,6 +126,17 @@ impl Stats {
         let mut snapshot = Snapshot::default();
         snapshot.add(self);
         snapshot
+    }
+}
+
+/// How far `ahead` is of `behind`, both of which wrap; 0 when it is not, which a reader may see that
+/// is slower than the worker.
+fn difference(ahead: usize, behind: usize) -> usize {
+    let distance = ahead.wrapping_sub(behind);
+    if distance > isize::MAX as usize {
+        0
+    } else {
+        distance
     }
 }
 
@@ -156,7 +168,8 @@ impl Default for Snapshot {
 impl Snapshot {
     /// Adds another worker's values.
     pub fn add(&mut self, stats: &Stats) {
-        for (value, cell) in self.values.iter_mut().zip(&stats.cells) {
+        // The last first: what ended is read before what began, see `Stats::open`.
+        for (value, cell) in self.values.iter_mut().zip(&stats.cells).rev() {
             *value = value.wrapping_add(cell.load(Ordering::Relaxed));
         }
     }
@@ -170,8 +183,7 @@ impl Snapshot {
     /// Connections open at that moment.
     #[must_use]
     pub fn open(&self) -> usize {
-        self.value(Counter::Accepted)
-            .wrapping_sub(self.value(Counter::Closed))
+        difference(self.value(Counter::Accepted), self.value(Counter::Closed))
     }
 
     /// Writes `name value` lines, one a counter.
@@ -202,5 +214,28 @@ impl Snapshot {
                 "# HELP capuchin_{name}_total {help}\n# TYPE capuchin_{name}_total counter\ncapuchin_{name}_total {value}"
             )
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn open_connections_are_never_negative_and_survive_the_wrap() {
+        for (accepted, closed, open) in [
+            (0, 0, 0),
+            (5, 3, 2),
+            // Read while the worker went on.
+            (3, 5, 0),
+            (1, usize::MAX, 2),
+            (usize::MAX, 1, 0),
+        ] {
+            let stats = Stats::new();
+            stats.add(Counter::Accepted, accepted);
+            stats.add(Counter::Closed, closed);
+            assert_eq!(stats.open(), open);
+            assert_eq!(stats.snapshot().open(), open);
+        }
     }
 }

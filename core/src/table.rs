@@ -180,8 +180,9 @@ impl<F: Copy> Site for Table<F> {
         let entry = &self.entries[at];
         let codings = entry.codings();
         let varies = codings != Codings::IDENTITY;
-        // A client that refuses every coding we have gets the content as it is: RFC 9110 section
-        // 12.5.3 prefers that to an error.
+        // A client that takes no coding we have gets the content as it is, as RFC 9110 section 12.5.3
+        // wants; even if it excludes that, for section 12.4.1 lets a server disregard the field, and
+        // most clients can do more with content than with 406.
         let coding = if varies {
             accepts.choose(codings).unwrap_or(Coding::Identity)
         } else {

@@ -22,6 +22,8 @@ pub enum Error {
     Exhausted,
     /// A file ended before the bytes that were promised.
     Truncated,
+    /// The socket cannot do this, now or later; the `errno` says why.
+    Unusable(i32),
     /// The system refused with this `errno`.
     System(i32),
 }
@@ -35,6 +37,7 @@ impl fmt::Display for Error {
                 "out of file descriptors or sockets; raise the limit or lower the number of connections",
             ),
             Self::Truncated => f.write_str("the file became shorter while it was sent"),
+            Self::Unusable(code) => write!(f, "the socket is of no more use (error {code})"),
             Self::System(code) => write!(f, "the system refused (error {code})"),
         }
     }
@@ -52,7 +55,8 @@ pub trait Transport {
     ///
     /// # Errors
     /// [`Error::WouldBlock`] when none waits, [`Error::Exhausted`] when there is no descriptor for
-    /// it (it keeps waiting in the backlog), [`Error::Disconnected`] when it went away meanwhile.
+    /// it (it keeps waiting in the backlog), [`Error::Disconnected`] when it went away meanwhile,
+    /// [`Error::Unusable`] when none can ever come: whoever owns the listener closes it then.
     fn accept(&mut self, listener: Socket) -> Result<Socket, Error>;
 
     /// Receives into `buffer`, which is not empty; `Ok(0)` is end of stream.
@@ -69,6 +73,10 @@ pub trait Transport {
     fn send(&mut self, socket: Socket, parts: &[&[u8]], more: bool) -> Result<usize, Error>;
 
     /// Sends up to `length` bytes of `file` from `offset`; tells how many the socket took.
+    ///
+    /// A peer that is gone is an error, not a SIGPIPE. Systems' own calls for this cannot promise it
+    /// (sendfile(2) takes no `MSG_NOSIGNAL`): a transport that uses one says so, and whoever starts
+    /// the server has the process ignore the signal.
     ///
     /// # Errors
     /// [`Error::WouldBlock`] when it took none, [`Error::Truncated`] when the file ends at or

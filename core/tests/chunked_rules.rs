@@ -99,6 +99,7 @@ fn malformed_bodies_are_refused_with_their_status() {
         (b"5\r\nhello!\r\n", E::DataEnd),
         (b"5\r\nhello\r0\r\n", E::LineEnd),
         (b"10000000000000000\r\n", E::SizeOverflow),
+        (b"00000000000000001\r\n", E::SizeOverflow),
         (b"fffffffffffffffff\r\n", E::SizeOverflow),
         (b"5;\r\n", E::Extension),
         (b"5; \r\n", E::Extension),

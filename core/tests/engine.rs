@@ -128,6 +128,25 @@ fn keep_alive_request_costs_one_receive_and_one_send() {
 }
 
 #[test]
+fn what_of_a_head_is_too_long_is_told_by_its_status() {
+    let query = "q".repeat(usize::from(LIMITS.head_bytes));
+    let line = format!("GET /hello?{query} HTTP/1.1\r\nHost: a\r\n\r\n");
+    let fields = format!("GET /hello HTTP/1.1\r\nHost: a\r\nX: {query}\r\n\r\n");
+    // Empty lines come before a request line; they do not end it.
+    for (request, status) in [
+        (line.clone(), "414"),
+        (format!("\r\n{line}"), "414"),
+        (format!("\r\n\r\n\r\n{line}"), "414"),
+        (fields.clone(), "431"),
+        (format!("\r\n{fields}"), "431"),
+    ] {
+        let (reply, ended) = exchange(request.as_bytes());
+        starts(&reply, &format!("HTTP/1.1 {status}"));
+        assert!(ended);
+    }
+}
+
+#[test]
 fn bodies_are_collected_with_either_framing() {
     let (reply, _) = exchange(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nabcde");
     assert_eq!(body(&reply), "abcde");
@@ -187,6 +206,69 @@ fn body_refused_by_the_handler_gets_its_status_and_a_gentle_close() {
 }
 
 #[test]
+fn head_is_answered_by_its_own_route_wherever_it_stands() {
+    let head = |path| exchange(get(path).replacen("GET", "HEAD", 1).as_bytes()).0;
+    starts(&exchange(get("/either").as_bytes()).0, "HTTP/1.1 200");
+    starts(&head("/either"), "HTTP/1.1 204");
+    starts(&head("/hello"), "HTTP/1.1 200");
+    starts(&head("/upload"), "HTTP/1.1 405");
+}
+
+#[test]
+fn interim_status_of_a_handler_becomes_500() {
+    for code in [100, 101, 103, 199] {
+        let (reply, ended) = exchange(get(&format!("/status/{code}")).as_bytes());
+        starts(&reply, "HTTP/1.1 500");
+        assert!(ended, "{code}");
+    }
+    let (reply, ended) = exchange(get("/status/200").as_bytes());
+    assert_eq!((body(&reply), ended), ("body\n".to_owned(), false));
+}
+
+#[test]
+fn body_refused_with_what_is_no_error_gets_500() {
+    for piece in ["1", "2"] {
+        let request =
+            format!("POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{piece}");
+        let (reply, ended) = exchange(request.as_bytes());
+        starts(&reply, "HTTP/1.1 500");
+        assert!(ended, "{piece}");
+    }
+}
+
+#[test]
+fn close_holds_for_the_reply_that_comes_later() {
+    for how in ["collect", "receive", "defer"] {
+        run_plain(&Setup::default(), |net, turn, app, _| {
+            let client = net.connect(10_000);
+            let request =
+                format!("POST /last/{how} HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
+            net.send(client, request.as_bytes());
+            turns(turn, 3);
+            for &ticket in app.tickets.lock().unwrap().iter() {
+                let message = Message::Complete { ticket, value: 0 };
+                net.world().messages.push_back(message);
+            }
+            turns(turn, 3);
+            let text = String::from_utf8(net.received(client)).unwrap();
+            assert!(
+                text.starts_with("HTTP/1.1 204") && text.contains("Connection: close\r\n"),
+                "{how}: {text}"
+            );
+            assert!(net.ended(client), "{how}");
+        });
+    }
+}
+
+#[test]
+fn busy_site_tells_when_to_try_again() {
+    let (reply, ended) = exchange(get("/busy").as_bytes());
+    starts(&reply, "HTTP/1.1 503");
+    assert!(String::from_utf8_lossy(&reply).contains("\r\nRetry-After: 1\r\n"));
+    assert!(!ended);
+}
+
+#[test]
 fn expectation_is_met_only_where_the_body_is_wanted() {
     run_plain(&Setup::default(), |net, turn, _, _| {
         let client = net.connect(10_000);
@@ -233,6 +315,23 @@ fn unread_body_is_drained_up_to_the_limit_and_not_beyond() {
         text.contains("Connection: close") && !text.contains("hello") && ended,
         "{text}"
     );
+}
+
+#[test]
+fn what_frames_unread_chunks_counts_against_the_drain_limit() {
+    // Six bytes on the wire for each of data; 4,000 are drained.
+    for (chunks, lives_on) in [(600, true), (700, false), (3_000, false)] {
+        let request = format!(
+            "POST /nowhere HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{}0\r\n\r\n{}",
+            "1\r\nx\r\n".repeat(chunks),
+            get("/hello")
+        );
+        let (reply, ended) = exchange(request.as_bytes());
+        let text = String::from_utf8_lossy(&reply);
+        assert!(text.starts_with("HTTP/1.1 404"), "{text}");
+        assert_eq!(text.ends_with("hello\n"), lives_on, "{chunks}: {text}");
+        assert_eq!(ended, !lives_on, "{chunks}");
+    }
 }
 
 #[test]

@@ -109,6 +109,9 @@ fn malformed_heads_are_refused_with_their_status() {
         (b"CONNECT / HTTP/1.1\r\n", E::TargetForm, 400),
         (b"GET http://u:p@a/ HTTP/1.1\r\n", E::TargetForm, 400),
         (b"GET ftp://a/ HTTP/1.1\r\n", E::TargetForm, 400),
+        (b"GET https://a/ HTTP/1.1\r\n", E::Misdirected, 421),
+        (b"CONNECT a:0 HTTP/1.1\r\n", E::TargetForm, 400),
+        (b"BREW * HTTP/1.1\r\n", E::TargetForm, 400),
         // Field lines.
         (b"GET / HTTP/1.1\r\n Host: a\r\n\r\n", E::LeadingSpace, 400),
         (b"GET / HTTP/1.1\r\n\tHost: a\r\n\r\n", E::LeadingSpace, 400),
@@ -146,6 +149,13 @@ fn malformed_heads_are_refused_with_their_status() {
         (b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n", E::HostInvalid, 400),
         (b"GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", E::HostInvalid, 400),
         (b"GET / HTTP/1.1\r\nHost: u@a\r\n\r\n", E::HostInvalid, 400),
+        (b"GET / HTTP/1.1\r\nHost: a, b\r\n\r\n", E::HostInvalid, 400),
+        (b"GET / HTTP/1.1\r\nHost: a,b\r\n\r\n", E::HostInvalid, 400),
+        (
+            b"GET / HTTP/1.1\r\nHost: %2e%2e\r\n\r\n",
+            E::HostInvalid,
+            400,
+        ),
         (b"GET / HTTP/1.1\r\nHost: a:b\r\n\r\n", E::HostInvalid, 400),
         (b"GET / HTTP/1.1\r\nHost: [::1\r\n\r\n", E::HostInvalid, 400),
         (
@@ -306,7 +316,7 @@ fn targets_read_as_path_query_and_host() {
         ("OPTIONS", "http://x", "*", None, "x"),
         ("OPTIONS", "http://x/", "/", None, "x"),
         ("GET", "http://x:8/a?b", "/a", Some("b"), "x:8"),
-        ("GET", "HTTPS://[::1]?b/c", "/", Some("b/c"), "[::1]"),
+        ("GET", "HTTP://[::1]?b/c", "/", Some("b/c"), "[::1]"),
         ("GET", "http://x", "/", None, "x"),
         ("CONNECT", "x:443", "", None, "x:443"),
         ("BREW", "/pot", "/pot", None, "h:1"),

@@ -1,203 +1,17 @@
 //! Files below a root that cannot be left.
 //!
 //! A path is opened relative to the root's descriptor, so that renaming the root changes nothing,
-//! and never by a name that was checked before: there is no gap between check and use. Linux has
-//! one call for this (openat2(2)); elsewhere, and where it is refused, the directories on the way
-//! are opened one by one.
+//! and never by a name that was checked before: there is no gap between check and use that would
+//! lead out of the root. Linux has one call for this (openat2(2)); elsewhere, and where it is
+//! refused, the directories on the way are opened one by one.
+//!
+//! Only regular files and directories are opened. Opening a pipe or a device can do something: let
+//! its other end go on, rewind a tape, arm a watchdog. So what a file is, is looked at before.
 
 use crate::errno::{errno, retry};
+use crate::file::{File, FileStatus, Kind, Links, O_READ, OpenError, check_kind, check_segments};
 use crate::sys;
 use core::ffi::{CStr, c_int};
-use core::fmt;
-
-/// What becomes of symbolic links on the way to a file and in its place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Links {
-    /// None is followed.
-    None,
-    /// Followed as long as they stay below the root. Where the system cannot promise that, none is.
-    Beneath,
-    /// Followed wherever they lead: whoever may make links below the root decides what is served.
-    All,
-}
-
-/// Why a file was not opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// There is no such file.
-    NotFound,
-    /// It may not be read, or lies beyond a link that is not followed.
-    Forbidden,
-    /// The path, or a name in it, is longer than the system takes.
-    TooLong,
-    /// No descriptor or memory is left.
-    Exhausted,
-    /// The system refused with this `errno`.
-    System(i32),
-}
-
-impl OpenError {
-    fn of(errno: i32) -> Self {
-        match errno {
-            libc::ENOENT | libc::ENOTDIR => Self::NotFound,
-            // EXDEV: openat2 met a way out of the root. ELOOP: a link where none is followed, which
-            // is EMLINK on FreeBSD.
-            libc::EACCES | libc::EPERM | libc::ELOOP | libc::EMLINK | libc::EXDEV => {
-                Self::Forbidden
-            }
-            // A socket, or a pipe that nobody reads.
-            libc::ENXIO | libc::EOPNOTSUPP => Self::Forbidden,
-            libc::ENAMETOOLONG => Self::TooLong,
-            libc::EMFILE | libc::ENFILE | libc::ENOMEM => Self::Exhausted,
-            other => Self::System(other),
-        }
-    }
-}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotFound => f.write_str("there is no such file or directory"),
-            Self::Forbidden => {
-                f.write_str("it may not be read: check its permissions, and whether it is a link")
-            }
-            Self::TooLong => f.write_str("its name is too long"),
-            Self::Exhausted => {
-                f.write_str("no file descriptor is left: raise the limit (ulimit -n)")
-            }
-            Self::System(errno) => write!(f, "the system refused to open it (error {errno})"),
-        }
-    }
-}
-
-impl core::error::Error for OpenError {}
-
-/// What a file is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Bytes.
-    Regular,
-    /// A directory.
-    Directory,
-    /// A symbolic link; only seen where links are not followed.
-    Link,
-    /// A device, pipe or socket.
-    Other,
-}
-
-/// What the system knows of a file (stat(2)).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FileStatus {
-    /// What it is.
-    pub kind: Kind,
-    /// Bytes.
-    pub length: u64,
-    /// The last modification, in seconds since 1970; before that 0.
-    pub modified: u64,
-    /// The part of a second that belongs to it, in nanoseconds.
-    pub modified_nanoseconds: u32,
-    /// The last change of content, name, owner or permissions, in seconds since 1970; before that 0.
-    /// Nobody can set it back, as the time of modification can be (utimensat(2)).
-    pub changed: u64,
-    /// The part of a second that belongs to it, in nanoseconds.
-    pub changed_nanoseconds: u32,
-    /// The inode's number, unique on its device.
-    pub inode: u64,
-    /// The device.
-    pub device: u64,
-}
-
-/// An open file. Plain data, like the descriptor that it is: whoever opened it closes it once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct File(c_int);
-
-impl File {
-    pub(crate) fn descriptor(self) -> c_int {
-        self.0
-    }
-
-    /// What the system knows of the file now.
-    ///
-    /// # Errors
-    /// What the system answers, for a descriptor that is not open.
-    pub fn status(self) -> Result<FileStatus, OpenError> {
-        // SAFETY: zeros are a valid `stat`.
-        let mut status: libc::stat = unsafe { core::mem::zeroed() };
-        // SAFETY: `status` is valid for writing.
-        if unsafe { libc::fstat(self.0, &raw mut status) } < 0 {
-            return Err(OpenError::of(errno()));
-        }
-        Ok(FileStatus::of(&status))
-    }
-
-    /// Reads from `offset` on; less than there was room for only at the end of the file.
-    ///
-    /// # Errors
-    /// What the system answers.
-    pub fn read_at(self, buffer: &mut [u8], offset: u64) -> Result<usize, OpenError> {
-        let mut done = 0;
-        while done < buffer.len() {
-            let rest = &mut buffer[done..];
-            let at = offset + done as u64;
-            // SAFETY: `rest` is valid for writing as many bytes as are passed.
-            let call = || unsafe {
-                libc::pread(
-                    self.0,
-                    rest.as_mut_ptr().cast(),
-                    rest.len(),
-                    at as libc::off_t,
-                )
-            };
-            match retry(call).map_err(OpenError::of)? {
-                0 => break,
-                count => done += count,
-            }
-        }
-        Ok(done)
-    }
-
-    /// Gives the descriptor back.
-    pub fn close(self) {
-        // SAFETY: the caller owns the descriptor and uses it no more.
-        unsafe { libc::close(self.0) };
-    }
-}
-
-impl FileStatus {
-    /// Whether `self`, looked at later, is the file that it was `before`, its content unchanged
-    /// unless somebody set the time back. Other names and permissions are no difference: an open
-    /// file loses its name when it is replaced by renaming.
-    #[must_use]
-    pub fn goes_on_from(self, before: Self) -> bool {
-        let named_anew = Self {
-            changed: before.changed,
-            changed_nanoseconds: before.changed_nanoseconds,
-            ..self
-        };
-        named_anew == before
-    }
-
-    #[allow(clippy::unnecessary_cast, reason = "other systems have other widths")]
-    fn of(status: &libc::stat) -> Self {
-        let kind = match status.st_mode & libc::S_IFMT {
-            libc::S_IFREG => Kind::Regular,
-            libc::S_IFDIR => Kind::Directory,
-            libc::S_IFLNK => Kind::Link,
-            _ => Kind::Other,
-        };
-        Self {
-            kind,
-            length: u64::try_from(status.st_size).unwrap_or(0),
-            modified: u64::try_from(status.st_mtime).unwrap_or(0),
-            modified_nanoseconds: u32::try_from(status.st_mtime_nsec).unwrap_or(0),
-            changed: u64::try_from(status.st_ctime).unwrap_or(0),
-            changed_nanoseconds: u32::try_from(status.st_ctime_nsec).unwrap_or(0),
-            inode: status.st_ino as u64,
-            device: status.st_dev as u64,
-        }
-    }
-}
 
 /// Bytes of the longest path, its NUL included; what Linux takes (`PATH_MAX`).
 const PATH_CAPACITY: usize = 4_096;
@@ -235,53 +49,87 @@ impl Root {
         self
     }
 
-    /// Opens a file for reading. `path` begins with `/`, which stands for the root. Never waits, not
-    /// even for the other end of a pipe.
+    /// Opens a regular file or a directory for reading. `path` begins with `/`, which stands for the
+    /// root. Never waits.
     ///
     /// # Errors
     /// [`OpenError`]; [`OpenError::Forbidden`] for a dot segment and [`OpenError::NotFound`] for an
     /// empty one but the last, whatever [`Links`] allow.
     pub fn open_beneath(&self, path: &[u8]) -> Result<File, OpenError> {
-        self.open_with(path, libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY)
+        let mut memory = [0; PATH_CAPACITY];
+        let path = relative(path, &mut memory)?;
+        let Some(seen) = self.look(name_in(path)?) else {
+            return self.walk(path, |last| last.open());
+        };
+        let seen = seen?;
+        let result = seen
+            .status()
+            .and_then(|status| check_kind(status.kind))
+            .and_then(|()| match sys::reopen(seen.0, O_READ) {
+                Some(result) => result.map(File).map_err(OpenError::of),
+                None => self.open_by_name(name_in(path)?),
+            });
+        seen.close();
+        result
     }
 
-    /// What the system knows of the file at `path`, which need not be readable.
+    /// What the system knows of the file at `path`, which need not be readable. Directories on the
+    /// way must be, where the system knows no opening only to look.
     ///
     /// # Errors
-    /// [`OpenError`].
+    /// As [`Root::open_beneath`], but any kind of file will do.
     pub fn status_beneath(&self, path: &[u8]) -> Result<FileStatus, OpenError> {
-        let file = self.open_with(path, sys::O_LOOK)?;
-        let status = file.status();
-        file.close();
+        let mut memory = [0; PATH_CAPACITY];
+        let path = relative(path, &mut memory)?;
+        let Some(seen) = self.look(name_in(path)?) else {
+            return self.walk(path, |last| last.status());
+        };
+        let seen = seen?;
+        let status = seen.status();
+        seen.close();
         status
     }
 
-    fn open_with(&self, path: &[u8], flags: c_int) -> Result<File, OpenError> {
-        let relative = path.strip_prefix(b"/").ok_or(OpenError::NotFound)?;
-        check_segments(relative)?;
-        let relative = if relative.is_empty() { b"." } else { relative };
-        let mut memory = [0u8; PATH_CAPACITY];
-        let place = memory.get_mut(..relative.len()).ok_or(OpenError::TooLong)?;
-        place.copy_from_slice(relative);
-        let name = CStr::from_bytes_until_nul(&memory).map_err(|_| OpenError::TooLong)?;
-        if name.count_bytes() != relative.len() {
-            return Err(OpenError::NotFound); // a NUL would cut the path
+    /// A descriptor that only names the file; nothing is opened by it. `None` where the system has no
+    /// such thing, or cannot find the file in one call without leaving the root.
+    fn look(&self, name: &CStr) -> Option<Result<File, OpenError>> {
+        if self.by_hand || !sys::LOOKING_OPENS_NOTHING {
+            return None;
         }
-        let flags = flags | libc::O_CLOEXEC;
-        if self.links == Links::All {
-            return open_at(self.directory, name, flags).map(File);
-        }
-        let follow = self.links == Links::Beneath;
-        if !self.by_hand
-            && let Some(result) = sys::open_beneath(self.directory, name, flags, follow)
-        {
-            return result.map(File).map_err(OpenError::of);
-        }
-        self.walk(&mut memory[..relative.len() + 1], flags)
+        self.open_at_once(name, sys::O_LOOK)
     }
 
-    /// Opens `path` (NUL at its end) name by name; no link is followed.
-    fn walk(&self, path: &mut [u8], flags: c_int) -> Result<File, OpenError> {
+    /// Where what was looked at cannot be opened by its descriptor.
+    fn open_by_name(&self, name: &CStr) -> Result<File, OpenError> {
+        self.open_at_once(name, O_READ)
+            .unwrap_or(Err(OpenError::NotFound))
+    }
+
+    fn open_at_once(&self, name: &CStr, flags: c_int) -> Option<Result<File, OpenError>> {
+        let flags = flags | libc::O_CLOEXEC;
+        let follow = self.links == Links::Beneath;
+        if self.links == Links::All {
+            return Some(open_at(self.directory, name, flags).map(File));
+        }
+        sys::open_beneath(self.directory, name, flags, follow)
+            .map(|result| result.map(File).map_err(OpenError::of))
+    }
+
+    /// Goes along `path` (NUL at its end) name by name, no link followed, to its last step. Where all
+    /// links are followed there is no other.
+    fn walk<R>(
+        &self,
+        path: &mut [u8],
+        last_step: impl FnOnce(Step<'_>) -> Result<R, OpenError>,
+    ) -> Result<R, OpenError> {
+        if self.links == Links::All {
+            return last_step(Step {
+                directory: self.directory,
+                name: name_in(path)?,
+                follow: true,
+                slash: false,
+            });
+        }
         let mut directory = self.directory;
         let mut begin = 0;
         loop {
@@ -291,41 +139,30 @@ impl Root {
                 .position(|&byte| byte == b'/' || byte == 0)
                 .unwrap_or(rest.len() - 1);
             let last = rest[end] == 0 || rest[end + 1] == 0;
-            let slash_at_end = rest[end] == b'/' && last;
+            let slash = rest[end] == b'/';
             rest[end] = 0;
-            let name = CStr::from_bytes_until_nul(rest).map_err(|_| OpenError::TooLong)?;
-            let flags = match (last, slash_at_end) {
-                (true, false) => flags | libc::O_NOFOLLOW,
-                (true, true) => flags | libc::O_NOFOLLOW | libc::O_DIRECTORY,
-                (false, _) => sys::O_LOOK | libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_DIRECTORY,
+            let step = Step {
+                directory,
+                name: name_in(rest)?,
+                follow: false,
+                slash,
             };
-            let result = if name.to_bytes() == b".." {
-                Err(OpenError::Forbidden)
-            } else {
-                open_at(directory, name, flags)
-            };
-            let result = result.and_then(|next| {
-                if flags & sys::O_LOOK == 0 || !last {
-                    Ok(next)
-                } else {
-                    no_link(next)
-                }
-            });
-            // A link in the place of a directory is ENOTDIR: tell it from a file there.
-            let result = match result {
-                Err(OpenError::NotFound) if !last && is_link(directory, name) => {
-                    Err(OpenError::Forbidden)
-                }
-                other => other,
-            };
-            if directory != self.directory {
-                File(directory).close();
-            }
             if last {
-                return result.map(File);
+                let result = last_step(step);
+                self.leave(directory);
+                return result;
             }
-            directory = result?;
+            let next = step.through();
+            self.leave(directory);
+            directory = next?;
             begin += end + 1;
+        }
+    }
+
+    /// Closes a directory on the way.
+    fn leave(&self, directory: c_int) {
+        if directory != self.directory {
+            File(directory).close();
         }
     }
 
@@ -341,19 +178,83 @@ impl Drop for Root {
     }
 }
 
-/// Refuses what no normalised path has. Not left to the system: it takes what begins with a second
-/// slash for a path from its own root, leaves the root by `..` where links may, and the ways to open
-/// a file differ in what they make of either.
-fn check_segments(relative: &[u8]) -> Result<(), OpenError> {
-    let mut segments = relative.split(|&byte| byte == b'/').peekable();
-    while let Some(segment) = segments.next() {
-        match segment {
-            b"." | b".." => return Err(OpenError::Forbidden),
-            b"" if segments.peek().is_some() => return Err(OpenError::NotFound),
-            _ => {}
+/// One name on the way to a file.
+struct Step<'a> {
+    directory: c_int,
+    name: &'a CStr,
+    /// Whether links are.
+    follow: bool,
+    /// Whether the name must be a directory's.
+    slash: bool,
+}
+
+impl Step<'_> {
+    /// What the system knows of the file; nothing is opened.
+    fn status(&self) -> Result<FileStatus, OpenError> {
+        let flags = if self.follow {
+            0
+        } else {
+            libc::AT_SYMLINK_NOFOLLOW
+        };
+        // SAFETY: zeros are a valid `stat`.
+        let mut status: libc::stat = unsafe { core::mem::zeroed() };
+        // SAFETY: the name ends with NUL, `status` is valid for writing.
+        let result =
+            unsafe { libc::fstatat(self.directory, self.name.as_ptr(), &raw mut status, flags) };
+        if result < 0 {
+            return Err(OpenError::of(errno()));
+        }
+        let status = FileStatus::of(&status);
+        match status.kind {
+            Kind::Link => Err(OpenError::Forbidden),
+            Kind::Regular | Kind::Other if self.slash => Err(OpenError::NotFound),
+            _ => Ok(status),
         }
     }
-    Ok(())
+
+    /// Opens the file for reading. Should another take its place after it was looked at, it is at
+    /// least no link.
+    fn open(&self) -> Result<File, OpenError> {
+        check_kind(self.status()?.kind)?;
+        let no_link = if self.follow { 0 } else { libc::O_NOFOLLOW };
+        open_at(self.directory, self.name, O_READ | no_link).map(File)
+    }
+
+    /// Opens a directory that the way leads through.
+    fn through(&self) -> Result<c_int, OpenError> {
+        let flags = sys::O_LOOK | libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_DIRECTORY;
+        match open_at(self.directory, self.name, flags) {
+            // A link in the place of a directory is ENOTDIR, as a file is.
+            Err(OpenError::NotFound) => match self.status() {
+                Err(OpenError::Forbidden) => Err(OpenError::Forbidden),
+                _ => Err(OpenError::NotFound),
+            },
+            result => result,
+        }
+    }
+}
+
+/// `path` without its first slash and with NUL at its end, as the system takes it.
+fn relative<'m>(
+    path: &[u8],
+    memory: &'m mut [u8; PATH_CAPACITY],
+) -> Result<&'m mut [u8], OpenError> {
+    let relative = path.strip_prefix(b"/").ok_or(OpenError::NotFound)?;
+    check_segments(relative)?;
+    if relative.contains(&0) {
+        return Err(OpenError::NotFound); // a NUL would cut the path
+    }
+    let relative = if relative.is_empty() { b"." } else { relative };
+    let place = memory
+        .get_mut(..relative.len() + 1)
+        .ok_or(OpenError::TooLong)?;
+    place[..relative.len()].copy_from_slice(relative);
+    place[relative.len()] = 0;
+    Ok(place)
+}
+
+fn name_in(path: &[u8]) -> Result<&CStr, OpenError> {
+    CStr::from_bytes_until_nul(path).map_err(|_| OpenError::TooLong)
 }
 
 fn open_at(directory: c_int, name: &CStr, flags: c_int) -> Result<c_int, OpenError> {
@@ -361,32 +262,6 @@ fn open_at(directory: c_int, name: &CStr, flags: c_int) -> Result<c_int, OpenErr
     retry(|| unsafe { libc::openat(directory, name.as_ptr(), flags) } as isize)
         .map(|descriptor| descriptor as c_int)
         .map_err(OpenError::of)
-}
-
-/// Opening a link only to look at it gives the link itself.
-fn no_link(descriptor: c_int) -> Result<c_int, OpenError> {
-    match File(descriptor).status() {
-        Ok(status) if status.kind == Kind::Link => {
-            File(descriptor).close();
-            Err(OpenError::Forbidden)
-        }
-        _ => Ok(descriptor),
-    }
-}
-
-fn is_link(directory: c_int, name: &CStr) -> bool {
-    // SAFETY: zeros are a valid `stat`.
-    let mut status: libc::stat = unsafe { core::mem::zeroed() };
-    // SAFETY: `name` ends with NUL, `status` is valid for writing.
-    let result = unsafe {
-        libc::fstatat(
-            directory,
-            name.as_ptr(),
-            &raw mut status,
-            libc::AT_SYMLINK_NOFOLLOW,
-        )
-    };
-    result == 0 && status.st_mode & libc::S_IFMT == libc::S_IFLNK
 }
 
 #[cfg(test)]
@@ -397,6 +272,10 @@ mod tests {
     use std::os::unix::fs::symlink;
     use std::path::PathBuf;
     use std::{format, fs, vec};
+
+    /// Which signal tells the holder of a lease (fcntl(2), linux/fcntl.h).
+    #[cfg(target_os = "linux")]
+    const F_SETSIG: c_int = 10;
 
     /// A root with a secret beside it; gone when dropped.
     struct Place(PathBuf);
@@ -467,14 +346,18 @@ mod tests {
             ("/file/", missing.clone(), missing.clone()),
             ("/missing", missing.clone(), missing.clone()),
             ("/file/below", missing.clone(), missing.clone()),
-            ("/pipe", ok("Other"), ok("Other")),
+            ("/pipe", forbidden.clone(), forbidden.clone()),
+            ("/pipe/", missing.clone(), missing.clone()),
             ("/inside", forbidden.clone(), ok("file")),
             ("/inside-dir/file", forbidden.clone(), ok("deep")),
+            ("/inside-dir", forbidden.clone(), ok("Directory")),
+            ("/inside-dir/", forbidden.clone(), ok("Directory")),
             ("/outside", forbidden.clone(), forbidden.clone()),
             ("/absolute", forbidden.clone(), forbidden.clone()),
             ("/up/secret", forbidden.clone(), forbidden.clone()),
             ("/magic/etc/passwd", forbidden.clone(), forbidden.clone()),
             ("/loop", forbidden.clone(), forbidden.clone()),
+            ("/loop/", forbidden.clone(), forbidden.clone()),
             ("/dir/../../secret", forbidden.clone(), forbidden.clone()),
             ("/../secret", forbidden.clone(), forbidden.clone()),
         ];
@@ -492,7 +375,99 @@ mod tests {
                 assert_eq!(content(&root, path), plain, "{path}, {root:?}");
             }
         }
-        assert_eq!(content(&place.root(Links::All), "/outside"), ok("secret"));
+        for root in [place.root(Links::All), place.root(Links::All).by_hand()] {
+            assert_eq!(content(&root, "/outside"), ok("secret"), "{root:?}");
+            assert_eq!(content(&root, "/pipe"), forbidden, "{root:?}");
+        }
+    }
+
+    #[test]
+    fn pipe_is_not_opened_so_its_other_end_goes_on_waiting() {
+        let place = Place::new("pipe");
+        let pipe = place.0.join("root/pipe");
+        let writer = {
+            let pipe = pipe.clone();
+            std::thread::spawn(move || fs::OpenOptions::new().write(true).open(pipe).map(drop))
+        };
+        for _ in 0..100 {
+            for links in [Links::None, Links::Beneath, Links::All] {
+                for root in [place.root(links), place.root(links).by_hand()] {
+                    assert_eq!(root.open_beneath(b"/pipe"), Err(OpenError::Forbidden));
+                    assert_eq!(root.status_beneath(b"/pipe").unwrap().kind, Kind::Other);
+                }
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        assert!(!writer.is_finished());
+        let reader = fs::File::open(pipe).unwrap();
+        writer.join().unwrap().unwrap();
+        drop(reader);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn file_is_found_by_name_where_its_descriptor_cannot_be_opened_anew() {
+        let place = Place::new("proc");
+        for links in [Links::None, Links::Beneath, Links::All] {
+            let file = place.root(links).open_by_name(c"dir/deep/file").unwrap();
+            assert_eq!(file.status().unwrap().length, 4);
+            file.close();
+        }
+        assert_eq!(sys::reopen(c_int::MAX, O_READ), None, "as without /proc");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn renaming_elsewhere_does_not_fail_a_link_that_goes_up_and_down_again() {
+        let place = Place::new("rename");
+        symlink("../../dir/deep/file", place.0.join("root/dir/deep/there")).unwrap();
+        let (one, two) = (place.0.join("one"), place.0.join("two"));
+        fs::write(&one, "").unwrap();
+        let root = place.root(Links::Beneath);
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        let relaxed = std::sync::atomic::Ordering::Relaxed;
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(relaxed) {
+                    fs::rename(&one, &two).unwrap();
+                    fs::rename(&two, &one).unwrap();
+                }
+            });
+            let failed = (0..20_000).find_map(|_| content(&root, "/dir/deep/there").err());
+            stop.store(true, relaxed);
+            assert_eq!(failed, None);
+        });
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn file_that_somebody_has_a_lease_on_is_busy() {
+        use std::os::fd::AsRawFd;
+        let place = Place::new("lease");
+        let holder = fs::File::create(place.0.join("root/file")).unwrap();
+        // SAFETY: no memory is passed.
+        let leased = unsafe {
+            // The holder is told by a signal; this one is ignored unless somebody wants it.
+            libc::fcntl(holder.as_raw_fd(), F_SETSIG, libc::SIGURG);
+            libc::fcntl(holder.as_raw_fd(), libc::F_SETLEASE, libc::F_WRLCK)
+        };
+        if leased < 0 {
+            std::println!("NOT RUN: this file system has no leases");
+            return;
+        }
+        for links in [Links::None, Links::Beneath, Links::All] {
+            for root in [place.root(links), place.root(links).by_hand()] {
+                assert_eq!(
+                    root.open_beneath(b"/file"),
+                    Err(OpenError::Exhausted),
+                    "{root:?}"
+                );
+            }
+        }
+        assert_eq!(
+            place.root(Links::None).open_by_name(c"file"),
+            Err(OpenError::Exhausted)
+        );
     }
 
     #[test]
@@ -620,13 +595,14 @@ mod tests {
     #[test]
     fn no_descriptor_is_left_open() {
         let place = Place::new("leak");
-        let root = place.root(Links::None).by_hand();
+        let roots = [place.root(Links::None), place.root(Links::None).by_hand()];
         let open = || fs::read_dir("/proc/self/fd").unwrap().count();
         // Other tests run beside this one: what counts is that nothing grows with the number of calls.
         let before = open();
-        for _ in 0..500 {
+        for root in roots.iter().cycle().take(1_000) {
             let _ = root.open_beneath(b"/dir/deep/missing");
             let _ = root.open_beneath(b"/outside");
+            let _ = root.open_beneath(b"/pipe");
             root.open_beneath(b"/dir/deep/file").unwrap().close();
             root.status_beneath(b"/dir/deep/file").unwrap();
         }

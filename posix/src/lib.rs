@@ -1,24 +1,39 @@
 //! BSD sockets and files through `libc`: the system calls that the backends share.
 //!
-//! Promises: no allocation, no panics on what the system answers, every descriptor close-on-exec.
+//! Promises: no allocation of its own (the C library allocates to read a directory and to look up a
+//! user), no panics on what the system answers, every descriptor close-on-exec.
 //! Where systems differ, `sys` has one file for each and chooses in one place. This room may not
 //! know of HTTP.
 #![no_std]
 
-#[cfg(test)]
+#[cfg(any(test, feature = "lab"))]
 extern crate std;
 
 mod clock;
-mod directory;
-mod entries;
 mod errno;
-mod process;
+mod file;
+#[cfg(feature = "lab")]
+pub mod lab;
 mod socket;
 mod sys;
 
+#[cfg(any(test, target_os = "rtems"))]
+mod paths;
+
+cfg_if::cfg_if! {
+    if #[cfg(target_os = "rtems")] {
+        pub use paths::Root;
+    } else {
+        mod directory;
+        mod entries;
+        mod process;
+        pub use directory::Root;
+        pub use entries::Entries;
+        pub use process::{UserError, become_user, ignore_broken_pipes, raise_descriptor_limit};
+    }
+}
+
 pub use clock::PosixClock;
-pub use directory::{File, FileStatus, Kind, Links, OpenError, Root};
-pub use entries::Entries;
 pub use errno::errno;
-pub use process::{UserError, become_user, ignore_broken_pipes, raise_descriptor_limit};
+pub use file::{File, FileStatus, Kind, Links, OpenError};
 pub use socket::{ListenError, ListenOptions, PosixTransport, listen, local_address, peer_address};

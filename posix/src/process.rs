@@ -20,13 +20,15 @@ pub enum UserError {
 impl fmt::Display for UserError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unknown => f.write_str("there is no such user: create it, or name another"),
+            Self::Unknown => f.write_str(
+                "there is no such user: name one that exists, or give two numbers, UID:GID",
+            ),
             Self::NotPermitted => f.write_str(
                 "only root can become another user: start as root, or leave the option out",
             ),
-            Self::Reversible => {
-                f.write_str("root's rights could be had back: run without root's capabilities")
-            }
+            Self::Reversible => f.write_str(
+                "root's rights could be had back: run without root's capabilities and groups",
+            ),
             Self::System(errno) => {
                 write!(f, "the system refused to change the user (error {errno})")
             }
@@ -37,41 +39,96 @@ impl fmt::Display for UserError {
 impl core::error::Error for UserError {}
 
 /// Becomes `user` for good: group, supplementary groups, then user, as setuid(2) says. Call it
-/// before there are other threads. A number that names no user is a user all the same: with the group
-/// of the same number, and no others.
+/// before there are other threads.
+///
+/// A user is a name, or the number of one that has a name: it gets the groups that the system has
+/// for it. Any two numbers are taken as `UID:GID`, for systems that keep no list of users: that
+/// group, and no others. A number alone that names nobody is refused, for no group belongs to it.
 ///
 /// # Errors
 /// [`UserError`]; the process should end then, for it may be half changed.
 #[cfg(not(target_os = "rtems"))]
 pub fn become_user(user: &CStr) -> Result<(), UserError> {
-    // SAFETY: `user` ends with NUL; the result is read before any other call could overwrite it.
-    let named =
-        unsafe { libc::getpwnam(user.as_ptr()).as_ref() }.map(|entry| (entry.pw_uid, entry.pw_gid));
-    let (uid, gid) = match named {
-        Some(both) => both,
-        None => {
-            let text = user.to_str().map_err(|_| UserError::Unknown)?;
-            let number = text.parse().map_err(|_| UserError::Unknown)?;
-            (number, number)
-        }
-    };
-    // SAFETY: `user` ends with NUL; the others take numbers.
+    let mut memory = [0; NAME_CAPACITY];
+    let Identity { uid, gid, name } = look_up(user, &mut memory)?;
+    // SAFETY: `name` ends with NUL, `gid` lives through the call; the others take numbers.
     unsafe {
-        if libc::getuid() == uid && libc::geteuid() == uid && uid != 0 {
-            return Ok(());
+        if uid == 0 || !is_wholly(uid)? {
+            check(libc::setgid(gid))?;
+            check(match name {
+                Some(name) => libc::initgroups(name.as_ptr(), gid as _),
+                None => libc::setgroups(1, &raw const gid),
+            })?;
+            check(libc::setuid(uid))?;
         }
-        check(libc::setgid(gid))?;
-        check(if named.is_some() {
-            libc::initgroups(user.as_ptr(), gid as _)
-        } else {
-            libc::setgroups(1, &raw const gid)
-        })?;
-        check(libc::setuid(uid))?;
-        if uid != 0 && libc::setuid(0) == 0 {
+        // A process that was this user all along may have kept the way back, too.
+        let user_returns = uid != 0 && libc::setuid(0) == 0;
+        let group_returns = uid != 0 && gid != 0 && libc::setgid(0) == 0;
+        if user_returns || group_returns {
             return Err(UserError::Reversible);
         }
     }
     Ok(())
+}
+
+/// Bytes of the longest name of a user, its NUL included (`LOGIN_NAME_MAX` of Linux).
+#[cfg(not(target_os = "rtems"))]
+const NAME_CAPACITY: usize = 256;
+
+/// Who to become.
+#[cfg(not(target_os = "rtems"))]
+struct Identity<'a> {
+    uid: libc::uid_t,
+    gid: libc::gid_t,
+    /// Whose supplementary groups go with it; without one only `gid` does.
+    name: Option<&'a CStr>,
+}
+
+/// `memory` is for a name that the system tells: its own memory is good only until the next call.
+#[cfg(not(target_os = "rtems"))]
+fn look_up<'a>(
+    user: &'a CStr,
+    memory: &'a mut [u8; NAME_CAPACITY],
+) -> Result<Identity<'a>, UserError> {
+    // SAFETY: `user` ends with NUL; the result is read before any other call could overwrite it.
+    if let Some(entry) = unsafe { libc::getpwnam(user.as_ptr()).as_ref() } {
+        return Ok(Identity {
+            uid: entry.pw_uid,
+            gid: entry.pw_gid,
+            name: Some(user),
+        });
+    }
+    let text = user.to_str().map_err(|_| UserError::Unknown)?;
+    let number = |text: &str| text.parse().map_err(|_| UserError::Unknown);
+    if let Some((uid, gid)) = text.split_once(':') {
+        return Ok(Identity {
+            uid: number(uid)?,
+            gid: number(gid)?,
+            name: None,
+        });
+    }
+    // SAFETY: takes a number; the result is read before any other call could overwrite it.
+    let entry = unsafe { libc::getpwuid(number(text)?).as_ref() }.ok_or(UserError::Unknown)?;
+    // SAFETY: the system ends the name with NUL.
+    let name = unsafe { CStr::from_ptr(entry.pw_name) }.to_bytes_with_nul();
+    let place = memory
+        .get_mut(..name.len())
+        .ok_or(UserError::System(libc::ENAMETOOLONG))?;
+    place.copy_from_slice(name);
+    Ok(Identity {
+        uid: entry.pw_uid,
+        gid: entry.pw_gid,
+        name: CStr::from_bytes_until_nul(place).ok(),
+    })
+}
+
+/// Whether the real, the effective and the saved user are this one.
+#[cfg(not(target_os = "rtems"))]
+fn is_wholly(uid: libc::uid_t) -> Result<bool, UserError> {
+    let [mut real, mut effective, mut saved] = [0; 3];
+    // SAFETY: the three are valid for writing.
+    check(unsafe { libc::getresuid(&raw mut real, &raw mut effective, &raw mut saved) })?;
+    Ok([real, effective, saved] == [uid; 3])
 }
 
 /// Becomes another user: there are none here.
@@ -98,7 +155,7 @@ pub fn ignore_broken_pipes() {
 }
 
 /// Raises the limit of open descriptors to `wanted`, or as far as it goes; tells how many there
-/// may be now (setrlimit(2)).
+/// may be now (setrlimit(2)), which is taken to be `wanted` where the system does not tell.
 #[allow(clippy::unnecessary_cast, reason = "other systems have other widths")]
 #[cfg(not(target_os = "rtems"))]
 pub fn raise_descriptor_limit(wanted: u64) -> u64 {
@@ -137,9 +194,19 @@ mod tests {
     fn unknown_user_is_told_as_such() {
         let error = become_user(c"no-such-user-as-this").unwrap_err();
         assert_eq!(error, UserError::Unknown);
-        // A number and something else is no number.
-        assert_eq!(become_user(c"12x").unwrap_err(), UserError::Unknown);
-        assert!(error.to_string().contains("name another"));
+        assert!(error.to_string().contains("name one that exists"));
+        // What is no number is none in parts, either; and a number that names nobody has no group.
+        for user in [
+            c"12x",
+            c"12:",
+            c":12",
+            c"12:x",
+            c"1:2:3",
+            c"",
+            c"4242424242",
+        ] {
+            assert_eq!(become_user(user), Err(UserError::Unknown), "{user:?}");
+        }
     }
 
     #[test]

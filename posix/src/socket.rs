@@ -265,10 +265,13 @@ impl Transport for PosixTransport {
         // accept(2), "Error handling": errors of the network that came up on the new socket are to be
         // treated like EAGAIN, by trying again.
         let error = |error| {
-            if sys::ACCEPT_PASSES_ON.contains(&error) {
-                Error::Disconnected
-            } else {
-                error_of(error)
+            match error {
+                // Not listening, closed, no socket, or of a kind that nothing connects to.
+                libc::EINVAL | libc::EBADF | libc::ENOTSOCK | libc::EOPNOTSUPP => {
+                    Error::Unusable(error)
+                }
+                _ if sys::ACCEPT_PASSES_ON.contains(&error) => Error::Disconnected,
+                _ => error_of(error),
             }
         };
         let socket = retry(|| sys::accept(listener.0)).map_err(error)? as c_int;
@@ -347,6 +350,10 @@ fn error_of(errno: i32) -> Error {
         libc::EPIPE | libc::ECONNRESET | libc::ECONNABORTED | libc::ENOTCONN | libc::ETIMEDOUT => {
             Error::Disconnected
         }
+        // What the network says of an established connection's peer: a router's message, a cable.
+        libc::EHOSTUNREACH | libc::ENETUNREACH | libc::ENETDOWN | libc::EPROTO => {
+            Error::Disconnected
+        }
         libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM => Error::Exhausted,
         other => Error::System(other),
     }
@@ -357,6 +364,7 @@ mod tests {
     use super::*;
     use std::io::{Read, Write};
     use std::net::TcpStream;
+    use std::os::fd::AsRawFd;
     use std::string::ToString;
     use std::vec;
 
@@ -469,6 +477,73 @@ mod tests {
         assert_eq!(result, Err(Error::Disconnected));
         PosixTransport.close(socket).unwrap();
         PosixTransport.close(listener).unwrap();
+    }
+
+    #[test]
+    fn file_that_cannot_be_spliced_is_sent_by_copying() {
+        let (listener, address) = listener("127.0.0.1:0");
+        let mut client = TcpStream::connect(address).unwrap();
+        let socket = accept(listener);
+        // Among the files that sendfile(2) refuses with EINVAL.
+        let root = crate::Root::open(c"/proc/self", crate::Links::None).unwrap();
+        let file = root.open_beneath(b"/cmdline").unwrap();
+        let whole = std::fs::read("/proc/self/cmdline").unwrap();
+        let count = PosixTransport
+            .send_file(socket, file, 1, 1_000_000)
+            .unwrap();
+        let mut received = vec![0; count];
+        client.read_exact(&mut received).unwrap();
+        assert_eq!(received, whole[1..]);
+        let end = whole.len() as u64;
+        assert_eq!(
+            PosixTransport.send_file(socket, file, end, 1),
+            Err(Error::Truncated)
+        );
+        file.close();
+        PosixTransport.close(socket).unwrap();
+        PosixTransport.close(listener).unwrap();
+    }
+
+    #[test]
+    fn negative_numbers_are_no_sockets() {
+        let bad = Error::System(libc::EBADF);
+        for number in [-1, c_int::MIN] {
+            let socket = Socket(number);
+            assert_eq!(PosixTransport.receive(socket, &mut [0; 1]), Err(bad));
+            assert_eq!(PosixTransport.send(socket, &[b"x"], false), Err(bad));
+            assert_eq!(PosixTransport.send(socket, &[b"x", b"y"], false), Err(bad));
+        }
+    }
+
+    #[test]
+    fn what_the_network_says_of_a_connection_ends_it_like_the_peer_does() {
+        for number in [
+            libc::EHOSTUNREACH,
+            libc::ENETUNREACH,
+            libc::ENETDOWN,
+            libc::EPROTO,
+        ] {
+            assert_eq!(error_of(number), Error::Disconnected, "{number}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_accepted_from_is_told_apart_from_what_may_pass() {
+        let unusable = |result| matches!(result, Err(Error::Unusable(_)));
+        let (listener, _) = listener("127.0.0.1:0");
+        // SAFETY: no memory is passed.
+        assert_eq!(unsafe { libc::shutdown(listener.0, libc::SHUT_RDWR) }, 0);
+        assert!(unusable(PosixTransport.accept(listener)), "shut down");
+        PosixTransport.close(listener).unwrap();
+        let datagrams = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let result = PosixTransport.accept(Socket(datagrams.as_raw_fd()));
+        assert!(unusable(result), "UDP");
+        let file = std::fs::File::open("/dev/null").unwrap();
+        assert!(
+            unusable(PosixTransport.accept(Socket(file.as_raw_fd()))),
+            "a file"
+        );
+        assert!(unusable(PosixTransport.accept(Socket(-1))), "nothing");
     }
 
     #[test]

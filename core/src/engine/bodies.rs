@@ -19,11 +19,20 @@ where
                 end: to,
             }) => {
                 slot.start += to as u16;
+                if slot.state == State::Discarding {
+                    return self.thrown_away(slot, to);
+                }
                 slot.count += (to - from) as u64;
                 self.piece(slot, token, start + from..start + to)
             }
             Ok(ChunkStep::Incomplete { consumed }) => {
                 slot.start += consumed as u16;
+                if slot.state == State::Discarding {
+                    self.thrown_away(slot, consumed);
+                    if slot.state == State::Closing {
+                        return GO_ON;
+                    }
+                }
                 self.more(slot, token, budget)
             }
             Ok(ChunkStep::End { consumed }) => {
@@ -43,6 +52,17 @@ where
         }
     }
 
+    /// So many bytes were read for nothing. What frames chunks counts, too: with chunks of one byte
+    /// it is most of what comes.
+    fn thrown_away(&mut self, slot: &mut Slot, bytes: usize) -> Flow {
+        slot.count += bytes as u64;
+        if slot.count > self.limits.drain_bytes {
+            slot.flags.set(Flags::LINGER);
+            slot.enter(State::Closing);
+        }
+        GO_ON
+    }
+
     /// One piece of a body, at these positions of the lease.
     pub(super) fn piece(
         &mut self,
@@ -50,13 +70,6 @@ where
         token: Token,
         at: core::ops::Range<usize>,
     ) -> Flow {
-        if slot.state == State::Discarding {
-            if slot.count > self.limits.drain_bytes {
-                slot.flags.set(Flags::LINGER);
-                slot.enter(State::Closing);
-            }
-            return GO_ON;
-        }
         if slot.count > self.limits.body_bytes {
             self.abandon(slot, token);
             return self.refuse(
@@ -79,8 +92,16 @@ where
         }
         let bytes = self.leases.bytes(lease);
         let mut exchange = exchange!(self, slot, token);
-        if let Err(status) = self.service.body(&mut exchange, &bytes[at]) {
-            self.fail(slot, token, status, &"");
+        match self.service.body(&mut exchange, &bytes[at]) {
+            Ok(()) => {}
+            Err(status) if status == Status::from_error(status.code()) => {
+                self.fail(slot, token, status, &"");
+            }
+            Err(_) => self.broken_handler(
+                slot,
+                token,
+                "a handler refused a body with a status that is no error",
+            ),
         }
         GO_ON
     }

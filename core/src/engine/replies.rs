@@ -9,6 +9,9 @@ where
 {
     /// Does what a handler asked for.
     pub(super) fn act(&mut self, slot: &mut Slot, token: Token, next: &Next, made: &Made) {
+        if made.close {
+            slot.close_after_reply();
+        }
         match next.0 {
             Step::Reply if made.written == 0 => {
                 self.broken_handler(
@@ -21,9 +24,6 @@ where
                 slot.out_end += made.written as u16;
                 slot.status = made.status.code();
                 slot.flags.set(Flags::REPLIED);
-                if made.close {
-                    slot.close_after_reply();
-                }
                 slot.count = 0;
                 self.count_reply(made.status);
                 self.begin_content(slot, token, &made.content);
@@ -258,16 +258,7 @@ where
     }
 }
 
-/// Seconds after which a client that was told 503 may try again.
-const RETRY_AFTER: &[u8] = b"1";
-
 fn error_reply(mut draft: Draft<'_>, status: Status, why: &dyn Display) {
-    let head = draft.reply().status(status);
-    let head = if status == Status::SERVICE_UNAVAILABLE {
-        head.trusted("Retry-After", RETRY_AFTER)
-    } else {
-        head
-    };
     // What does not fit leaves nothing made, and the connection ends without a word.
-    let _ = head.explained_by(why);
+    let _ = draft.reply().refused(status, why);
 }

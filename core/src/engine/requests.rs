@@ -21,39 +21,24 @@ where
         let (bytes, fields) = self.leases.parts(lease);
         let input = &bytes[usize::from(slot.start)..usize::from(slot.end)];
         let held = input.len();
-        match slot.parser.advance(input, fields) {
-            Ok(Parsed::Complete { length }) if length <= limit => {
+        // The parser sees no more than a head may have: where it stops then is what was too long.
+        let error = match slot.parser.advance(&input[..held.min(limit)], fields) {
+            Ok(Parsed::Complete { length }) => {
                 budget.requests -= 1;
                 slot.head = slot.start;
                 slot.start += length as u16;
                 self.stats.count(Counter::Requests);
                 self.request(slot, token);
-                GO_ON
+                return GO_ON;
             }
             Ok(Parsed::Incomplete) if held < limit => {
                 slot.enter(State::Head);
-                self.more(slot, token, budget)
+                return self.more(slot, token, budget);
             }
-            Ok(_) => {
-                let line = memchr::memchr(b'\n', &input[..held.min(limit)]);
-                if line.is_none() {
-                    self.refuse(
-                        slot,
-                        token,
-                        Status::URI_TOO_LONG,
-                        &"the request line is too long",
-                    )
-                } else {
-                    self.refuse(
-                        slot,
-                        token,
-                        Status::REQUEST_HEADER_FIELDS_TOO_LARGE,
-                        &"the request's fields are too large",
-                    )
-                }
-            }
-            Err(error) => self.refuse(slot, token, Status::from_error(error.status()), &error),
-        }
+            Ok(Parsed::Incomplete) => slot.parser.full(),
+            Err(error) => error,
+        };
+        self.refuse(slot, token, Status::from_error(error.status()), &error)
     }
 
     /// A request that the service does not see.

@@ -28,20 +28,24 @@
 //! # Promises
 //!
 //! Any split of the same bytes gives the same data and the same end; each byte is looked at once;
-//! no input panics. Bytes that are not data are bounded by the constants of this module.
+//! no input panics. Bytes that are not data are bounded: those around one chunk by
+//! [`SIZE_DIGIT_LIMIT`], [`CHUNK_EXTENSION_LIMIT`] and two line ends, the trailer section by
+//! [`TRAILER_LIMIT`]. Each chunk but the last brings at least one byte of data, so whoever bounds the
+//! data, or the bytes consumed, bounds the chunks.
 //!
 //! # What is refused although others take it
 //!
 //! A lone LF, also in extensions and trailers; white space around a chunk size, but for the "bad
 //! white space" before a `;` that RFC 9112 section 7.1.1 tells to accept (it cannot be taken for a
 //! line end, so it moves no boundary); extensions that do not follow the grammar, in particular a
-//! `;` without a name; a quoted string with control bytes; folded trailer lines.
+//! `;` without a name; a quoted string with control bytes; folded trailer lines; a size of more than
+//! [`SIZE_DIGIT_LIMIT`] digits, even if the first ones are zeros.
 
 use super::scan;
 use core::fmt;
 
-/// Digits of the longest chunk size that is taken, leading zeros included.
-pub const SIZE_DIGIT_LIMIT: u8 = 32;
+/// Digits of the longest chunk size that is taken, leading zeros included: all that 64 bits need.
+pub const SIZE_DIGIT_LIMIT: u8 = 16;
 
 /// Bytes of extensions that one chunk may have, the `;` included.
 pub const CHUNK_EXTENSION_LIMIT: u16 = 256;
@@ -82,7 +86,7 @@ pub enum ChunkStep {
 pub enum ChunkError {
     /// A chunk does not begin with hexadecimal digits followed by `;` or a line end.
     Size,
-    /// A chunk size has more than [`SIZE_DIGIT_LIMIT`] digits or does not fit into 64 bits.
+    /// A chunk size has more than [`SIZE_DIGIT_LIMIT`] digits, so that it may not fit into 64 bits.
     SizeOverflow,
     /// An extension does not follow the grammar.
     Extension,
@@ -114,7 +118,7 @@ impl fmt::Display for ChunkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Size => "a chunk without a valid size",
-            Self::SizeOverflow => "a chunk size is too large for any computer",
+            Self::SizeOverflow => "a chunk size has more digits than any computer needs",
             Self::Extension => "a malformed chunk extension",
             Self::ExtensionTooLong => "too many bytes of chunk extensions",
             Self::LineEnd => "a lone carriage return or line feed between chunks",
@@ -292,7 +296,7 @@ impl ChunkedDecoder {
 
     fn size_byte(&mut self, byte: u8) -> Result<Stage, ChunkError> {
         if let Some(digit) = char::from(byte).to_digit(16) {
-            if self.digits == SIZE_DIGIT_LIMIT || self.remaining >> 60 != 0 {
+            if self.digits == SIZE_DIGIT_LIMIT {
                 return Err(ChunkError::SizeOverflow);
             }
             self.digits += 1;

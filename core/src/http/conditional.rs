@@ -12,15 +12,17 @@
 //! | 5 | `If-Range` | `Range` counts | `Range` is ignored |
 //!
 //! Dates that are malformed, or that nothing can be compared with, make their field count as
-//! absent (sections 13.1.3 and 13.1.4). A malformed list of tags is read up to where it breaks: it
-//! can match with what comes before, so that a broken `If-Match` never lets a change through that
-//! its sender wanted to prevent, and a broken `If-None-Match` costs no more than a full reply.
+//! absent (sections 13.1.3 and 13.1.4); those before 1970 are earlier than any modification. A
+//! malformed list of tags is read up to where it breaks: it can match with what comes before. If
+//! nothing did, a reader gets a full reply and a writer 412, whichever of the two fields is broken:
+//! no change goes through that its sender may have wanted to prevent. `*` is a list of its own; with
+//! anything beside it, on its line or on another, it is malformed.
 //!
 //! This module must not decide what *is* conditional: a caller asks only when the reply without
 //! conditions would be 2xx (section 13.2.1).
 
-use crate::http::date::HttpDate;
-use core::fmt;
+use crate::http::date::{HttpDate, Moment};
+use core::fmt::{self, Write as _};
 
 /// An entity tag in fixed memory, ready to send as `ETag`.
 ///
@@ -180,7 +182,14 @@ const DIGITS_OF_U64: usize = 11;
 
 impl fmt::Display for EntityTag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.as_bytes().escape_ascii())
+        // Bytes that are no UTF-8 are allowed, but cannot be printed.
+        for chunk in self.as_bytes().utf8_chunks() {
+            f.write_str(chunk.valid())?;
+            if !chunk.invalid().is_empty() {
+                f.write_char(char::REPLACEMENT_CHARACTER)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -270,9 +279,10 @@ pub fn evaluate<'a, I: Iterator<Item = &'a [u8]>>(
     let modified = current.and_then(|current| current.modified);
     let exists = current.is_some();
 
-    let as_expected = match any_line_matches(conditions.if_match, exists, tag, Comparison::Strong) {
-        Some(matched) => matched,
-        None => conditions
+    let as_expected = match lines_match(conditions.if_match, exists, tag, Comparison::Strong) {
+        Listed::Matches => true,
+        Listed::Differs | Listed::Malformed => false,
+        Listed::Nothing => conditions
             .if_unmodified_since
             .is_none_or(|date| !matches!(was_modified_since(date, modified, now), Some(true))),
     };
@@ -280,9 +290,11 @@ pub fn evaluate<'a, I: Iterator<Item = &'a [u8]>>(
         return Verdict::PreconditionFailed;
     }
 
-    let is_known = match any_line_matches(conditions.if_none_match, exists, tag, Comparison::Weak) {
-        Some(matched) => matched,
-        None => conditions.if_modified_since.is_some_and(|date| {
+    let is_known = match lines_match(conditions.if_none_match, exists, tag, Comparison::Weak) {
+        Listed::Matches => true,
+        Listed::Differs => false,
+        Listed::Malformed => !method_is_get_or_head,
+        Listed::Nothing => conditions.if_modified_since.is_some_and(|date| {
             method_is_get_or_head && matches!(was_modified_since(date, modified, now), Some(false))
         }),
     };
@@ -301,47 +313,48 @@ pub fn evaluate<'a, I: Iterator<Item = &'a [u8]>>(
     Verdict::Proceed { range_applies }
 }
 
-/// Whether a list of tags over several lines matches the current representation; `None` without
-/// any line.
-#[inline]
-fn any_line_matches<'a>(
-    lines: impl Iterator<Item = &'a [u8]>,
-    exists: bool,
-    current: Option<&EntityTag>,
-    comparison: Comparison,
-) -> Option<bool> {
-    let mut verdict = None;
-    for line in lines {
-        match list_matches(line, exists, current, comparison) {
-            Listed::Matches => return Some(true),
-            Listed::Malformed => return Some(false),
-            Listed::Differs => verdict = Some(false),
-        }
-    }
-    verdict
-}
-
-/// What one line of a list of tags says.
+/// What a list of tags says about the current representation.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Listed {
+    /// There is no list.
+    Nothing,
     Matches,
     Differs,
     /// Broken before anything matched.
     Malformed,
 }
 
-fn list_matches(
-    line: &[u8],
+/// A list of tags over several lines, or `*`.
+#[inline]
+fn lines_match<'a>(
+    mut lines: impl Iterator<Item = &'a [u8]>,
     exists: bool,
     current: Option<&EntityTag>,
     comparison: Comparison,
 ) -> Listed {
+    let Some(mut line) = lines.next() else {
+        return Listed::Nothing;
+    };
     if line.trim_ascii() == b"*" {
-        return if exists {
-            Listed::Matches
-        } else {
-            Listed::Differs
+        return match lines.next() {
+            Some(_) => Listed::Malformed,
+            None if exists => Listed::Matches,
+            None => Listed::Differs,
         };
     }
+    loop {
+        let listed = line_matches(line, current, comparison);
+        if listed != Listed::Differs {
+            return listed;
+        }
+        match lines.next() {
+            Some(next) => line = next,
+            None => return Listed::Differs,
+        }
+    }
+}
+
+fn line_matches(line: &[u8], current: Option<&EntityTag>, comparison: Comparison) -> Listed {
     let mut rest = line;
     loop {
         // Commas and white space between tags; empty elements are allowed (section 5.6.1.2).
@@ -369,7 +382,7 @@ fn list_matches(
 /// Whether the representation changed after the date in `field`; `None` when the date is malformed
 /// or the time of modification unknown.
 fn was_modified_since(field: &[u8], modified: Option<HttpDate>, now: u64) -> Option<bool> {
-    Some(modified? > HttpDate::parse(field, now)?)
+    Some(Moment::At(modified?) > Moment::parse(field, now)?)
 }
 
 /// Whether the validator in an `If-Range` field is that of the current representation.
@@ -448,6 +461,7 @@ mod tests {
     const MODIFIED: HttpDate = HttpDate(784_111_777);
     const NOW: u64 = 1_767_225_600;
 
+    const ANCIENT: &str = "Wed, 31 Dec 1969 23:59:59 GMT";
     const BEFORE: &str = "Sun, 06 Nov 1994 08:49:36 GMT";
     const SAME: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
     const AFTER: &str = "Sun, 06 Nov 1994 08:49:38 GMT";
@@ -548,6 +562,7 @@ mod tests {
                 (&[("IUS", SAME)], passed.0, passed.1),
                 (&[("IUS", AFTER)], passed.0, passed.1),
                 (&[("IUS", "yesterday")], passed.0, passed.1),
+                (&[("IUS", ANCIENT)], failed.0, failed.1),
                 (&[("IUS", "")], passed.0, passed.1),
                 (&[("IM", "\"v2\""), ("IUS", BEFORE)], passed.0, passed.1),
                 (&[("IM", "\"v1\""), ("IUS", AFTER)], failed.0, failed.1),
@@ -566,9 +581,15 @@ mod tests {
                 ("\"v1\",\"v2\"", known),
                 ("*", known),
                 ("\"v1\"", passed),
-                ("w/\"v2\"", passed),
                 ("", passed),
-                ("\"v2", passed),
+                // Broken: a reader gets the whole, a writer must not write.
+                ("\"v2", (PROCEED, PreconditionFailed)),
+                ("v2", (PROCEED, PreconditionFailed)),
+                ("w/\"v2\"", (PROCEED, PreconditionFailed)),
+                ("\"v1\", v2", (PROCEED, PreconditionFailed)),
+                ("*, \"v1\"", (PROCEED, PreconditionFailed)),
+                ("\"v1\", *", (PROCEED, PreconditionFailed)),
+                ("\"v2\", oops", known),
             ] {
                 check(Some(tag), &[(&[("INM", list)], get, put)]);
             }
@@ -597,6 +618,7 @@ mod tests {
                 ),
                 (&[("IMS", "Sun Nov  6 08:49:37 1994")], NotModified, WHOLE),
                 (&[("IMS", "784111777")], PROCEED, WHOLE),
+                (&[("IMS", ANCIENT)], PROCEED, WHOLE),
                 (&[("IMS", "")], PROCEED, WHOLE),
                 (&[("INM", "\"v1\""), ("IMS", AFTER)], PROCEED, WHOLE),
                 (&[("INM", ""), ("IMS", AFTER)], PROCEED, WHOLE),
@@ -623,6 +645,7 @@ mod tests {
                 (&[("IR", "")], WHOLE, WHOLE),
                 (&[("IR", SAME)], PROCEED, WHOLE),
                 (&[("IR", BEFORE)], WHOLE, WHOLE),
+                (&[("IR", ANCIENT)], WHOLE, WHOLE),
                 (&[("IR", AFTER)], WHOLE, WHOLE),
             ],
         );
@@ -652,6 +675,26 @@ mod tests {
                 expected,
                 "{now}"
             );
+        }
+    }
+
+    #[test]
+    fn date_before_1970_is_earlier_than_a_modification_at_its_begin() {
+        let current = Validators {
+            tag: None,
+            modified: Some(HttpDate(0)),
+        };
+        let epoch = "Thu, 01 Jan 1970 00:00:00 GMT";
+        for (name, value, expected) in [
+            ("IUS", ANCIENT, PreconditionFailed),
+            ("IUS", epoch, PROCEED),
+            ("IMS", ANCIENT, PROCEED),
+            ("IMS", epoch, NotModified),
+            ("IR", ANCIENT, WHOLE),
+            ("IR", epoch, PROCEED),
+        ] {
+            let got = verdict(&[(name, value)], true, Some(&current), NOW);
+            assert_eq!(got, expected, "{name} {value}");
         }
     }
 
@@ -695,11 +738,12 @@ mod tests {
 
     #[test]
     fn nothing_matches_a_representation_that_is_not_there() {
-        let table: [(&[(&str, &str)], Verdict); 6] = [
+        let table: [(&[(&str, &str)], Verdict); 7] = [
             (&[("IM", "*")], PreconditionFailed),
             (&[("IM", "\"v2\"")], PreconditionFailed),
             (&[("INM", "*")], WHOLE),
             (&[("INM", "\"v2\"")], WHOLE),
+            (&[("INM", "v2")], PreconditionFailed),
             (&[("IUS", BEFORE)], WHOLE),
             (&[("IMS", AFTER)], WHOLE),
         ];
@@ -730,7 +774,7 @@ mod tests {
             tag: Some(&comma),
             modified: None,
         };
-        let table: [(&[&str], bool); 20] = [
+        let table: [(&[&str], bool); 23] = [
             (&["\"a,b\""], true),
             (&["\"a\", \"b\""], false),
             (&["\"x\",\"a,b\",\"y\""], true),
@@ -738,7 +782,11 @@ mod tests {
             (&[",, ,\"x\",,\"a,b\",,"], true),
             (&["\"x\"", "\"y\"", "W/\"a,b\""], true),
             (&["\"x\"", "", "\"a,b\""], true),
-            (&["\"x\"", "*"], true),
+            // `*` is no element of a list.
+            (&["*"], true),
+            (&["\"x\"", "*"], false),
+            (&["*", "\"x\""], false),
+            (&["*", "*"], false),
             // Broken lists match with what comes before the break only.
             (&["\"a,b\", oops"], true),
             (&["oops, \"a,b\""], false),
@@ -823,6 +871,10 @@ mod tests {
                 assert!(!tag.matches_weakly(other), "{tag} {other}");
             }
         }
-        assert_eq!(EntityTag::of_file(65, 1, 0).to_string(), "\\\"B.BB.A\\\"");
+        assert_eq!(EntityTag::of_file(65, 1, 0).to_string(), "\"B.BB.A\"");
+        let tag = EntityTag::new("\u{e9}".as_bytes(), true).unwrap();
+        assert_eq!(tag.to_string(), "W/\"\u{e9}\"");
+        let tag = EntityTag::new(b"a\xffb", false).unwrap();
+        assert_eq!(tag.to_string(), "\"a\u{fffd}b\"");
     }
 }

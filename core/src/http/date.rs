@@ -60,13 +60,10 @@ impl HttpDate {
     /// 23:59:59, that is, the next midnight.
     #[must_use]
     pub fn parse(text: &[u8], now: u64) -> Option<Self> {
-        // The fourth byte tells the formats apart: a comma after three letters, a space, or a letter.
-        match text.get(3)? {
-            b',' => imf_fixdate(text),
-            b' ' => asctime(text),
-            _ => rfc850(text, now),
-        }?
-        .to_date()
+        match Moment::parse(text, now)? {
+            Moment::At(date) => Some(date),
+            Moment::Before1970 => None,
+        }
     }
 
     /// The date as IMF-fixdate, ready to send.
@@ -97,6 +94,27 @@ impl HttpDate {
 impl fmt::Display for HttpDate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(core::str::from_utf8(&self.format()).unwrap_or_default())
+    }
+}
+
+/// A valid date of any year, for comparisons with others: one before 1970 cannot be counted, but it
+/// is earlier than all that can, and taking it for no date would drop the condition that it makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Moment {
+    Before1970,
+    At(HttpDate),
+}
+
+impl Moment {
+    /// As [`HttpDate::parse`], for the years 0 to 9999.
+    pub(crate) fn parse(text: &[u8], now: u64) -> Option<Self> {
+        // The fourth byte tells the formats apart: a comma after three letters, a space, or a letter.
+        match text.get(3)? {
+            b',' => imf_fixdate(text),
+            b' ' => asctime(text),
+            _ => rfc850(text, now),
+        }?
+        .to_moment()
     }
 }
 
@@ -143,9 +161,9 @@ impl Civil {
     }
 
     /// Checks calendar and clock, then counts.
-    fn to_date(self) -> Option<HttpDate> {
+    fn to_moment(self) -> Option<Moment> {
         let leap_second = self.hour == 23 && self.minute == 59 && self.second == 60;
-        if !(FIRST_YEAR..=LAST_YEAR).contains(&self.year)
+        if self.year > LAST_YEAR
             || self.day == 0
             || self.day > days_in_month(self.year, self.month)
             || self.hour > 23
@@ -154,11 +172,14 @@ impl Civil {
         {
             return None;
         }
+        if self.year < FIRST_YEAR {
+            return Some(Moment::Before1970);
+        }
         let earlier_months: u32 = (1..self.month).map(|m| days_in_month(self.year, m)).sum();
         let days = days_before_year(self.year) + u64::from(earlier_months + self.day - 1);
         let time = self.hour * 3600 + self.minute * 60 + self.second;
         let date = HttpDate(days * SECONDS_PER_DAY + u64::from(time));
-        (date <= HttpDate::MAX).then_some(date)
+        (date <= HttpDate::MAX).then_some(Moment::At(date))
     }
 }
 
@@ -464,6 +485,33 @@ mod tests {
     }
 
     #[test]
+    fn valid_date_before_1970_is_earlier_than_all_that_can_be_counted() {
+        let valid: [&[u8]; 6] = [
+            b"Wed, 31 Dec 1969 23:59:59 GMT",
+            b"Wed, 31 Dec 1969 23:59:60 GMT",
+            b"Thu, 29 Feb 1968 00:00:00 GMT",
+            b"Sat, 01 Jan 0000 00:00:00 GMT",
+            b"Mon Jan  1 00:00:00 1900",
+            b"Sunday, 01-Jan-60 00:00:00 GMT",
+        ];
+        // 2000-01-01: 60 is 1960.
+        let now = 946_684_800;
+        for text in valid {
+            let moment = Moment::parse(text, now);
+            assert_eq!(moment, Some(Moment::Before1970), "{}", text.escape_ascii());
+            assert!(moment < Moment::parse(b"Thu, 01 Jan 1970 00:00:00 GMT", now));
+            assert_eq!(HttpDate::parse(text, now), None);
+        }
+        for text in [
+            b"Wed, 32 Dec 1969 23:59:59 GMT",
+            b"Fri, 29 Feb 1967 00:00:00 GMT",
+            b"Wed, 31 Dec 1969 24:00:00 GMT",
+        ] {
+            assert_eq!(Moment::parse(text, now), None);
+        }
+    }
+
+    #[test]
     fn clock_at_its_end_does_no_harm() {
         assert!(HttpDate::parse(b"Sunday, 06-Nov-94 08:49:37 GMT", u64::MAX).is_some());
     }
@@ -474,7 +522,8 @@ mod tests {
         for day in 0..days_before_year(LAST_YEAR + 1) {
             let civil = Civil::of(day * SECONDS_PER_DAY);
             assert_eq!((civil.year, civil.month, civil.day), expected);
-            assert_eq!(civil.to_date(), Some(HttpDate(day * SECONDS_PER_DAY)));
+            let date = HttpDate(day * SECONDS_PER_DAY);
+            assert_eq!(civil.to_moment(), Some(Moment::At(date)));
             let (year, month, date) = expected;
             expected = if date < days_in_month(year, month) {
                 (year, month, date + 1)

@@ -23,8 +23,12 @@ pub enum HeadError {
     /// The request target has a fragment (`#`).
     Fragment,
     /// The target's form does not go with the method (RFC 9112 section 3.2), or an absolute
-    /// target is not an `http` or `https` one with a valid authority.
+    /// target is not an `http` one with a valid authority. `*` with a method that we do not know is
+    /// among these: 400, where a path gets 501.
     TargetForm,
+    /// The target is an `https` one: what it names must not be served over a connection that is not
+    /// secured (RFC 9110 section 7.4). TLS in front of this server forwards origin-form.
+    Misdirected,
     /// The request line does not end with one space, `HTTP/`, digit, dot, digit and a line end.
     Version,
     /// A well-formed version that is not HTTP/1.
@@ -76,12 +80,13 @@ pub enum HeadError {
 }
 
 impl HeadError {
-    /// The status code of the reply: 400, 414, 417, 431, 501 or 505.
+    /// The status code of the reply: 400, 414, 417, 421, 431, 501 or 505.
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
             Self::RequestLineTooLong => 414,
             Self::Expectation => 417,
+            Self::Misdirected => 421,
             Self::NameTooLong | Self::TooManyFields | Self::TooLarge => 431,
             Self::MethodTooLong | Self::CodingUnknown => 501,
             Self::VersionUnsupported => 505,
@@ -101,6 +106,7 @@ impl fmt::Display for HeadError {
             Self::Target => "the request target is empty or has a forbidden byte",
             Self::Fragment => "the request target has a fragment",
             Self::TargetForm => "the request target does not go with the method",
+            Self::Misdirected => "an https target on a connection that is not secured",
             Self::Version => "the request line does not end with an HTTP version",
             Self::VersionUnsupported => "the HTTP version is not 1.0 or 1.1",
             Self::LeadingSpace => "white space before the first field line",

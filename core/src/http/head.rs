@@ -27,9 +27,16 @@
 //!
 //! # What is refused although RFC 9112 leaves a choice
 //!
-//! A lone LF as line end; Content-Length that is repeated or a list, even of equal values; empty
-//! elements in Transfer-Encoding; Transfer-Encoding in HTTP/1.0; folded lines; an empty Host in a
-//! request for a path; an authority with user information or an IPvFuture address.
+//! A lone LF as line end; more than [`EMPTY_LINE_LIMIT`] empty lines before a request; methods over
+//! [`METHOD_LIMIT`] and field names over [`NAME_LIMIT`] bytes; Content-Length that is repeated or a
+//! list, even of equal values; empty elements in Transfer-Encoding; Transfer-Encoding in HTTP/1.0;
+//! folded lines; every expectation but `100-continue`, in HTTP/1.0, too; an empty Host in a request
+//! for a path; an authority with user information, an IPvFuture address, an IPv6 zone identifier, a
+//! `%` or a comma, or a port above 65535 or of more than five digits; CONNECT to port 0.
+//!
+//! Targets of `https` get 421: this server's connections are not secured. Whoever puts TLS in front
+//! of it forwards the origin-form. A method that nobody knows gets 501 with a path, but 400 with
+//! `*`, which goes with OPTIONS only.
 
 pub use super::error::HeadError;
 pub use super::fields::{Field, Name, Values};

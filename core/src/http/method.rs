@@ -1,8 +1,9 @@
 //! Request methods (RFC 9110 section 9).
 //!
 //! A method is a case-sensitive token. The eight of RFC 9110 and `PATCH` (RFC 5789) have a name
-//! here; any other token is [`Method::Other`], whose spelling the head keeps, so that an
-//! application may route it and a server that knows nothing of it answers 501.
+//! here; any other token is [`Method::Other`], whose spelling the head keeps for logs. The engine
+//! answers those, and CONNECT, with 501: no service sees them. (With a target that goes with other
+//! methods only, such as `*`, it is 400; see [`crate::http::head`].)
 
 /// What the client wants done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

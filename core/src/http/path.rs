@@ -3,14 +3,21 @@
 //! # What it promises
 //!
 //! A path that [`normalise`] returns begins with `/` and holds no `.` or `..` segment, no empty
-//! segment, no NUL or other control byte; it names nothing above the root, and it is never longer
-//! than what came in. Nothing is decoded twice. Bytes above 127 are kept as they are: a path is
-//! bytes, not text.
+//! segment, no backslash, no NUL or other control byte; it names nothing above the root, and it is
+//! never longer than what came in. Nothing is decoded twice. Bytes above 127 are kept as they are:
+//! a path is bytes, not text.
 //!
 //! # What it must not do
 //!
-//! It knows of no file system: symbolic links, case, and what a backslash means there are the
-//! business of whoever opens files. A backslash is an ordinary byte here.
+//! It knows of no file system: symbolic links and case are the business of whoever opens files.
+//!
+//! # Why a backslash is refused
+//!
+//! Some file systems (that of RTEMS is one) take it for a slash, so that `..\` would leave the root
+//! behind the back of all that looks for `../`; and browsers take it for one in `Location`, where
+//! `/\host` would lead to another host. No URI holds a plain one (RFC 3986 section 2), and hardly
+//! any file name does. It is refused everywhere, for a path must not mean one thing on one system
+//! and another on the next.
 //!
 //! # Why an encoded slash is refused
 //!
@@ -18,6 +25,7 @@
 //! decoding it would turn one segment into two behind the back of whoever looked at the encoded
 //! form first, such as a proxy with access rules. Left encoded it could not be told from `%252F`.
 
+use super::write::Writer;
 use core::fmt;
 
 /// Why a path is refused.
@@ -32,6 +40,8 @@ pub enum PathError {
     ControlByte,
     /// `%2F`; the module's documentation says why.
     EncodedSlash,
+    /// A backslash, plain or encoded; the module's documentation says why.
+    Backslash,
     /// `..` would leave the root.
     AboveRoot,
     /// The scratch memory is too small for the decoded path.
@@ -56,6 +66,7 @@ impl fmt::Display for PathError {
             Self::BadEscape => "the path has a % that is not followed by two hexadecimal digits",
             Self::ControlByte => "the path has a control byte",
             Self::EncodedSlash => "the path has an encoded slash (%2F), which names no file",
+            Self::Backslash => "the path has a backslash, which some systems take for a slash",
             Self::AboveRoot => "the path leaves the root through '..'",
             Self::TooLong => "the path is longer than the memory it is decoded into",
         })
@@ -68,8 +79,9 @@ impl core::error::Error for PathError {}
 ///
 /// A path that needs no change is returned as it is, and `scratch` is not touched. Otherwise the
 /// result is written to `scratch`; as many bytes as `raw` has are always enough. `.` and `..` are
-/// resolved as in RFC 3986 section 5.2.4, encoded or not, with the slash at the end kept; slashes
-/// in a row count as one.
+/// resolved as in RFC 3986 section 5.2.4, encoded or not, with the slash at the end kept. Only then
+/// do slashes in a row count as one: between two slashes there is a segment, and it is what `..`
+/// removes. Whoever stands between client and server and goes by the RFC sees the same path.
 ///
 /// ```
 /// use capuchin_core::http::path::{PathError, normalise};
@@ -77,6 +89,7 @@ impl core::error::Error for PathError {}
 /// let mut scratch = [0; 64];
 /// assert_eq!(normalise(b"/a/b.html", &mut scratch), Ok(&b"/a/b.html"[..]));
 /// assert_eq!(normalise(b"/a//./b%20c/x/%2e%2E", &mut scratch), Ok(&b"/a/b c/"[..]));
+/// assert_eq!(normalise(b"/a//../b", &mut scratch), Ok(&b"/a/b"[..]));
 /// assert_eq!(normalise(b"/../etc/passwd", &mut scratch), Err(PathError::AboveRoot));
 /// ```
 ///
@@ -124,7 +137,7 @@ static CLASS: [u8; 256] = {
         table[byte] = match byte as u8 {
             b'/' => SLASH | AFTER_SLASH,
             b'.' => AFTER_SLASH,
-            b'%' | 0..=31 | 127 => SUSPECT,
+            b'%' | b'\\' | 0..=31 | 127 => SUSPECT,
             _ => 0,
         };
         byte += 1;
@@ -173,7 +186,7 @@ fn is_normal(rest: &[u8]) -> bool {
     !suspect
 }
 
-/// A path that grows by bytes and loses segments.
+/// A path that grows by bytes and loses segments; empty ones are kept until the end.
 struct Segments<'b> {
     memory: &'b mut [u8],
     length: usize,
@@ -195,6 +208,9 @@ impl<'b> Segments<'b> {
         if byte.is_ascii_control() {
             return Err(PathError::ControlByte);
         }
+        if byte == b'\\' {
+            return Err(PathError::Backslash);
+        }
         self.append(byte)
     }
 
@@ -206,16 +222,16 @@ impl<'b> Segments<'b> {
 
     /// A slash came: keeps the segment before it, or does what its dots say.
     fn end_segment(&mut self) -> Result<(), PathError> {
-        self.resolve_dots()?;
-        if self.length > self.begin {
+        if !self.resolve_dots()? {
             self.append(b'/')?;
             self.begin = self.length;
         }
         Ok(())
     }
 
-    /// Removes the current segment if it is `.`, and the one before it as well if it is `..`.
-    fn resolve_dots(&mut self) -> Result<(), PathError> {
+    /// Removes the current segment if it is `.`, and the one before it as well if it is `..`; tells
+    /// whether it was one of them.
+    fn resolve_dots(&mut self) -> Result<bool, PathError> {
         match &self.memory[self.begin..self.length] {
             b"." => self.length = self.begin,
             b".." => {
@@ -225,14 +241,52 @@ impl<'b> Segments<'b> {
                 self.begin = slash.ok_or(PathError::AboveRoot)? + 1;
                 self.length = self.begin;
             }
-            _ => {}
+            _ => return Ok(false),
         }
-        Ok(())
+        Ok(true)
     }
 
     fn finish(mut self) -> Result<&'b [u8], PathError> {
         self.resolve_dots()?;
+        self.drop_empty_segments();
         Ok(&self.memory[..self.length])
+    }
+
+    /// Makes one slash of several in a row.
+    fn drop_empty_segments(&mut self) {
+        let mut kept = 1;
+        for at in 1..self.length {
+            let byte = self.memory[at];
+            if byte != b'/' || self.memory[kept - 1] != b'/' {
+                self.memory[kept] = byte;
+                kept += 1;
+            }
+        }
+        self.length = kept;
+    }
+}
+
+/// Writes a decoded path so that [`normalise`] and every other reader gives it back: each byte but
+/// `/` and those that a segment may hold (`pchar` of RFC 3986 section 3.3) is percent-encoded.
+///
+/// ```
+/// use capuchin_core::http::path::encode;
+/// use capuchin_core::http::write::Writer;
+///
+/// let mut memory = [0; 64];
+/// let mut out = Writer::new(&mut memory);
+/// encode("/a b/100%/é?".as_bytes(), &mut out);
+/// assert_eq!(out.written(), b"/a%20b/100%25/%C3%A9%3F");
+/// ```
+pub fn encode(path: &[u8], out: &mut Writer<'_>) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    for &byte in path {
+        if byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@".contains(&byte) {
+            out.put(&[byte]);
+        } else {
+            let digit = |number: u8| DIGITS[usize::from(number & 15)];
+            out.put(&[b'%', digit(byte >> 4), digit(byte)]);
+        }
     }
 }
 
@@ -374,7 +428,7 @@ mod tests {
 
     #[test]
     fn path_that_needs_no_change_is_not_copied() {
-        let table: [&[u8]; 14] = [
+        let table: [&[u8]; 13] = [
             b"/",
             b"/index.html",
             b"/a/b/c/",
@@ -386,7 +440,6 @@ mod tests {
             b"/a b",
             b"/caf\xc3\xa9",
             b"/\xff\xfe",
-            b"/a\\..\\b",
             b"/a;b=c,d:e@f!$&'()*+~_-",
             b"/?#",
         ];
@@ -399,7 +452,7 @@ mod tests {
 
     #[test]
     fn detours_are_removed_and_escapes_decoded() {
-        let table: [(&[u8], &[u8]); 34] = [
+        let table: [(&[u8], &[u8]); 41] = [
             (b"//", b"/"),
             (b"///", b"/"),
             (b"//a", b"/a"),
@@ -417,8 +470,17 @@ mod tests {
             (b"/a/b/../", b"/a/"),
             (b"/a/b/../c", b"/a/c"),
             (b"/a/b/../../c", b"/c"),
-            (b"/a//../b", b"/b"),
-            (b"/a/.//../b", b"/b"),
+            // An empty segment is one that `..` removes (RFC 3986 section 5.2.4).
+            (b"/a//../b", b"/a/b"),
+            (b"/a/.//../b", b"/a/b"),
+            (b"/a//../../b", b"/b"),
+            (b"/a//..//../b", b"/a/b"),
+            (b"/a//b/../../c", b"/a/c"),
+            (b"/a//..", b"/a/"),
+            (b"//../a", b"/a"),
+            (b"//..", b"/"),
+            (b"//%2e%2e//a//", b"/a/"),
+            (b"///../../a", b"/a"),
             (b"/a/b/c/./../../g", b"/a/g"),
             (b"/%2e", b"/"),
             (b"/a/%2E%2e/b", b"/b"),
@@ -431,7 +493,6 @@ mod tests {
             (b"/%25", b"/%"),
             (b"/%252e%252e/a", b"/%2e%2e/a"),
             (b"/%3Fa%23", b"/?a#"),
-            (b"/a%5c..%5Cb", b"/a\\..\\b"),
             (b"/%2e%2e%2e/x", b"/.../x"),
             (b"/.a/..b/../c", b"/.a/c"),
         ];
@@ -447,8 +508,8 @@ mod tests {
 
     #[test]
     fn malformed_and_escaping_paths_are_refused() {
-        use PathError::{AboveRoot, BadEscape, ControlByte, EncodedSlash, NotAbsolute};
-        let table: [(&[u8], PathError); 32] = [
+        use PathError::{AboveRoot, Backslash, BadEscape, ControlByte, EncodedSlash, NotAbsolute};
+        let table: [(&[u8], PathError); 38] = [
             (b"", NotAbsolute),
             (b"a", NotAbsolute),
             (b"*", NotAbsolute),
@@ -474,13 +535,19 @@ mod tests {
             (b"/a\tb", ControlByte),
             (b"/a%2Fb", EncodedSlash),
             (b"/..%2f..%2fetc", EncodedSlash),
+            (b"/\\", Backslash),
+            (b"/\\evil.example", Backslash),
+            (b"/a\\..\\b", Backslash),
+            (b"/a%5c..%5Cb", Backslash),
+            (b"/..%5cx", Backslash),
+            (b"/..\\x", Backslash),
             (b"/..", AboveRoot),
             (b"/../", AboveRoot),
             (b"/../a", AboveRoot),
             (b"/a/../..", AboveRoot),
             (b"/a/../../b/", AboveRoot),
             (b"/%2e%2e/", AboveRoot),
-            (b"//../a", AboveRoot),
+            (b"//../../a", AboveRoot),
         ];
         for (raw, error) in table {
             assert_eq!(normalised(raw), Err(error), "{}", raw.escape_ascii());

@@ -12,7 +12,8 @@
 pub(super) const TOKEN: u8 = 1;
 /// The byte may stand in a field value: HTAB, SP, visible ASCII or obs-text (RFC 9110 section 5.5).
 pub(super) const VALUE: u8 = 2;
-/// The byte may stand in a registered name: unreserved or sub-delims (RFC 3986 section 3.2.2).
+/// The byte may stand in a registered name: unreserved or sub-delims (RFC 3986 section 3.2.2), but
+/// for the comma, which joins the values of repeated fields.
 pub(super) const HOST: u8 = 4;
 /// The byte may stand in a quoted string without a backslash (RFC 9110 section 5.6.4).
 pub(super) const QUOTED: u8 = 8;
@@ -35,7 +36,7 @@ const fn classes() -> [u8; 256] {
                 class |= QUOTED;
             }
         }
-        if alphanumeric || one_of(byte, b"-._~!$&'()*+,;=") {
+        if alphanumeric || one_of(byte, b"-._~!$&'()*+;=") {
             class |= HOST;
         }
         table[n] = class;
@@ -74,7 +75,7 @@ pub(super) fn token_end(bytes: &[u8], from: usize) -> usize {
     class_end(bytes, from, TOKEN)
 }
 
-/// The end of a registered name: the first byte that is neither unreserved nor a sub-delimiter.
+/// The end of a registered name: the first byte that is not of [`HOST`].
 #[inline]
 pub(super) fn host_end(bytes: &[u8], from: usize) -> usize {
     class_end(bytes, from, HOST)

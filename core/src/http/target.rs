@@ -22,14 +22,15 @@ pub(super) enum Form {
 /// The form of `target`, which consists of visible ASCII without `#`.
 ///
 /// # Errors
-/// [`HeadError::TargetForm`] when `method` does not go with it or its authority is malformed.
+/// [`HeadError::TargetForm`] when `method` does not go with it or its authority is malformed;
+/// [`HeadError::Misdirected`] for a well-formed target of `https`.
 #[inline]
 pub(super) fn form(method: Method, target: &[u8]) -> Result<Form, HeadError> {
     if method == Method::Connect {
         return match authority(target) {
             Some(Authority {
                 named: true,
-                port: Some(_),
+                port: Some(1..),
             }) => Ok(Form::Authority),
             _ => Err(HeadError::TargetForm),
         };
@@ -37,16 +38,22 @@ pub(super) fn form(method: Method, target: &[u8]) -> Result<Form, HeadError> {
     match target {
         [b'/', ..] => Ok(Form::Origin),
         b"*" if method == Method::Options => Ok(Form::Asterisk),
-        _ => match Absolute::split(target).and_then(|parts| authority(parts.authority)) {
-            // RFC 9110 section 4.2.1: an http URI without a host is invalid.
-            Some(Authority { named: true, .. }) => Ok(Form::Absolute),
-            _ => Err(HeadError::TargetForm),
-        },
+        _ => {
+            let parts = Absolute::split(target).ok_or(HeadError::TargetForm)?;
+            match authority(parts.authority) {
+                // RFC 9110 section 4.2.1: an http URI without a host is invalid.
+                Some(Authority { named: true, .. }) if parts.secure => Err(HeadError::Misdirected),
+                Some(Authority { named: true, .. }) => Ok(Form::Absolute),
+                _ => Err(HeadError::TargetForm),
+            }
+        }
     }
 }
 
 /// The parts of an absolute-form target.
 pub(super) struct Absolute<'b> {
+    /// The scheme is `https`.
+    pub secure: bool,
     /// `host` or `host:port`; user information is refused (RFC 9110 section 4.2.4).
     pub authority: &'b [u8],
     /// What follows: empty, or beginning with `/` or `?`.
@@ -60,7 +67,8 @@ impl<'b> Absolute<'b> {
         let colon = target.iter().position(|&byte| byte == b':')?;
         let (scheme, rest) = target.split_at(colon);
         let after = rest.strip_prefix(b"://")?;
-        if !scheme.eq_ignore_ascii_case(b"http") && !scheme.eq_ignore_ascii_case(b"https") {
+        let secure = scheme.eq_ignore_ascii_case(b"https");
+        if !secure && !scheme.eq_ignore_ascii_case(b"http") {
             return None;
         }
         let end = after
@@ -68,7 +76,11 @@ impl<'b> Absolute<'b> {
             .position(|&byte| byte == b'/' || byte == b'?')
             .unwrap_or(after.len());
         let (authority, rest) = after.split_at(end);
-        Some(Self { authority, rest })
+        Some(Self {
+            secure,
+            authority,
+            rest,
+        })
     }
 }
 
@@ -82,12 +94,14 @@ pub(super) struct Authority {
 }
 
 /// Checks `uri-host [":" port]`: a registered name (which covers IPv4) or an IPv6 literal, with at
-/// most a 16-bit port. Address literals of future versions and zone identifiers are not taken.
+/// most a 16-bit port. Address literals of future versions and zone identifiers are not taken, nor
+/// are names with a `%` or a comma: no name in DNS has them, an application that maps hosts to
+/// directories would decode the one, and the other joins the values of two fields.
 #[inline]
 pub(super) fn authority(value: &[u8]) -> Option<Authority> {
     let length = match value.first() {
         Some(b'[') => ipv6_literal(value)?,
-        _ => registered_name(value)?,
+        _ => scan::host_end(value, 0),
     };
     let port = match value.get(length..)? {
         [] => None,
@@ -102,20 +116,6 @@ pub(super) fn authority(value: &[u8]) -> Option<Authority> {
         named: length > 0,
         port,
     })
-}
-
-/// The length of the registered name that `value` begins with.
-#[inline]
-fn registered_name(value: &[u8]) -> Option<usize> {
-    let mut end = scan::host_end(value, 0);
-    while value.get(end) == Some(&b'%') {
-        let digits = value.get(end + 1..end + 3)?;
-        if !digits.iter().all(u8::is_ascii_hexdigit) {
-            return None;
-        }
-        end = scan::host_end(value, end + 3);
-    }
-    Some(end)
 }
 
 /// The length of the bracketed address that `value` begins with.
@@ -172,8 +172,7 @@ mod tests {
             ("127.0.0.1:8080", named(Some(8080))),
             ("a:65535", named(Some(65535))),
             ("a:0080", named(Some(80))),
-            ("a_b-c.~!$&'()*+,;=", named(None)),
-            ("%41%5f", named(None)),
+            ("a_b-c.~!$&'()*+;=", named(None)),
             ("[::1]", named(None)),
             ("[2001:db8::7]:80", named(Some(80))),
             ("[::ffff:1.2.3.4]", named(None)),
@@ -184,6 +183,11 @@ mod tests {
             ("a:8 0", None),
             (":80", None),
             (":", None),
+            ("%41%5f", None),
+            ("%2e%2e", None),
+            ("a%2fb", None),
+            ("a,b", None),
+            ("a, a", None),
             ("%4", None),
             ("%4x", None),
             ("user@host", None),
@@ -209,42 +213,52 @@ mod tests {
 
     #[test]
     fn forms_go_with_methods() {
+        use HeadError::{Misdirected, TargetForm};
         use Method::{Connect, Get, Options, Other};
-        let cases: &[(Method, &str, Option<Form>)] = &[
-            (Get, "/", Some(Form::Origin)),
-            (Get, "//evil/x", Some(Form::Origin)),
-            (Options, "/a?b", Some(Form::Origin)),
-            (Options, "*", Some(Form::Asterisk)),
-            (Get, "*", None),
-            (Other, "*", None),
-            (Options, "**", None),
-            (Options, "*/x", None),
-            (Get, "http://a", Some(Form::Absolute)),
-            (Get, "HTTPS://a:1/b?c", Some(Form::Absolute)),
-            (Get, "http://a?b", Some(Form::Absolute)),
-            (Options, "http://[::1]:80", Some(Form::Absolute)),
-            (Get, "http:/a", None),
-            (Get, "http:///a", None),
-            (Get, "http://:80/a", None),
-            (Get, "http://u@a/", None),
-            (Get, "http://a:b/", None),
-            (Get, "ftp://a/", None),
-            (Get, "://a/", None),
-            (Get, "a/b", None),
-            (Get, "?a", None),
-            (Get, "a:80", None),
-            (Connect, "a:80", Some(Form::Authority)),
-            (Connect, "[::1]:443", Some(Form::Authority)),
-            (Connect, "a", None),
-            (Connect, "a:", None),
-            (Connect, ":80", None),
-            (Connect, "/", None),
-            (Connect, "*", None),
-            (Connect, "http://a:80/", None),
+        let cases: &[(Method, &str, Result<Form, HeadError>)] = &[
+            (Get, "/", Ok(Form::Origin)),
+            (Get, "//evil/x", Ok(Form::Origin)),
+            (Options, "/a?b", Ok(Form::Origin)),
+            (Options, "*", Ok(Form::Asterisk)),
+            (Get, "*", Err(TargetForm)),
+            (Other, "*", Err(TargetForm)),
+            (Options, "**", Err(TargetForm)),
+            (Options, "*/x", Err(TargetForm)),
+            (Get, "http://a", Ok(Form::Absolute)),
+            (Get, "HTTP://a:1/b?c", Ok(Form::Absolute)),
+            (Get, "http://a?b", Ok(Form::Absolute)),
+            (Options, "http://[::1]:80", Ok(Form::Absolute)),
+            (Get, "http:/a", Err(TargetForm)),
+            (Get, "http:///a", Err(TargetForm)),
+            (Get, "http://:80/a", Err(TargetForm)),
+            (Get, "http://u@a/", Err(TargetForm)),
+            (Get, "http://a:b/", Err(TargetForm)),
+            (Get, "ftp://a/", Err(TargetForm)),
+            (Get, "https://a/", Err(Misdirected)),
+            (Get, "HTTPS://[::1]:443?b", Err(Misdirected)),
+            (Options, "https://a", Err(Misdirected)),
+            (Get, "https://:443/", Err(TargetForm)),
+            (Get, "https:///", Err(TargetForm)),
+            (Get, "://a/", Err(TargetForm)),
+            (Get, "a/b", Err(TargetForm)),
+            (Get, "?a", Err(TargetForm)),
+            (Get, "a:80", Err(TargetForm)),
+            (Connect, "a:80", Ok(Form::Authority)),
+            (Connect, "[::1]:443", Ok(Form::Authority)),
+            (Connect, "a:1", Ok(Form::Authority)),
+            (Connect, "a:65535", Ok(Form::Authority)),
+            (Connect, "a:0", Err(TargetForm)),
+            (Connect, "a:00000", Err(TargetForm)),
+            (Connect, "a", Err(TargetForm)),
+            (Connect, "a:", Err(TargetForm)),
+            (Connect, ":80", Err(TargetForm)),
+            (Connect, "/", Err(TargetForm)),
+            (Connect, "*", Err(TargetForm)),
+            (Connect, "http://a:80/", Err(TargetForm)),
         ];
         for (method, target, expected) in cases {
             let found = form(*method, target.as_bytes());
-            assert_eq!(found.ok(), *expected, "{method:?} {target}");
+            assert_eq!(found, *expected, "{method:?} {target}");
         }
     }
 }

@@ -132,6 +132,15 @@ impl<'b> Head<'b> {
         Some(field.value(self.bytes))
     }
 
+    /// The value of a known field that came exactly once: what to ask for where a second line would
+    /// make the field malformed (RFC 9110 section 5.3), so that no choice has to be made between two.
+    #[must_use]
+    pub fn single(&self, name: Name) -> Option<&'b [u8]> {
+        let mut values = self.values(name);
+        let value = values.next()?;
+        values.next().is_none().then_some(value)
+    }
+
     /// The values of all lines of a known field, in order.
     #[must_use]
     pub fn values(&self, name: Name) -> Values<'b> {

@@ -56,12 +56,13 @@ impl<'b> Writer<'b> {
 
     /// Appends `count` bytes that lie in the free part, from position `begin` of the buffer on.
     pub(crate) fn take_over(&mut self, begin: usize, count: usize) {
-        if self.overflown || begin < self.length || begin + count > self.buffer.len() {
-            self.overflown = true;
-            return;
+        match begin.checked_add(count) {
+            Some(end) if !self.overflown && begin >= self.length && end <= self.buffer.len() => {
+                self.buffer.copy_within(begin..end, self.length);
+                self.length += count;
+            }
+            _ => self.overflown = true,
         }
-        self.buffer.copy_within(begin..begin + count, self.length);
-        self.length += count;
     }
 
     /// Bytes written so far.
@@ -76,10 +77,14 @@ impl<'b> Writer<'b> {
         self.length == 0
     }
 
-    /// Bytes that still fit.
+    /// Bytes that still fit; none once it is overflown.
     #[must_use]
     pub fn room(&self) -> usize {
-        self.buffer.len() - self.length
+        if self.overflown {
+            0
+        } else {
+            self.buffer.len() - self.length
+        }
     }
 
     /// Whether something did not fit.
@@ -94,17 +99,19 @@ impl<'b> Writer<'b> {
         &self.buffer[..self.length]
     }
 
-    /// The free part of the buffer, to be filled in place and then [`Writer::claim`]ed.
+    /// The free part of the buffer, to be filled in place and then [`Writer::claim`]ed; empty once
+    /// it is overflown.
     pub fn spare(&mut self) -> &mut [u8] {
-        &mut self.buffer[self.length..]
+        let end = self.length + self.room();
+        &mut self.buffer[self.length..end]
     }
 
     /// Counts `count` bytes of [`Writer::spare`] as written; more than there is marks it overflown.
     pub fn claim(&mut self, count: usize) {
-        if count <= self.room() {
-            self.length += count;
-        } else {
+        if self.overflown || count > self.room() {
             self.overflown = true;
+        } else {
+            self.length += count;
         }
     }
 }
@@ -133,6 +140,39 @@ mod tests {
         writer.put(b"f");
         assert!(writer.is_overflown());
         assert_eq!(writer.written(), b"abc");
+    }
+
+    #[test]
+    fn overflown_writer_has_no_room_to_fill_in_place() {
+        let mut memory = [0u8; 8];
+        let mut writer = Writer::new(&mut memory);
+        writer.put(b"abc");
+        writer.spare()[..2].copy_from_slice(b"de");
+        writer.claim(2);
+        assert_eq!((writer.written(), writer.room()), (&b"abcde"[..], 3));
+        writer.put(b"too long");
+        assert_eq!((writer.spare().len(), writer.room()), (0, 0));
+        writer.claim(1);
+        writer.take_over(5, 1);
+        assert!(writer.is_overflown());
+        assert_eq!(writer.written(), b"abcde");
+    }
+
+    #[test]
+    fn more_than_there_is_cannot_be_claimed_or_taken_over() {
+        for fill in [
+            |writer: &mut Writer<'_>| writer.claim(4),
+            |writer: &mut Writer<'_>| writer.take_over(2, 3),
+            |writer: &mut Writer<'_>| writer.take_over(2, usize::MAX),
+            |writer: &mut Writer<'_>| writer.take_over(0, 1),
+        ] {
+            let mut memory = *b"....";
+            let mut writer = Writer::new(&mut memory);
+            writer.put(b"a");
+            fill(&mut writer);
+            assert!(writer.is_overflown());
+            assert_eq!(writer.written(), b"a");
+        }
     }
 
     #[test]

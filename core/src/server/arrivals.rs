@@ -12,9 +12,10 @@ where
 {
     pub(super) fn accept(&mut self, listener: usize) {
         for _ in 0..self.desk.limits.turn_accepts {
-            let Some(socket) = self.listeners.get(listener).map(|listener| listener.socket) else {
+            let Some(Some(Listener { socket, .. })) = self.listeners.get(listener) else {
                 return;
             };
+            let socket = *socket;
             if self.free == NO_SLOT && self.freed != NO_SLOT && self.is_at_end() {
                 // Slots were freed in this turn and can be used in the next: the backlog keeps the
                 // connection until then.
@@ -24,6 +25,7 @@ where
                 Ok(accepted) => self.adopt(accepted),
                 Err(Error::WouldBlock) => return,
                 Err(Error::Disconnected) => {}
+                Err(error @ Error::Unusable(_)) => return self.give_up(listener, &error),
                 Err(error) => return self.pause_listener(listener, error),
             }
         }
@@ -35,7 +37,7 @@ where
         if self.desk.stats.value(Counter::AcceptFailed) == 1 {
             log::error!("cannot accept a connection, new ones wait: {error}");
         }
-        if let Some(paused) = self.listeners.get_mut(listener) {
+        if let Some(Some(paused)) = self.listeners.get_mut(listener) {
             paused.paused_until = Some(self.desk.now + EXHAUSTED_PAUSE_MS);
             let result =
                 self.channel
@@ -46,8 +48,24 @@ where
         }
     }
 
+    /// Closes a listener that would be reported for ever and never give a connection again.
+    pub(super) fn give_up(&mut self, listener: usize, why: &dyn fmt::Display) {
+        if let Some(gone) = self.listeners.get_mut(listener).and_then(Option::take) {
+            log::error!("a listener was closed, the others go on; restart to have it back: {why}");
+            self.close_listener(gone);
+        }
+    }
+
+    pub(super) fn close_listener(&mut self, listener: Listener) {
+        if let Err(error) = self.channel.remove(listener.socket) {
+            log::warn!("a listener cannot be unwatched: {error}");
+        }
+        self.close_socket(listener.socket);
+    }
+
     pub(super) fn resume_listeners(&mut self) {
         for (index, listener) in self.listeners.iter_mut().enumerate() {
+            let Some(listener) = listener else { continue };
             if listener
                 .paused_until
                 .is_some_and(|until| until <= self.desk.now)

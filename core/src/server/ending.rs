@@ -31,11 +31,8 @@ where
     }
 
     pub(super) fn close_listeners(&mut self) {
-        while let Some(listener) = self.listeners.pop() {
-            if let Err(error) = self.channel.remove(listener.socket) {
-                log::warn!("a listener cannot be unwatched: {error}");
-            }
-            self.close_socket(listener.socket);
+        for listener in core::mem::take(&mut self.listeners).into_iter().flatten() {
+            self.close_listener(listener);
         }
     }
 
@@ -61,10 +58,11 @@ where
     pub(super) fn stop(&mut self) {
         self.stopped = true;
         self.close_listeners();
-        self.close_undelivered();
         for index in 0..self.slots.as_slice().len() as u32 {
             self.close(index);
         }
         self.desk.service.turn_ended();
+        // Last, for an acceptor may go on handing over as long as the channel lives.
+        self.close_undelivered();
     }
 }

@@ -13,7 +13,11 @@ where
     pub(super) fn ready(&mut self, token: Token, readiness: Readiness) {
         self.desk.stats.count(Counter::EventsReady);
         if let Some(listener) = listener_index(token) {
-            return self.accept(listener);
+            self.accept(listener);
+            if readiness.contains(Readiness::FAILED) {
+                self.give_up(listener, &"the system reports that it failed");
+            }
+            return;
         }
         let Some(slot) = self.slots.as_mut_slice().get_mut(token.index as usize) else {
             return self.desk.stats.count(Counter::EventsStale);

@@ -23,6 +23,7 @@ use crate::service::Service;
 use crate::stats::{Counter, Stats};
 use crate::timer::Wheel;
 use crate::transport::{Clock, Error, Socket, Transport};
+use core::fmt;
 use queue::Queue;
 
 /// Listening sockets that one worker may have.
@@ -146,7 +147,8 @@ pub struct Worker<'m, C, T, K, S, A> {
     run_queue: Queue,
     lease_queue: Queue,
     wheel: Wheel,
-    listeners: heapless::Vec<Listener, LISTENERS>,
+    /// Each keeps its place, which its token names, until it is closed.
+    listeners: [Option<Listener>; LISTENERS],
     events: EventList,
     /// Where the search for the longest idle connection goes on.
     hand: u32,
@@ -227,7 +229,7 @@ where
             run_queue: Queue::EMPTY,
             lease_queue: Queue::EMPTY,
             wheel: Wheel::new(now),
-            listeners: heapless::Vec::new(),
+            listeners: [const { None }; LISTENERS],
             events: EventList::new(),
             hand: 0,
             drain_until: None,
@@ -236,23 +238,28 @@ where
     }
 
     /// Accepts connections from `socket`, a non-blocking listening socket that the worker owns
-    /// from now on.
+    /// from now on. It is closed when the worker stops, and before that if it fails for good.
     ///
     /// # Errors
-    /// What the channel answers; [`event::Error::NoRoom`] beyond [`LISTENERS`].
+    /// What the channel answers; [`event::Error::NoRoom`] beyond [`LISTENERS`]. The socket is closed
+    /// then.
     pub fn listen(&mut self, socket: Socket) -> Result<(), event::Error> {
-        let index = self.listeners.len();
-        if self.listeners.is_full() {
-            return Err(event::Error::NoRoom);
+        let place = self.listeners.iter().position(Option::is_none);
+        let added = place.ok_or(event::Error::NoRoom).and_then(|index| {
+            self.channel
+                .add(socket, listener_token(index), Interest::READ)?;
+            Ok(index)
+        });
+        match added {
+            Ok(index) => {
+                self.listeners[index] = Some(Listener {
+                    socket,
+                    paused_until: None,
+                });
+            }
+            Err(_) => self.close_socket(socket),
         }
-        self.channel
-            .add(socket, listener_token(index), Interest::READ)?;
-        self.listeners
-            .push(Listener {
-                socket,
-                paused_until: None,
-            })
-            .map_err(|_| event::Error::NoRoom)
+        added.map(drop)
     }
 
     /// The sending end of the worker's messages.
@@ -349,6 +356,7 @@ where
         }
         self.listeners
             .iter()
+            .flatten()
             .filter_map(|listener| listener.paused_until)
             .map(left)
             .for_each(&mut consider);

@@ -41,6 +41,33 @@ fn large(_: &mut Context<'_, App>, _: &Request<'_>, reply: Reply<'_>) -> Next {
     reply.status(Status::OK).body_static(&PATTERN)
 }
 
+fn no_content(_: &mut Context<'_, App>, _: &Request<'_>, reply: Reply<'_>) -> Next {
+    reply.status(Status::NO_CONTENT).empty()
+}
+
+fn status(context: &mut Context<'_, App>, _: &Request<'_>, reply: Reply<'_>) -> Next {
+    let code = context.parameters.parse("code").and_then(Status::new);
+    reply
+        .status(code.unwrap_or(Status::NOT_FOUND))
+        .body(b"body\n")
+}
+
+/// Takes the body, or defers, and wants the connection to end after the reply to that.
+struct Last;
+impl Handle<App> for Last {
+    fn request(&self, context: &mut Context<'_, App>, _: &Request<'_>, reply: Reply<'_>) -> Next {
+        let reply = reply.close();
+        match context.parameters.text("how") {
+            Some("collect") => reply.collect_body(),
+            Some("receive") => reply.receive_body(),
+            _ => {
+                context.app.tickets.lock().unwrap().push(context.ticket);
+                reply.defer()
+            }
+        }
+    }
+}
+
 struct EchoBody;
 impl Handle<App> for EchoBody {
     fn request(&self, _: &mut Context<'_, App>, _: &Request<'_>, reply: Reply<'_>) -> Next {
@@ -66,10 +93,12 @@ impl Handle<App> for Upload {
     fn body(&self, context: &mut Context<'_, App>, piece: &[u8]) -> Result<(), Status> {
         context.state[0] += piece.len() as u64;
         context.state[1] += piece.iter().map(|&byte| u64::from(byte)).sum::<u64>();
-        if piece.contains(&b'!') {
-            Err(Status::UNPROCESSABLE_CONTENT)
-        } else {
-            Ok(())
+        match piece {
+            piece if piece.contains(&b'!') => Err(Status::UNPROCESSABLE_CONTENT),
+            // No errors: the engine must not pass them on.
+            piece if piece.contains(&b'1') => Err(Status::CONTINUE),
+            piece if piece.contains(&b'2') => Err(Status::OK),
+            _ => Ok(()),
         }
     }
     fn received(&self, context: &mut Context<'_, App>, reply: Reply<'_>) -> Next {
@@ -156,6 +185,9 @@ impl Site for SimSite {
 
     fn find(&mut self, path: &[u8], _: Accepts<'_>, _: u64) -> Result<Found<'_>, SiteError> {
         let path = std::str::from_utf8(path).map_err(|_| SiteError::NotFound)?;
+        if path == "/busy" {
+            return Err(SiteError::Busy);
+        }
         let (kind, length) = path[1..].split_once('/').ok_or(SiteError::NotFound)?;
         let length: u64 = length.parse().map_err(|_| SiteError::NotFound)?;
         if !matches!(kind, "file" | "memory") {
@@ -202,6 +234,10 @@ pub const ROUTES: &[Route<'static, App>] = &[
     Route::new(Method::Get, "/hello", &hello),
     Route::new(Method::Get, "/echo/:word", &echo_word),
     Route::new(Method::Post, "/echo", &EchoBody),
+    Route::new(Method::Get, "/status/:code", &status),
+    Route::new(Method::Get, "/either", &hello),
+    Route::new(Method::Head, "/either", &no_content),
+    Route::new(Method::Post, "/last/:how", &Last),
     Route::new(Method::Post, "/upload", &Upload),
     Route::new(Method::Get, "/stream/:bytes", &Stream),
     Route::new(Method::Get, "/later", &Later),

@@ -1,22 +1,14 @@
-//! FreeBSD, and RTEMS as far as it is alike.
+//! FreeBSD.
 
 use super::PARTS;
 use crate::errno::retry;
 use core::ffi::c_int;
 
-cfg_if::cfg_if! {
-    if #[cfg(target_os = "rtems")] {
-        pub(crate) use libc::__errno as errno_location;
-        pub(crate) const REUSEPORT: Option<c_int> = None;
-        const BACKLOG_MAXIMUM: c_int = 128;
-    } else {
-        pub(crate) use libc::__error as errno_location;
-        /// Spreads connections over the listeners that share an address (setsockopt(2)).
-        pub(crate) const REUSEPORT: Option<c_int> = Some(libc::SO_REUSEPORT_LB);
-        /// A negative value means the system's maximum (listen(2)).
-        const BACKLOG_MAXIMUM: c_int = -1;
-    }
-}
+pub(crate) use libc::__error as errno_location;
+/// Spreads connections over the listeners that share an address (setsockopt(2)).
+pub(crate) const REUSEPORT: Option<c_int> = Some(libc::SO_REUSEPORT_LB);
+/// A negative value means the system's maximum (listen(2)).
+const BACKLOG_MAXIMUM: c_int = -1;
 
 /// Asks for the longest backlog.
 pub(crate) const BACKLOG: c_int = BACKLOG_MAXIMUM;
@@ -25,15 +17,32 @@ pub(crate) const NODELAY_IS_INHERITED: bool = false;
 /// The one error of accept(2) that is the new connection's, not the listener's.
 pub(crate) const ACCEPT_PASSES_ON: &[c_int] = &[libc::ECONNABORTED];
 /// Flags of a send: a broken pipe is an error number, not a signal.
-const SEND_FLAGS: c_int = libc::MSG_NOSIGNAL;
-/// There is no opening only to look at.
+pub(crate) const SEND_FLAGS: c_int = libc::MSG_NOSIGNAL;
+/// There is no opening only to look at: this is for directories on the way to a file.
 pub(crate) const O_LOOK: c_int = libc::O_RDONLY | libc::O_NONBLOCK;
+pub(crate) const LOOKING_OPENS_NOTHING: bool = false;
+
+/// What a socket is born with: a child that is started at the same moment gets none.
+const BIRTH_FLAGS: c_int = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
 
 /// Accepts a connection, non-blocking and close-on-exec.
 pub(crate) fn accept(listener: c_int) -> isize {
     // SAFETY: no address is asked for, so both pointers may be null.
-    let socket = unsafe { libc::accept(listener, core::ptr::null_mut(), core::ptr::null_mut()) };
-    prepare(socket)
+    let socket = unsafe {
+        libc::accept4(
+            listener,
+            core::ptr::null_mut(),
+            core::ptr::null_mut(),
+            BIRTH_FLAGS,
+        )
+    };
+    socket as isize
+}
+
+/// Makes a stream socket, non-blocking and close-on-exec.
+pub(crate) fn stream_socket(family: c_int) -> isize {
+    // SAFETY: no memory is passed.
+    unsafe { libc::socket(family, libc::SOCK_STREAM | BIRTH_FLAGS, 0) as isize }
 }
 
 /// Receives into `buffer`; the error is an `errno`.
@@ -72,41 +81,8 @@ pub(crate) fn gather(socket: c_int, parts: &[&[u8]], _more: bool) -> Result<usiz
     })
 }
 
-/// Makes a stream socket, non-blocking and close-on-exec.
-pub(crate) fn stream_socket(family: c_int) -> isize {
-    // SAFETY: no memory is passed.
-    prepare(unsafe { libc::socket(family, libc::SOCK_STREAM, 0) })
-}
-
-fn prepare(socket: c_int) -> isize {
-    if socket >= 0 {
-        // SAFETY: no memory is passed; failures leave a blocking socket and show as such.
-        unsafe {
-            libc::fcntl(socket, libc::F_SETFD, libc::FD_CLOEXEC);
-            libc::fcntl(socket, libc::F_SETFL, libc::O_NONBLOCK);
-        }
-    }
-    socket as isize
-}
-
-/// Sends from a file by way of memory: the system's own call differs too much to be the same.
-pub(crate) fn send_file(socket: c_int, file: c_int, offset: u64, length: usize) -> isize {
-    let mut buffer = [0u8; 4096];
-    let length = length.min(buffer.len());
-    // SAFETY: the buffer is valid for `length` bytes in both calls.
-    unsafe {
-        let count = libc::pread(
-            file,
-            buffer.as_mut_ptr().cast(),
-            length,
-            offset as libc::off_t,
-        );
-        if count <= 0 {
-            return count as isize;
-        }
-        libc::send(socket, buffer.as_ptr().cast(), count as usize, SEND_FLAGS) as isize
-    }
-}
+/// The system's own call differs too much to be the same.
+pub(crate) use super::send_file_by_copying as send_file;
 
 /// Options of a listener that are an improvement where they exist.
 pub(crate) fn listener_extras(
@@ -123,6 +99,11 @@ pub(crate) fn open_beneath(
     _: c_int,
     _: bool,
 ) -> Option<Result<c_int, i32>> {
+    None
+}
+
+/// Not needed: nothing is opened only to look at.
+pub(crate) fn reopen(_: c_int, _: c_int) -> Option<Result<c_int, i32>> {
     None
 }
 

@@ -1,6 +1,7 @@
 //! Linux.
 
 use super::PARTS;
+use crate::errno::{errno, retry};
 use core::ffi::c_int;
 use libc::off_t;
 use rustix::fd::BorrowedFd;
@@ -10,6 +11,8 @@ use rustix::net::{self, RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg
 pub(crate) use libc::__errno_location as errno_location;
 
 /// Asks for the longest backlog: the kernel cuts it to `net.core.somaxconn` (listen(2)).
+/// Flags of a send: a broken pipe is an error number, not a signal.
+pub(crate) const SEND_FLAGS: c_int = libc::MSG_NOSIGNAL;
 pub(crate) const BACKLOG: c_int = c_int::MAX;
 
 /// Spreads connections over the listeners that share an address (socket(7)).
@@ -19,6 +22,7 @@ pub(crate) const REUSEPORT: Option<c_int> = Some(libc::SO_REUSEPORT);
 pub(crate) const NODELAY_IS_INHERITED: bool = true;
 
 /// Errors that accept(2) hands on from the network: they are the new connection's, not the listener's.
+/// Of its list EOPNOTSUPP is left out: it is what a socket says that cannot be accepted from at all.
 pub(crate) const ACCEPT_PASSES_ON: &[c_int] = &[
     libc::ECONNABORTED,
     libc::EPROTO,
@@ -27,12 +31,14 @@ pub(crate) const ACCEPT_PASSES_ON: &[c_int] = &[
     libc::EHOSTDOWN,
     libc::ENONET,
     libc::EHOSTUNREACH,
-    libc::EOPNOTSUPP,
     libc::ENETUNREACH,
 ];
 
 /// Opens only to look at, where the system knows that (open(2)).
 pub(crate) const O_LOOK: c_int = libc::O_PATH;
+
+/// A file that is opened with [`O_LOOK`] notices nothing, whatever it is.
+pub(crate) const LOOKING_OPENS_NOTHING: bool = true;
 
 /// Accepts a connection, non-blocking and close-on-exec.
 pub(crate) fn accept(listener: c_int) -> isize {
@@ -56,8 +62,7 @@ pub(crate) fn accept(listener: c_int) -> isize {
 /// together a third of what a small request costs outside the kernel.
 #[inline(always)]
 pub(crate) fn receive(socket: c_int, buffer: &mut [u8]) -> Result<usize, i32> {
-    // SAFETY: the engine owns the socket and has it open during the call.
-    let socket = unsafe { BorrowedFd::borrow_raw(socket) };
+    let socket = borrow(socket)?;
     retry_on_intr(|| recv(socket, &mut *buffer, RecvFlags::empty()))
         .map(|(count, _)| count)
         .map_err(Errno::raw_os_error)
@@ -67,8 +72,7 @@ pub(crate) fn receive(socket: c_int, buffer: &mut [u8]) -> Result<usize, i32> {
 /// for what follows at once. As [`receive`] otherwise.
 #[inline(always)]
 pub(crate) fn send(socket: c_int, bytes: &[u8], more: bool) -> Result<usize, i32> {
-    // SAFETY: the engine owns the socket and has it open during the call.
-    let socket = unsafe { BorrowedFd::borrow_raw(socket) };
+    let socket = borrow(socket)?;
     let flags = send_flags(more);
     retry_on_intr(|| net::send(socket, bytes, flags)).map_err(Errno::raw_os_error)
 }
@@ -76,8 +80,7 @@ pub(crate) fn send(socket: c_int, bytes: &[u8], more: bool) -> Result<usize, i32
 /// Sends parts by one call; of more than [`PARTS`] the first. As [`send`] otherwise.
 #[inline(always)]
 pub(crate) fn gather(socket: c_int, parts: &[&[u8]], more: bool) -> Result<usize, i32> {
-    // SAFETY: the engine owns the socket and has it open during the call.
-    let socket = unsafe { BorrowedFd::borrow_raw(socket) };
+    let socket = borrow(socket)?;
     let mut slices = [IoSlice::new(&[]); PARTS];
     for (slice, part) in slices.iter_mut().zip(parts) {
         *slice = IoSlice::new(part);
@@ -86,6 +89,18 @@ pub(crate) fn gather(socket: c_int, parts: &[&[u8]], more: bool) -> Result<usize
     let flags = send_flags(more);
     retry_on_intr(|| sendmsg(socket, slices, &mut SendAncillaryBuffer::default(), flags))
         .map_err(Errno::raw_os_error)
+}
+
+/// The number as `rustix` takes it; a negative one is no descriptor and must not be made one.
+#[inline(always)]
+fn borrow<'a>(socket: c_int) -> Result<BorrowedFd<'a>, i32> {
+    if socket < 0 {
+        return Err(libc::EBADF);
+    }
+    // SAFETY: the number is not negative, and the borrow does not outlive the one call that it is
+    // for. Whoever passes the number owns the socket behind it; of one that is not open the system
+    // says so (EBADF).
+    Ok(unsafe { BorrowedFd::borrow_raw(socket) })
 }
 
 fn send_flags(more: bool) -> SendFlags {
@@ -111,11 +126,16 @@ pub(crate) fn stream_socket(family: c_int) -> isize {
 
 /// Sends from a file; how many bytes the socket took, 0 at the file's end (sendfile(2)).
 pub(crate) fn send_file(socket: c_int, file: c_int, offset: u64, length: usize) -> isize {
-    let Ok(mut offset) = off_t::try_from(offset) else {
+    let Ok(mut position) = off_t::try_from(offset) else {
         return 0;
     };
-    // SAFETY: `offset` lives through the call.
-    unsafe { libc::sendfile(socket, file, &mut offset, length) }
+    // SAFETY: `position` lives through the call.
+    let sent = unsafe { libc::sendfile(socket, file, &raw mut position, length) };
+    match if sent < 0 { errno() } else { 0 } {
+        // Not every file system hands its files on like this.
+        libc::EINVAL | libc::ENOSYS => super::send_file_by_copying(socket, file, offset, length),
+        _ => sent,
+    }
 }
 
 /// Longest queue of TCP Fast Open requests that are not yet complete connections (tcp(7)).
@@ -174,10 +194,43 @@ pub(crate) fn open_beneath(
         };
         result as isize
     };
-    match crate::errno::retry(call) {
+    let mut result = retry(call);
+    for _ in 1..RACE_ATTEMPTS {
+        if result != Err(libc::EAGAIN) {
+            break;
+        }
+        result = retry(call);
+    }
+    match result {
         Ok(descriptor) => Some(Ok(descriptor as c_int)),
         Err(libc::ENOSYS | libc::EPERM) => None,
         Err(error) => Some(Err(error)),
+    }
+}
+
+/// How often openat2 is tried. It gives up at a `..` in a link if anything anywhere was renamed
+/// meanwhile, for then it cannot tell whether the way led out of the root; it says EAGAIN, and so
+/// does a file with a lease on it, which another try does not help.
+const RACE_ATTEMPTS: u32 = 100;
+
+/// Opens what `descriptor` names, which was opened with [`O_LOOK`]: this very file, whatever has
+/// become of its name (proc(5), `/proc/self/fd`). `None` where there is no `/proc`.
+pub(crate) fn reopen(descriptor: c_int, flags: c_int) -> Option<Result<c_int, i32>> {
+    const FOLDER: &[u8] = b"/proc/self/fd/";
+    const DIGITS: usize = 10; // of the largest descriptor
+    let mut path = [0; FOLDER.len() + DIGITS + 1];
+    path[..FOLDER.len()].copy_from_slice(FOLDER);
+    let mut end = FOLDER.len() + descriptor.checked_ilog10().unwrap_or(0) as usize + 1;
+    let mut rest = descriptor.unsigned_abs();
+    while end > FOLDER.len() {
+        end -= 1;
+        path[end] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    // SAFETY: the path ends with NUL: there is room for every digit and one byte more.
+    match retry(|| unsafe { libc::open(path.as_ptr().cast(), flags) } as isize) {
+        Err(libc::ENOENT) => None,
+        result => Some(result.map(|opened| opened as c_int)),
     }
 }
 

@@ -1,14 +1,66 @@
 //! What differs between systems, one file for each.
 
+use core::ffi::c_int;
+
 cfg_if::cfg_if! {
     if #[cfg(any(target_os = "linux", target_os = "android"))] {
         mod linux;
         pub(crate) use linux::*;
+    } else if #[cfg(target_os = "rtems")] {
+        mod rtems;
+        pub(crate) use rtems::*;
     } else {
         mod bsd;
         pub(crate) use bsd::*;
     }
 }
 
+/// What a terminal that is opened must not do: take the process over.
+#[cfg(not(target_os = "rtems"))]
+pub(crate) const O_NOCTTY: c_int = libc::O_NOCTTY;
+
+/// The last modification of a file: seconds, and nanoseconds.
+#[cfg(not(target_os = "rtems"))]
+#[allow(clippy::unnecessary_cast, reason = "other systems have other widths")]
+pub(crate) fn modified(status: &libc::stat) -> (i64, i64) {
+    (status.st_mtime as i64, status.st_mtime_nsec as i64)
+}
+
+/// The last change of a file, its name and permissions included: seconds, and nanoseconds.
+#[cfg(not(target_os = "rtems"))]
+#[allow(clippy::unnecessary_cast, reason = "other systems have other widths")]
+pub(crate) fn changed(status: &libc::stat) -> (i64, i64) {
+    (status.st_ctime as i64, status.st_ctime_nsec as i64)
+}
+
 /// Parts that one gathered send takes; more are sent by the next.
 pub(crate) const PARTS: usize = 4;
+
+/// Bytes that [`send_file_by_copying`] takes from a file at a time.
+#[cfg(not(target_os = "rtems"))]
+const COPY_BYTES: usize = 4_096;
+/// It lies on the stack, of which tasks have little.
+#[cfg(target_os = "rtems")]
+const COPY_BYTES: usize = 1_024;
+
+/// Sends from a file by way of memory: how many bytes the socket took, 0 at the file's end.
+pub(crate) fn send_file_by_copying(
+    socket: c_int,
+    file: c_int,
+    offset: u64,
+    length: usize,
+) -> isize {
+    let Ok(offset) = libc::off_t::try_from(offset) else {
+        return 0;
+    };
+    let mut buffer = [0u8; COPY_BYTES];
+    let length = length.min(buffer.len());
+    // SAFETY: the buffer is valid for `length` bytes in both calls: no more are read than that.
+    unsafe {
+        let count = libc::pread(file, buffer.as_mut_ptr().cast(), length, offset);
+        if count <= 0 {
+            return count as isize;
+        }
+        libc::send(socket, buffer.as_ptr().cast(), count as usize, SEND_FLAGS) as isize
+    }
+}

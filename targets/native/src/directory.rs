@@ -407,8 +407,8 @@ impl Directory {
                     (node.checked, node.recent) = (now, true);
                     return Ok(Some(index));
                 }
-                // It cannot be looked at for want of a descriptor: better what is known than
-                // nothing. The next request looks again.
+                // It cannot be looked at for want of a descriptor, or while somebody has a lease on
+                // it: better what is known than nothing. The next request looks again.
                 Err(SiteError::Busy) if node.files_hold() => {
                     node.recent = true;
                     return Ok(Some(index));
@@ -523,7 +523,7 @@ impl Directory {
     fn rows(&self, path: &[u8], directory: Opened) -> Result<(Vec<Row>, bool), OpenError> {
         let mut entries = Entries::of(directory.into_file())?;
         let (mut rows, mut looked_at) = (Vec::new(), 0);
-        while let Some((name, _)) = entries.next_entry() {
+        while let Some((name, _)) = entries.next_entry()? {
             if rows.len() == ROWS_LIMIT || looked_at == ENTRIES_LIMIT {
                 return Ok((rows, true));
             }

@@ -19,7 +19,7 @@ Usage: capuchin [OPTIONS] DIR
                            IPv6; port 0 lets the system choose
   --workers N              threads that serve [one for each core]
   --accept each|one        one listener for each worker, or one acceptor for all [each]
-  --user NAME              become this user, by name or number, after binding
+  --user NAME              become this user, by name, number or UID:GID, after binding
   --check                  check the options, directory, user, log and that the addresses can be
                            listened on, then stop
 

@@ -16,7 +16,7 @@ use capuchin_core::stats::{Snapshot, Stats};
 use capuchin_core::table::{Entry, Table};
 use capuchin_core::transport::{Socket, Transport};
 use capuchin_posix::{
-    File, ListenError, ListenOptions, PosixTransport, UserError, listen, local_address,
+    File, ListenError, ListenOptions, PosixClock, PosixTransport, UserError, listen, local_address,
     raise_descriptor_limit,
 };
 use std::net::SocketAddr;
@@ -244,7 +244,8 @@ impl<A: Send + Sync + 'static> Server<A> {
         self
     }
 
-    /// Becomes this user once the addresses are bound and before anything is served.
+    /// Becomes this user once the addresses are bound and before anything is served; see
+    /// [`become_user`](capuchin_posix::become_user) for what names one.
     #[must_use]
     pub fn user(mut self, user: std::ffi::CString) -> Self {
         self.user = Some(user);
@@ -274,18 +275,22 @@ impl<A: Send + Sync + 'static> Server<A> {
         }
     }
 
-    /// Binds the addresses and opens the directory, then starts the workers.
+    /// Binds the addresses and opens the directory, then starts the workers. From then on the process
+    /// ignores SIGPIPE, as those that begin in Rust's `main` do anyway: sending a file to a peer that
+    /// is gone raises it.
     ///
     /// # Errors
     /// [`StartError`]; nothing runs then.
     pub fn start(mut self) -> Result<Running, StartError> {
         let Prepared {
-            listeners,
             per_group,
             addresses,
             status_listener,
+            status_address,
             sites,
         } = self.prepare()?;
+        let mut per_group = per_group.into_iter();
+        capuchin_posix::ignore_broken_pipes();
         if let Some(log) = &self.log {
             log.open().map_err(|error| log_error(log, error))?;
             if self.user.is_some()
@@ -310,22 +315,20 @@ impl<A: Send + Sync + 'static> Server<A> {
         };
         let mut running = Running {
             addresses,
-            status_address: status_listener.and_then(local_address),
+            status_address,
             notifiers: Arc::new([]),
-            others: Vec::new(),
+            acceptor: None,
+            status: None,
             threads: Vec::new(),
             stats: Arc::clone(&stats),
             failures: Arc::clone(&failures),
         };
-        // From here on the workers own the listeners and close them.
-        listeners.keep();
         let routes: Arc<[Route<'static, A>]> = self.routes.into();
         let mut notifiers = Vec::new();
         for (index, site) in sites.into_iter().enumerate() {
-            let own = if self.accept == Accept::Each {
-                per_group[index].clone()
-            } else {
-                Vec::new()
+            let own = match self.accept {
+                Accept::Each => per_group.next().unwrap_or_default(),
+                Accept::One => Listeners::default(),
             };
             let (app, routes, stats) = (
                 Arc::clone(&self.app),
@@ -348,7 +351,7 @@ impl<A: Send + Sync + 'static> Server<A> {
                         }
                     },
                 };
-                worker::serve(index as u32, &own, front, &stats[index], limits, ready)
+                worker::serve(index as u32, own, front, &stats[index], limits, ready)
             });
             match started {
                 Ok((notifier, thread)) => {
@@ -357,28 +360,35 @@ impl<A: Send + Sync + 'static> Server<A> {
                 }
                 Err(error) => {
                     running.notifiers = notifiers.into();
-                    running.stop();
-                    running.join();
-                    return Err(error);
+                    return Err(running.end_with(error));
                 }
             }
         }
         running.notifiers = notifiers.into();
         if self.accept == Accept::One {
             let (own, notifiers, stats) = (
-                per_group[0].clone(),
+                per_group.next().unwrap_or_default(),
                 Arc::clone(&running.notifiers),
                 Arc::clone(&stats),
             );
-            running = running.with(spawn("acceptor", &failures, move |ready| {
-                accept_for(&own, &notifiers, &stats, ready)
-            }))?;
+            match spawn("acceptor", &failures, move |ready| {
+                accept_for(own, &notifiers, &stats, ready)
+            }) {
+                Ok(acceptor) => running.acceptor = Some(acceptor),
+                Err(error) => return Err(running.end_with(error)),
+            }
         }
-        if let Some(listener) = status_listener {
+        if self.status_address.is_some() {
             let page = status_page("/");
-            running = running.with(spawn("status", &failures, move |ready| {
-                serve_status(listener, page, limits, ready)
-            }))?;
+            match spawn("status", &failures, move |ready| {
+                serve_status(status_listener, page, limits, ready)
+            }) {
+                Ok((notifier, thread)) => {
+                    running.status = Some(notifier);
+                    running.threads.push(thread);
+                }
+                Err(error) => return Err(running.end_with(error)),
+            }
         }
         Ok(running)
     }
@@ -390,18 +400,21 @@ impl<A: Send + Sync + 'static> Server<A> {
         }
         // A worker without a connection to its name would only refuse.
         self.workers = self.workers.min(self.limits.connections.max(1) as usize);
-        let mut listeners = Listeners::default();
         let groups = if self.accept == Accept::Each {
             self.workers
         } else {
             1
         };
-        let (per_group, addresses) = self.bind(groups, &mut listeners)?;
-        let status_listener = self
-            .status_address
-            .map(|address| listeners.bind(address, &ListenOptions::default()))
-            .transpose()?;
-        self.share_descriptors(listeners.0.len());
+        let (per_group, addresses) = self.bind(groups)?;
+        let mut status_listener = Listeners::default();
+        let status_address = match self.status_address {
+            Some(address) => {
+                local_address(status_listener.bind(address, &ListenOptions::default())?)
+            }
+            None => None,
+        };
+        let listeners = per_group.iter().chain([&status_listener]);
+        self.share_descriptors(listeners.map(|some| some.0.len()).sum());
         let mut sites = self.open_sites()?;
         if let Some(user) = &self.user {
             capuchin_posix::become_user(user)
@@ -410,26 +423,22 @@ impl<A: Send + Sync + 'static> Server<A> {
             sites = self.open_sites()?;
         }
         Ok(Prepared {
-            listeners,
             per_group,
             addresses,
             status_listener,
+            status_address,
             sites,
         })
     }
 
     /// Listeners on every address, for each of `groups`; and the addresses, chosen ports filled in.
-    fn bind(
-        &self,
-        groups: usize,
-        listeners: &mut Listeners,
-    ) -> Result<(Vec<Vec<Socket>>, Vec<SocketAddr>), StartError> {
+    fn bind(&self, groups: usize) -> Result<(Vec<Listeners>, Vec<SocketAddr>), StartError> {
         let options = ListenOptions {
             share: groups > 1,
             fast_open: self.fast_open,
             defer_seconds: self.defer_accept,
         };
-        let mut per_group = vec![Vec::new(); groups];
+        let mut per_group: Vec<Listeners> = (0..groups).map(|_| Listeners::default()).collect();
         let mut addresses = Vec::new();
         for &wanted in &self.addresses {
             if groups > 1 && wanted.port() != 0 {
@@ -441,10 +450,9 @@ impl<A: Send + Sync + 'static> Server<A> {
             }
             let mut address = wanted;
             for group in &mut per_group {
-                let socket = listeners.bind(address, &options)?;
+                let socket = group.bind(address, &options)?;
                 // The first one chooses the port, the others join it.
                 address = local_address(socket).unwrap_or(address);
-                group.push(socket);
             }
             addresses.push(address);
         }
@@ -497,9 +505,9 @@ fn share(all: u32, workers: usize, index: usize) -> u32 {
     all / workers + u32::from(index < all % workers)
 }
 
-/// Listeners that nobody owns yet: closed again if the start fails.
+/// Listeners on the way to whoever accepts from them: closed unless they arrive.
 #[derive(Default)]
-struct Listeners(Vec<Socket>);
+pub(crate) struct Listeners(Vec<Socket>);
 
 impl Listeners {
     fn bind(&mut self, address: SocketAddr, options: &ListenOptions) -> Result<Socket, StartError> {
@@ -508,9 +516,15 @@ impl Listeners {
         Ok(socket)
     }
 
-    /// Workers own them now.
-    fn keep(mut self) {
-        self.0.clear();
+    /// Gives each to `listen`, which owns it from then on even if it refuses.
+    pub(crate) fn hand_to(
+        mut self,
+        mut listen: impl FnMut(Socket) -> Result<(), event::Error>,
+    ) -> Result<(), event::Error> {
+        while let Some(socket) = self.0.pop() {
+            listen(socket)?;
+        }
+        Ok(())
     }
 }
 
@@ -525,10 +539,10 @@ impl Drop for Listeners {
 
 /// What a start has before anything is served.
 struct Prepared {
-    listeners: Listeners,
-    per_group: Vec<Vec<Socket>>,
+    per_group: Vec<Listeners>,
     addresses: Vec<SocketAddr>,
-    status_listener: Option<Socket>,
+    status_listener: Listeners,
+    status_address: Option<SocketAddr>,
     sites: Vec<AnySite>,
 }
 
@@ -589,15 +603,18 @@ fn spawn(
             }
         })
         .map_err(|error: io::Error| failed(&error))?;
-    match receiver.recv() {
-        Ok(Ok(notifier)) => Ok((notifier, thread)),
-        Ok(Err(error)) => Err(failed(&error)),
-        Err(_) => Err(failed(&"it ended at once")),
-    }
+    let error = match receiver.recv() {
+        Ok(Ok(notifier)) => return Ok((notifier, thread)),
+        Ok(Err(error)) => failed(&error),
+        Err(_) => failed(&"it ended at once"),
+    };
+    // What it owned is closed when it has ended; how it did so is told already.
+    let _ = thread.join();
+    Err(error)
 }
 
 fn accept_for(
-    listeners: &[Socket],
+    listeners: Listeners,
     workers: &[Wake],
     stats: &[Stats],
     ready: Ready,
@@ -611,12 +628,17 @@ fn accept_for(
     };
     let stats: Vec<&Stats> = stats.iter().collect();
     let mut handed = vec![0; workers.len()];
-    let mut acceptor = Acceptor::new(channel, PosixTransport, workers, &stats, &mut handed);
-    for &listener in listeners {
-        if let Err(error) = acceptor.listen(listener) {
-            ready(Err(error));
-            return Ok(());
-        }
+    let mut acceptor = Acceptor::new(
+        channel,
+        PosixTransport,
+        PosixClock,
+        workers,
+        &stats,
+        &mut handed,
+    );
+    if let Err(error) = listeners.hand_to(|listener| acceptor.listen(listener)) {
+        ready(Err(error));
+        return Ok(());
     }
     ready(Ok(acceptor.notifier()));
     acceptor.run()
@@ -629,7 +651,7 @@ const STATUS_CONNECTIONS: u32 = 16;
 const STATUS_HEAD: u16 = 2_048;
 
 fn serve_status(
-    listener: Socket,
+    listener: Listeners,
     page: StatusPage,
     mut limits: Limits,
     ready: Ready,
@@ -643,7 +665,7 @@ fn serve_status(
         status: Some(page),
         on_message: |_| {},
     };
-    worker::serve(u32::MAX, &[listener], front, &Stats::new(), limits, ready)
+    worker::serve(u32::MAX, listener, front, &Stats::new(), limits, ready)
 }
 
 /// The sites that a server can have, chosen when it starts.
@@ -707,8 +729,10 @@ pub struct Running {
     addresses: Vec<SocketAddr>,
     status_address: Option<SocketAddr>,
     notifiers: Arc<[Wake]>,
-    /// The acceptor and the status listener.
-    others: Vec<Wake>,
+    acceptor: Option<(Wake, JoinHandle<()>)>,
+    /// Wakes the thread of the status listener.
+    status: Option<Wake>,
+    /// All but the acceptor's.
     threads: Vec<JoinHandle<()>>,
     stats: Arc<[Stats]>,
     failures: Arc<Failures>,
@@ -717,24 +741,15 @@ pub struct Running {
 /// How long to wait before a message is sent again to a worker whose queue is full.
 const RETRY: std::time::Duration = std::time::Duration::from_millis(1);
 
+/// How often to try and wait before a thread is taken to be stuck.
+const TRIES: u32 = 1_000;
+
 impl Running {
-    /// With another thread; without it nothing runs.
-    fn with(
-        mut self,
-        started: Result<(Wake, JoinHandle<()>), StartError>,
-    ) -> Result<Self, StartError> {
-        match started {
-            Ok((notifier, thread)) => {
-                self.others.push(notifier);
-                self.threads.push(thread);
-                Ok(self)
-            }
-            Err(error) => {
-                self.stop();
-                self.join();
-                Err(error)
-            }
-        }
+    /// For a start that failed half-way; without the missing thread nothing runs.
+    fn end_with(self, error: StartError) -> StartError {
+        self.stop();
+        self.join();
+        error
     }
 
     /// Where it listens, with the ports that the system chose.
@@ -798,24 +813,39 @@ impl Running {
     }
 
     fn tell(&self, message: Message) {
-        for notifier in self.others.iter().chain(&*self.notifiers) {
-            // Of a worker that is gone every queue is full, so this ends.
-            for _ in 0..1_000 {
-                if notifier.send(message).is_ok() {
+        if let Some((acceptor, thread)) = &self.acceptor {
+            send_to(acceptor, message);
+            // Workers are told when it has handed over its last connection: none comes after the end.
+            for _ in 0..TRIES {
+                if thread.is_finished() {
                     break;
                 }
                 thread::sleep(RETRY);
             }
         }
+        for notifier in self.status.iter().chain(&*self.notifiers) {
+            send_to(notifier, message);
+        }
     }
 
     /// Waits until every thread has ended.
     pub fn join(self) {
-        for thread in self.threads {
+        let acceptor = self.acceptor.map(|(_, thread)| thread);
+        for thread in acceptor.into_iter().chain(self.threads) {
             if thread.join().is_err() {
                 log::error!("a thread of the server panicked");
             }
         }
+    }
+}
+
+/// Of a thread that is gone every queue is full, so this ends.
+fn send_to(notifier: &Wake, message: Message) {
+    for _ in 0..TRIES {
+        if notifier.send(message).is_ok() {
+            return;
+        }
+        thread::sleep(RETRY);
     }
 }
 
@@ -867,5 +897,52 @@ impl Completer {
     #[must_use]
     pub fn workers(&self) -> usize {
         self.notifiers.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use capuchin_core::event::EventChannel;
+    use std::os::fd::IntoRawFd;
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+    /// Two listeners, of which only one can be watched, and the other's address. The one that cannot
+    /// is the first or the last.
+    fn half_good(good_first: bool) -> (Listeners, SocketAddr) {
+        let mut listeners = Listeners::default();
+        let address = "127.0.0.1:0".parse().unwrap();
+        let good = listeners.bind(address, &ListenOptions::default()).unwrap();
+        // epoll does not take files.
+        let file = std::fs::File::open("/etc/passwd").unwrap();
+        listeners.0.push(Socket(file.into_raw_fd()));
+        if !good_first {
+            listeners.0.reverse();
+        }
+        (listeners, local_address(good).unwrap())
+    }
+
+    #[test]
+    fn no_address_stays_taken_when_one_listener_cannot_be_watched() {
+        for good_first in [true, false] {
+            for acceptor in [true, false] {
+                let (listeners, address) = half_good(good_first);
+                let failed = Arc::new(AtomicBool::new(false));
+                let told = Arc::clone(&failed);
+                let ready: Ready = Box::new(move |result| told.store(result.is_err(), Relaxed));
+                let stats = [Stats::new()];
+                let ended = if acceptor {
+                    let worker = Channel::new(1).unwrap();
+                    accept_for(listeners, &[worker.notifier()], &stats, ready)
+                } else {
+                    let service = Routed::new(&[], &(), AnySite::Nothing(NoSite::default()));
+                    worker::serve(0, listeners, service, &stats[0], Limits::DEFAULT, ready)
+                };
+                assert!(failed.load(Relaxed));
+                assert_eq!(ended, Ok(()), "it is told once");
+                let again = listen(address, &ListenOptions::default()).unwrap();
+                PosixTransport.close(again).unwrap();
+            }
+        }
     }
 }

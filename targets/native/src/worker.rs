@@ -1,13 +1,14 @@
 //! One worker's thread.
 
 use crate::memory::{Slots, zeroed_fields};
-use capuchin_core::event::{Deadline, Error, EventChannel};
+use crate::server::Listeners;
+use capuchin_core::event::{Deadline, Error, EventChannel, Message, Notifier};
 use capuchin_core::limits::Limits;
 use capuchin_core::pool::Leases;
 use capuchin_core::server::{Parts, REFUSALS, Worker};
 use capuchin_core::service::Service;
 use capuchin_core::stats::Stats;
-use capuchin_core::transport::{Clock, Socket};
+use capuchin_core::transport::Clock;
 use capuchin_posix::{File, PosixClock, PosixTransport};
 
 cfg_if::cfg_if! {
@@ -49,7 +50,7 @@ fn lease_bytes(limits: &Limits, reply: usize) -> usize {
 /// When the channel broke while it served; everything is closed then.
 pub(crate) fn serve<S>(
     index: u32,
-    listeners: &[Socket],
+    listeners: Listeners,
     service: S,
     stats: &Stats,
     limits: Limits,
@@ -83,11 +84,13 @@ where
         stats,
         limits,
     });
-    for &listener in listeners {
-        if let Err(error) = worker.listen(listener) {
-            ready(Err(error));
-            return Ok(());
+    if let Err(error) = listeners.hand_to(|listener| worker.listen(listener)) {
+        // A worker that stops closes what it took.
+        if notifier.send(Message::Stop).is_ok() {
+            let _ = worker.run();
         }
+        ready(Err(error));
+        return Ok(());
     }
     ready(Ok(notifier));
     let mut until = Deadline::Never;

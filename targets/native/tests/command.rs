@@ -53,7 +53,7 @@ fn mistakes_end_with_status_2_and_one_sentence() {
                 "127.0.0.1:0",
                 place.path(),
             ],
-            "no such user: create it",
+            "no such user: name one that exists",
         ),
         (
             &[
@@ -145,7 +145,10 @@ fn root_becomes_the_user_that_was_asked_for_and_nobody_else() {
     }
     let place = Place::new("user");
     place.write("a.txt", "x");
-    for (user, ids, groups) in [("nobody", "65534", "65534"), ("12345", "12345", "12345")] {
+    for (user, ids, groups) in [
+        ("nobody", "65534", "65534"),
+        ("12345:12345", "12345", "12345"),
+    ] {
         let running = Running::capuchin(&["--user", user, place.path()]);
         assert_eq!(running.get("/a.txt").1, "x");
         let status = std::fs::read_to_string(format!("/proc/{}/status", running.child.id()));
@@ -188,7 +191,7 @@ fn access_log_belongs_to_the_user_that_opens_it_again() {
     let (site, logs) = (place.0.join("site"), place.0.join("logs"));
     let (site, log) = (site.to_str().expect("UTF-8"), logs.join("log"));
     let name = log.to_str().expect("UTF-8");
-    let words = ["--user", "12345", "--access-log", name, site];
+    let words = ["--user", "12345:12345", "--access-log", name, site];
     let refused = output(&[&["--listen", "127.0.0.1:0"], &words[..]].concat());
     assert_eq!(refused.status.code(), Some(2));
     let error = String::from_utf8_lossy(&refused.stderr);

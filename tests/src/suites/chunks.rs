@@ -36,6 +36,7 @@ fn accepted_chunks(target: &Target) -> Outcome {
         ("1\r\nh\r\n4\r\nello\r\n0\r\n\r\n", "hello"),
         ("A\r\n0123456789\r\n0\r\n\r\n", "0123456789"),
         ("a\r\n0123456789\r\n0\r\n\r\n", "0123456789"),
+        ("0000000000000005\r\nhello\r\n0\r\n\r\n", "hello"),
         ("00000005\r\nhello\r\n000\r\n\r\n", "hello"),
         ("5;name\r\nhello\r\n0;last=1\r\n\r\n", "hello"),
         (
@@ -91,6 +92,7 @@ const BAD_CHUNKS: &[&str] = &[
     "5\r\nhello\r\n0\r\nA: b\r\n folded\r\n\r\n",
     "5\r\nhello\r\n0\r\nA : b\r\n\r\n",
     "5\r\nhello\r\n0\r\nA: b\n\r\n",
+    "00000000000000005\r\nhello\r\n0\r\n\r\n",
     "10000000000000000\r\nhello\r\n0\r\n\r\n",
     "10000000000000005\r\nhello\r\n0\r\n\r\n",
     "fffffffffffffffff\r\nhello\r\n0\r\n\r\n",

@@ -45,6 +45,11 @@ pub const CASES: &[Case] = &[
         run: if_range,
     },
     Case {
+        name: "fields_that_may_come_once_but_come_twice",
+        needs: Features::SITE,
+        run: repeated,
+    },
+    Case {
         name: "not_modified_has_the_fields_of_200",
         needs: Features::SITE,
         run: fields_of_304,
@@ -57,6 +62,8 @@ pub const CASES: &[Case] = &[
 ];
 
 const OLD: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+/// Before what many clocks can count.
+const ANCIENT: &str = "Thu, 01 Jan 1920 00:00:00 GMT";
 const FUTURE: &str = "Fri, 31 Dec 2100 23:59:59 GMT";
 
 /// The entity tag and the modification date of `plain.txt`.
@@ -137,6 +144,9 @@ fn if_none_match(target: &Target) -> Outcome {
             304,
         ),
         ("If-None-Match: \"other\"\r\n".into(), 200),
+        // `*` is no element of a list.
+        ("If-None-Match: \"other\", *\r\n".into(), 200),
+        ("If-None-Match: *\r\nIf-None-Match: *\r\n".into(), 200),
         ("If-None-Match: \"a,*\"\r\n".into(), 200),
     ] {
         check(target, &fields, status)?;
@@ -149,6 +159,7 @@ fn if_modified_since(target: &Target) -> Outcome {
     for (value, status) in [
         (date.as_str(), 304),
         (OLD, 200),
+        (ANCIENT, 200),
         ("Sunday, 06-Nov-94 08:49:37 GMT", 200),
         ("Sun Nov  6 08:49:37 1994", 200),
         // No date at all: as if the field were not there.
@@ -186,6 +197,7 @@ fn if_unmodified_since(target: &Target) -> Outcome {
         (date.as_str(), 200),
         (FUTURE, 200),
         (OLD, 412),
+        (ANCIENT, 412),
         ("yesterday", 200),
     ] {
         check(target, &format!("If-Unmodified-Since: {value}\r\n"), status)?;
@@ -263,6 +275,21 @@ fn if_range(target: &Target) -> Outcome {
     }
     // A date is a weak validator unless the file is a minute older than Date (section 8.8.2.2), so
     // 206 and 200 are both right for the file's own.
+    Ok(())
+}
+
+/// Such a field is malformed (section 5.3): it does not count, and all of the file is sent.
+fn repeated(target: &Target) -> Outcome {
+    let (tag, date) = known(target)?;
+    for fields in [
+        "Range: bytes=0-4\r\nRange: bytes=0-4\r\n".to_owned(),
+        "Range: bytes=99-\r\nRange: bytes=0-4\r\n".into(),
+        format!("Range: bytes=0-4\r\nIf-Range: {tag}\r\nIf-Range: {tag}\r\n"),
+        format!("If-Modified-Since: {date}\r\nIf-Modified-Since: {date}\r\n"),
+        format!("If-Unmodified-Since: {OLD}\r\nIf-Unmodified-Since: {OLD}\r\n"),
+    ] {
+        check(target, &fields, 200)?;
+    }
     Ok(())
 }
 

@@ -127,6 +127,10 @@ const REQUEST_LINES: &[(&str, &[u16])] = &[
         "GET http://user@a/hello HTTP/1.1\r\nHost: a\r\n\r\n",
         &[400],
     ),
+    // This connection is not secured, whoever says so.
+    ("GET https://a/hello HTTP/1.1\r\nHost: a\r\n\r\n", &[421]),
+    ("CONNECT a:0 HTTP/1.1\r\nHost: a\r\n\r\n", &[400]),
+    ("BREW * HTTP/1.1\r\nHost: a\r\n\r\n", &[400, 501]),
     ("GET /hello http/1.1\r\nHost: a\r\n\r\n", &[400]),
     ("GET /hello HTTP/1\r\nHost: a\r\n\r\n", &[400]),
     ("GET /hello HTTP/1.\r\nHost: a\r\n\r\n", &[400]),
@@ -182,6 +186,8 @@ const FIELD_LINES: &[(&str, &[u16])] = &[
 ];
 
 const HOSTS: &[(&str, &[u16])] = &[
+    ("GET /hello HTTP/1.1\r\nHost: a,b\r\n\r\n", &[400]),
+    ("GET /hello HTTP/1.1\r\nHost: %2e%2e\r\n\r\n", &[400]),
     ("GET /hello HTTP/1.1\r\n\r\n", &[400]),
     ("GET /hello HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", &[400]),
     ("GET /hello HTTP/1.1\r\nHost: a\r\nhOST: b\r\n\r\n", &[400]),

@@ -155,6 +155,8 @@ fn request_line(target: &Target) -> Outcome {
     // The line fits, the head does not.
     refused_with(target, line(limit - around + 1).as_bytes(), &[431, 414]).during("one past")?;
     refused_with(target, line(limit + 1).as_bytes(), &[414]).during("the line itself too long")?;
+    let behind = format!("\r\n{}", line(limit + 1));
+    refused_with(target, behind.as_bytes(), &[414]).during("the same behind an empty line")?;
     let method = "M".repeat(limit + 1) + " / HTTP/1.1\r\n\r\n";
     refused_with(target, method.as_bytes(), &[400, 414, 501]).during("endless method")
 }

@@ -1,0 +1,293 @@
+//! The event channel: waits on the queue, and keeps what was reported in mind until it is gone.
+
+use crate::cell::{Cell, Direction};
+use crate::feed::{Feed, FeedError};
+use crate::memory::{Claim, Places, Room, post};
+use crate::queue::{Entry, Patience, Queue, Sender, StatusCode};
+use crate::sys;
+use crate::transport::cell_of;
+use capuchin_core::event::{
+    Deadline, Error, Event, EventChannel, EventList, Full, Interest, Message, Notifier, Readiness,
+    Token,
+};
+use capuchin_core::transport::Socket;
+use core::sync::atomic::Ordering;
+
+/// Places of an event list that are kept for messages when many sockets are ready.
+const KEPT_FOR_MESSAGES: usize = 16;
+
+/// No cell.
+const NONE: u32 = u32::MAX;
+
+/// Waits on a Classic API message queue; the contract is that of [`EventChannel`].
+#[derive(Debug)]
+pub struct RtemsChannel {
+    /// Before the queue: nothing may be told of once that is gone.
+    feed: Feed,
+    queue: Queue,
+    cells: &'static [Cell],
+    places: &'static Places,
+    /// Cells to look at without being told: what was reported is reported again while it is true.
+    first: u32,
+    last: u32,
+    listed: u32,
+    ticks_per_second: u32,
+    /// After the queue, so that the memory is given back when that is deleted.
+    _claim: Claim,
+}
+
+/// Why there is no channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StartError {
+    /// Another channel has the memory.
+    InUse,
+    /// More messages were asked for than the memory has places, or none.
+    Messages,
+    /// The kernel has no message queue for it.
+    Queue(StatusCode),
+    /// The feed could not start.
+    Feed(FeedError),
+}
+
+impl core::fmt::Display for StartError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::InUse => f.write_str("the memory belongs to a worker that still runs; stop it first"),
+            Self::Messages => f.write_str("the memory has no place for so many messages"),
+            Self::Queue(StatusCode::TOO_MANY) => f.write_str(
+                "no message queue is left; raise CONFIGURE_MAXIMUM_MESSAGE_QUEUES by one for each worker",
+            ),
+            Self::Queue(StatusCode(code)) => {
+                write!(f, "the kernel gives no message queue (status code {code})")
+            }
+            Self::Feed(why) => why.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for StartError {}
+
+impl RtemsChannel {
+    /// A channel in `room`, whose queue takes `messages` messages besides what it needs for sockets.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn new(room: Room, messages: usize) -> Result<Self, StartError> {
+        let places = room.cells.len() + messages;
+        if messages == 0 || places > room.area.places() {
+            return Err(StartError::Messages);
+        }
+        let claim = room.claim().ok_or(StartError::InUse)?;
+        let queue = Queue::new(room.area, places).map_err(StartError::Queue)?;
+        room.control.places.open(messages as u32);
+        room.cells.iter().for_each(Cell::reset);
+        let feed = Feed::start(&room.control.feed).map_err(StartError::Feed)?;
+        Ok(Self {
+            feed,
+            queue,
+            cells: room.cells,
+            places: &room.control.places,
+            first: NONE,
+            last: NONE,
+            listed: 0,
+            ticks_per_second: sys::rtems_clock_get_ticks_per_second(),
+            _claim: claim,
+        })
+    }
+
+    /// Puts a cell into the worker's own list, unless somebody else will have it looked at.
+    fn list(&mut self, cell: &'static Cell, index: u32) {
+        if !cell.notice() {
+            return;
+        }
+        cell.next.store(NONE, Ordering::Relaxed);
+        match self.last {
+            NONE => self.first = index,
+            last => self.cells[last as usize]
+                .next
+                .store(index, Ordering::Relaxed),
+        }
+        self.last = index;
+        self.listed += 1;
+    }
+
+    fn unlist_first(&mut self) -> Option<u32> {
+        let index = self.first;
+        let cell = self.cells.get(index as usize)?;
+        self.first = cell.next.load(Ordering::Relaxed);
+        if self.first == NONE {
+            self.last = NONE;
+        }
+        self.listed -= 1;
+        Some(index)
+    }
+
+    /// Looks at a cell that was noticed, and reports what is worth a try; while it is, the cell stays
+    /// in the list.
+    fn look(&mut self, index: u32, events: &mut EventList) {
+        let Some(cell) = self.cells.get(index as usize) else {
+            return;
+        };
+        let Some(look) = cell.look() else {
+            return; // a former socket's
+        };
+        let (mut readable, mut writable) = (look.is_readable(), look.is_writable());
+        let mut readiness = Readiness::NONE;
+        // Most often whoever is told tries, and meets an error himself. Only where nobody did, or
+        // nobody is to, the socket is asked.
+        if look.is_idle() || (look.untried && (readable || writable)) {
+            let state = self
+                .feed
+                .ask(Socket(index as i32), cell.is_shut(), writable);
+            if readable && !state.readable {
+                cell.disproved(Direction::Receive, look.received);
+                readable = false;
+            }
+            if writable && !state.writable {
+                cell.disproved(Direction::Send, look.sent);
+                writable = false;
+            }
+            if state.failed {
+                readiness = Readiness::FAILED;
+            }
+        }
+        if readable {
+            readiness = readiness.and(Readiness::READABLE);
+        }
+        if writable {
+            readiness = readiness.and(Readiness::WRITABLE);
+        }
+        if readiness == Readiness::NONE {
+            return;
+        }
+        cell.reported();
+        let token = cell.token();
+        let taken = events.push(Event::Ready { token, readiness });
+        debug_assert!(taken, "whoever looks has made sure of a place");
+        self.list(cell, index);
+    }
+
+    /// Ticks that last at least `milliseconds`: rounded up, and one more, for the first comes at once.
+    fn ticks(&self, milliseconds: u32) -> u32 {
+        let ticks = u64::from(milliseconds) * u64::from(self.ticks_per_second);
+        // The kernel takes up to 32 bits; half of them are far enough and leave it room to add.
+        (ticks.div_ceil(1_000) + 1).min(u64::from(u32::MAX / 2)) as u32
+    }
+}
+
+impl EventChannel for RtemsChannel {
+    type Notifier = RtemsNotifier;
+
+    fn add(&mut self, socket: Socket, token: Token, interest: Interest) -> Result<(), Error> {
+        let cell = cell_of(self.cells, socket).ok_or(Error::NoRoom)?;
+        if cell.is_watched() {
+            return Err(Error::Registration);
+        }
+        let index = socket.0 as u32;
+        cell.begin((self.queue.sender().0, index), token, interest);
+        if let Err(errno) = self.feed.watch(socket, cell, interest) {
+            cell.end();
+            return Err(Error::System(errno));
+        }
+        self.list(cell, index);
+        Ok(())
+    }
+
+    fn set_interest(
+        &mut self,
+        socket: Socket,
+        token: Token,
+        interest: Interest,
+    ) -> Result<(), Error> {
+        let cell = self.watched(socket)?;
+        cell.change(token, interest);
+        self.feed
+            .change(socket, cell, interest)
+            .map_err(Error::System)?;
+        self.list(cell, socket.0 as u32);
+        Ok(())
+    }
+
+    fn remove(&mut self, socket: Socket) -> Result<(), Error> {
+        let cell = self.watched(socket)?;
+        cell.end();
+        self.feed.unwatch(socket).map_err(Error::System)
+    }
+
+    fn wait(&mut self, events: &mut EventList, until: Deadline) -> Result<(), Error> {
+        events.clear();
+        for _ in 0..self.listed {
+            if events.room() == KEPT_FOR_MESSAGES {
+                break;
+            }
+            if let Some(index) = self.unlist_first() {
+                self.look(index, events);
+            }
+        }
+        let mut patience = match until {
+            _ if events.room() < EventList::CAPACITY => Patience::None,
+            Deadline::Now | Deadline::After(0) => Patience::None,
+            Deadline::After(milliseconds) => Patience::Ticks(self.ticks(milliseconds)),
+            Deadline::Never => Patience::Endless,
+        };
+        while events.room() > 0 {
+            let entry = self
+                .queue
+                .receive(patience)
+                .map_err(|StatusCode(code)| Error::System(code as i32))?;
+            match entry {
+                None => break,
+                Some(Entry::Cell(index)) => self.look(index, events),
+                Some(Entry::Message(message)) => {
+                    self.places.give();
+                    let taken = events.push(Event::Message(message));
+                    debug_assert!(taken, "there was room");
+                }
+            }
+            patience = Patience::None;
+        }
+        Ok(())
+    }
+
+    fn notifier(&self) -> RtemsNotifier {
+        RtemsNotifier {
+            queue: self.queue.sender(),
+            places: self.places,
+        }
+    }
+}
+
+impl RtemsChannel {
+    fn watched(&self, socket: Socket) -> Result<&'static Cell, Error> {
+        cell_of(self.cells, socket)
+            .filter(|cell| cell.is_watched())
+            .ok_or(Error::Registration)
+    }
+}
+
+impl Drop for RtemsChannel {
+    fn drop(&mut self) {
+        // Nothing may be told of once the queue is gone.
+        for (index, cell) in (0..).zip(self.cells) {
+            if cell.is_watched() {
+                cell.end();
+                let _ = self.feed.unwatch(Socket(index));
+            }
+        }
+    }
+}
+
+/// Sends messages to a worker on RTEMS, from any task and from interrupt handlers. After its channel
+/// is gone every message is [`Full`].
+#[derive(Clone, Copy, Debug)]
+pub struct RtemsNotifier {
+    queue: Sender,
+    places: &'static Places,
+}
+
+impl Notifier for RtemsNotifier {
+    fn send(&self, message: Message) -> Result<(), Full> {
+        post(self.places, self.queue, message)
+    }
+}

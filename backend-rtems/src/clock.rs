@@ -1,0 +1,57 @@
+//! The time in clock ticks: two loads, where asking the hardware costs a visit to a slow port.
+
+use crate::sys;
+use capuchin_core::transport::Clock;
+
+/// The clock of a worker on RTEMS: as fine as `CONFIGURE_MICROSECONDS_PER_TICK`.
+#[derive(Debug)]
+pub struct TickClock {
+    /// Ticks since boot, extended to 64 bits: asked at least once in 2³² ticks (497 days at the
+    /// default rate, and a worker's listener never waits longer than a turn).
+    ticks: u64,
+    per_second: u64,
+    /// The time of day, and the tick at which it is to be asked for again.
+    unix_time: u64,
+    ask_again: u64,
+}
+
+impl Default for TickClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl TickClock {
+    /// A clock that begins at the kernel's.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            ticks: u64::from(sys::ticks_since_boot()),
+            per_second: u64::from(sys::rtems_clock_get_ticks_per_second().max(1)),
+            unix_time: 0,
+            ask_again: 0,
+        }
+    }
+
+    fn tick(&mut self) -> u64 {
+        let passed = sys::ticks_since_boot().wrapping_sub(self.ticks as u32);
+        self.ticks += u64::from(passed);
+        self.ticks
+    }
+}
+
+impl Clock for TickClock {
+    fn monotonic(&mut self) -> u64 {
+        self.tick() * 1_000 / self.per_second
+    }
+
+    /// Seconds of the time of day; up to a tenth of a second late, so that a turn need not ask.
+    fn unix_time(&mut self) -> u64 {
+        let now = self.tick();
+        if now >= self.ask_again {
+            self.ask_again = now + (self.per_second / 10).max(1);
+            self.unix_time = capuchin_posix::PosixClock.unix_time();
+        }
+        self.unix_time
+    }
+}

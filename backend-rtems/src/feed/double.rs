@@ -1,0 +1,108 @@
+//! The test double of the legacy stack's wake-ups: a thread in the place of the network task, which
+//! hears of changes from an edge-triggered epoll.
+
+use super::{FeedError, State, poll, tell};
+use crate::cell::{Cell, Direction};
+use capuchin_core::event::Interest;
+use capuchin_core::transport::Socket;
+use capuchin_posix::errno;
+use core::ffi::c_int;
+use std::sync::OnceLock;
+
+/// The wake-ups, as set by `SO_RCVWAKEUP` and `SO_SNDWAKEUP`.
+#[derive(Debug)]
+pub(crate) struct Feed {
+    epoll: c_int,
+}
+
+const EVENTS: c_int =
+    libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLET;
+
+/// Nothing besides.
+#[derive(Debug)]
+pub(crate) struct Static;
+
+impl Static {
+    pub(crate) const fn new() -> Self {
+        Self
+    }
+}
+
+impl Feed {
+    pub(crate) fn start(_: &'static Static) -> Result<Self, FeedError> {
+        static NETWORK_TASK: OnceLock<Result<c_int, i32>> = OnceLock::new();
+        NETWORK_TASK
+            .get_or_init(|| {
+                // SAFETY: no memory is passed.
+                let epoll = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
+                if epoll < 0 {
+                    return Err(errno());
+                }
+                std::thread::spawn(move || network_task(epoll));
+                Ok(epoll)
+            })
+            .map(|epoll| Self { epoll })
+            .map_err(FeedError::Kqueue)
+    }
+
+    pub(crate) fn watch(
+        &mut self,
+        socket: Socket,
+        cell: &'static Cell,
+        _: Interest,
+    ) -> Result<(), i32> {
+        let mut event = libc::epoll_event {
+            events: EVENTS as u32,
+            u64: &raw const *cell as u64,
+        };
+        // SAFETY: the event lives through the call.
+        let result =
+            unsafe { libc::epoll_ctl(self.epoll, libc::EPOLL_CTL_ADD, socket.0, &raw mut event) };
+        if result < 0 { Err(errno()) } else { Ok(()) }
+    }
+
+    pub(crate) fn change(&mut self, _: Socket, _: &'static Cell, _: Interest) -> Result<(), i32> {
+        Ok(())
+    }
+
+    pub(crate) fn ask(&mut self, socket: Socket, _shut: bool, _room: bool) -> State {
+        let found = poll(socket.0, libc::POLLIN | libc::POLLOUT);
+        let failed = found & (libc::POLLERR | libc::POLLHUP) != 0;
+        State {
+            readable: found & libc::POLLIN != 0 || failed,
+            writable: found & libc::POLLOUT != 0 || failed,
+            failed,
+        }
+    }
+
+    pub(crate) fn unwatch(&mut self, socket: Socket) -> Result<(), i32> {
+        let mut event = libc::epoll_event { events: 0, u64: 0 };
+        // SAFETY: the event lives through the call.
+        let result =
+            unsafe { libc::epoll_ctl(self.epoll, libc::EPOLL_CTL_DEL, socket.0, &raw mut event) };
+        if result < 0 { Err(errno()) } else { Ok(()) }
+    }
+}
+
+fn network_task(epoll: c_int) {
+    let mut events = [const { libc::epoll_event { events: 0, u64: 0 } }; 64];
+    loop {
+        // SAFETY: there is room for that many events.
+        let count =
+            unsafe { libc::epoll_wait(epoll, events.as_mut_ptr(), events.len() as c_int, -1) };
+        for event in events.iter().take(usize::try_from(count).unwrap_or(0)) {
+            let (bits, address) = (event.events as c_int, event.u64 as usize);
+            // SAFETY: `watch` passed a cell that lives for ever.
+            let cell = unsafe { &*(address as *const Cell) };
+            // Each change is told: bytes, the end of them, the end of the connection.
+            for bit in [libc::EPOLLIN, libc::EPOLLRDHUP, libc::EPOLLHUP] {
+                if bits & bit != 0 {
+                    tell(cell, Direction::Receive);
+                }
+            }
+            if bits & (libc::EPOLLOUT | libc::EPOLLHUP | libc::EPOLLERR) != 0 {
+                tell(cell, Direction::Send);
+            }
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The legacy stack: `SO_RCVWAKEUP` and `SO_SNDWAKEUP` (RTEMS Legacy Networking User Manual,
+//! "RTEMS-specific socket options") call back in the context of whoever changed the socket, most
+//! often the network task, with the network semaphore held.
+
+use super::{FeedError, State, peek, tell};
+use crate::cell::{Cell, Direction};
+use capuchin_core::event::Interest;
+use capuchin_core::transport::Socket;
+use capuchin_posix::errno;
+use core::ffi::{c_int, c_void};
+
+/// `struct sockwakeup`.
+#[repr(C)]
+struct Wakeup {
+    function: Option<unsafe extern "C" fn(*mut c_void, *mut c_void)>,
+    argument: *mut c_void,
+}
+
+/// `SO_SNDWAKEUP` and `SO_RCVWAKEUP` of the stack's `sys/socket.h`.
+const SEND_WAKEUP: c_int = 0x1020;
+const RECEIVE_WAKEUP: c_int = 0x1021;
+
+/// The legacy stack's wake-ups. No state: the stack keeps it.
+#[derive(Debug)]
+pub(crate) struct Feed;
+
+/// Nothing besides.
+#[derive(Debug)]
+pub(crate) struct Static;
+
+impl Static {
+    pub(crate) const fn new() -> Self {
+        Self
+    }
+}
+
+impl Feed {
+    pub(crate) fn start(_: &'static Static) -> Result<Self, FeedError> {
+        Ok(Self)
+    }
+
+    /// The callbacks stay for the socket's life, whatever the interest.
+    pub(crate) fn watch(
+        &mut self,
+        socket: Socket,
+        cell: &'static Cell,
+        _: Interest,
+    ) -> Result<(), i32> {
+        let argument = (&raw const *cell).cast_mut().cast();
+        set(socket, RECEIVE_WAKEUP, Some(received), argument)?;
+        set(socket, SEND_WAKEUP, Some(sent), argument).inspect_err(|_| {
+            let _ = set(socket, RECEIVE_WAKEUP, None, core::ptr::null_mut());
+        })
+    }
+
+    pub(crate) fn change(&mut self, _: Socket, _: &'static Cell, _: Interest) -> Result<(), i32> {
+        Ok(())
+    }
+
+    /// The stack has no poll(2), and its select(2) sleeps for a tick when the answer is no: asked only
+    /// where a receive cannot tell, for room and of listeners.
+    pub(crate) fn ask(&mut self, socket: Socket, shut: bool, room: bool) -> State {
+        let (readable, failed) =
+            peek(socket.0, shut).unwrap_or_else(|| (select(socket.0, Direction::Receive), false));
+        State {
+            readable,
+            writable: failed || (room && select(socket.0, Direction::Send)),
+            failed,
+        }
+    }
+
+    pub(crate) fn unwatch(&mut self, socket: Socket) -> Result<(), i32> {
+        set(socket, RECEIVE_WAKEUP, None, core::ptr::null_mut())?;
+        set(socket, SEND_WAKEUP, None, core::ptr::null_mut())
+    }
+}
+
+fn set(
+    socket: Socket,
+    option: c_int,
+    function: Option<unsafe extern "C" fn(*mut c_void, *mut c_void)>,
+    argument: *mut c_void,
+) -> Result<(), i32> {
+    let wakeup = Wakeup { function, argument };
+    // SAFETY: the structure lives through the call, which copies it; the argument points to a cell
+    // that lives for ever, or the function is none.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.0,
+            libc::SOL_SOCKET,
+            option,
+            (&raw const wakeup).cast(),
+            size_of::<Wakeup>() as libc::socklen_t,
+        )
+    };
+    if result < 0 { Err(errno()) } else { Ok(()) }
+}
+
+/// Whether select(2) finds the socket ready within a tick.
+fn select(socket: c_int, direction: Direction) -> bool {
+    /// `fd_set` as the stack reads it: as many words as the highest descriptor needs.
+    const WORDS: usize = 32;
+    let mut set = [0u32; WORDS];
+    let Some(word) = set.get_mut(socket as usize / 32) else {
+        return true; // not to be asked: then a hint is all there is
+    };
+    *word = 1 << (socket % 32);
+    let pointer: *mut libc::fd_set = (&raw mut set).cast();
+    let null = core::ptr::null_mut();
+    let (read, write) = match direction {
+        Direction::Receive => (pointer, null),
+        Direction::Send => (null, pointer),
+    };
+    // SAFETY: zeros are a valid `timeval`.
+    let mut at_once: libc::timeval = unsafe { core::mem::zeroed() };
+    // SAFETY: the stack reads and writes no more words than `socket + 1` bits need.
+    let ready = unsafe { libc::select(socket + 1, read, write, null, &raw mut at_once) };
+    ready > 0
+}
+
+/// # Safety
+/// `argument` is a cell that lives for ever.
+unsafe extern "C" fn received(_: *mut c_void, argument: *mut c_void) {
+    // SAFETY: `Feed::watch` passed a cell that lives for ever.
+    let cell = unsafe { &*argument.cast::<Cell>() };
+    tell(cell, Direction::Receive);
+}
+
+/// # Safety
+/// `argument` is a cell that lives for ever.
+unsafe extern "C" fn sent(_: *mut c_void, argument: *mut c_void) {
+    // SAFETY: `Feed::watch` passed a cell that lives for ever.
+    let cell = unsafe { &*argument.cast::<Cell>() };
+    tell(cell, Direction::Send);
+}

@@ -1,0 +1,108 @@
+//! How the queue hears of sockets: one file for each network stack, chosen in one place.
+//!
+//! A feed only tells that something changed, in whatever context it runs; [`crate::cell`] does the
+//! rest. It promises a change is told after it happened, each at least once, two that happen
+//! together as two, and that after `unwatch` nothing more is told of the socket (the test double
+//! may tell late: the cell is nobody's then).
+
+cfg_if::cfg_if! {
+    if #[cfg(all(target_os = "rtems", feature = "libbsd"))] {
+        mod relay;
+        pub(crate) use relay::{Feed, Static};
+    } else if #[cfg(target_os = "rtems")] {
+        mod legacy;
+        pub(crate) use legacy::{Feed, Static};
+    } else if #[cfg(target_os = "linux")] {
+        mod double;
+        pub(crate) use double::{Feed, Static};
+    } else {
+        compile_error!("this backend is for RTEMS; its tests run on Linux");
+    }
+}
+
+use crate::cell::{Cell, Direction};
+use crate::memory::post_cell;
+use crate::queue::StatusCode;
+use core::ffi::c_int;
+use core::fmt;
+
+/// Why there is no feed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FeedError {
+    /// The kernel gives no kqueue, or takes no socket into it (an `errno`).
+    Kqueue(i32),
+    /// The relay task could not be started.
+    Relay(StatusCode),
+    /// A socket that was watched could not be closed (an `errno`).
+    Close(i32),
+}
+
+impl fmt::Display for FeedError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kqueue(errno) => write!(
+                f,
+                "kqueue cannot be had (errno {errno}): initialise libbsd first, and raise CONFIGURE_MAXIMUM_FILE_DESCRIPTORS if that is 24 (EMFILE) or 23 (ENFILE)"
+            ),
+            Self::Relay(StatusCode(code)) => write!(
+                f,
+                "the relay task cannot be had (status code {code}): raise CONFIGURE_MAXIMUM_TASKS by one for each worker"
+            ),
+            Self::Close(errno) => write!(
+                f,
+                "this libbsd keeps sockets open that kqueue has watched (errno {errno}): use its branch 6-freebsd-14"
+            ),
+        }
+    }
+}
+
+/// What a socket says when it is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct State {
+    /// There are bytes, connections, or the end of them.
+    pub readable: bool,
+    /// There is room. Only where it was asked for.
+    pub writable: bool,
+    /// The connection has an error, or both directions of it are gone.
+    pub failed: bool,
+}
+
+/// A feed heard that something changed.
+pub(crate) fn tell(cell: &Cell, direction: Direction) {
+    if cell.heard(direction) {
+        post_cell(cell);
+    }
+}
+
+/// What poll(2) says of a socket without waiting.
+#[cfg(not(all(target_os = "rtems", not(feature = "libbsd"))))]
+fn poll(socket: c_int, events: core::ffi::c_short) -> core::ffi::c_short {
+    let mut asked = libc::pollfd {
+        fd: socket,
+        events,
+        revents: 0,
+    };
+    // SAFETY: one structure is passed, which lives through the call.
+    unsafe { libc::poll(&raw mut asked, 1, 0) };
+    asked.revents
+}
+
+/// What a receive that takes nothing says of a socket on a BSD stack, where it leaves an error in its
+/// place: whether there is something, and whether the connection failed. `None` for a listener.
+/// `shut`: the sending direction was ended here, so that the end of the other is the end of both.
+#[cfg(target_os = "rtems")]
+fn peek(socket: c_int, shut: bool) -> Option<(bool, bool)> {
+    let mut byte = 0u8;
+    // SAFETY: there is room for one byte.
+    let count = unsafe { libc::recv(socket, (&raw mut byte).cast(), 1, libc::MSG_PEEK) };
+    match count {
+        0 => Some((true, shut)),
+        1.. => Some((true, false)),
+        _ => match capuchin_posix::errno() {
+            libc::EAGAIN | libc::EINTR => Some((false, false)),
+            libc::ENOTCONN | libc::EINVAL => None,
+            _ => Some((true, true)),
+        },
+    }
+}

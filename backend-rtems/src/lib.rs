@@ -1,0 +1,41 @@
+//! The event channel of RTEMS: one Classic API message queue for each worker.
+//!
+//! `rtems_message_queue_receive` is the only thing that a worker ever blocks in. Sockets make
+//! themselves heard by callbacks of the legacy stack or by a relay task over libbsd's kqueue, other
+//! tasks and interrupt handlers by messages, and all of it is entries of the one queue.
+//!
+//! # Why nothing is lost
+//!
+//! The queue has a place for each descriptor and a place for each message. A descriptor's cell has
+//! at most one entry in it, and a message is posted only after a place was taken for it: the queue
+//! cannot overflow, and the code asserts that it does not.
+//!
+//! # Edges to levels
+//!
+//! What wakes is an edge: something changed. A cell counts these; [`RtemsTransport`] takes the
+//! count before it tries a socket, and the channel reports a socket for as long as its count is not
+//! zero. So a keep-alive request costs one receive on the queue, one on the socket, and one send.
+//!
+//! On other systems than RTEMS the directives and the feed are test doubles; the logic is the same.
+#![no_std]
+
+#[cfg(any(test, not(target_os = "rtems")))]
+#[macro_use]
+extern crate std;
+
+pub mod cell;
+mod channel;
+mod clock;
+mod feed;
+mod memory;
+mod queue;
+mod sys;
+pub mod task;
+mod transport;
+
+pub use channel::{RtemsChannel, RtemsNotifier, StartError};
+pub use clock::TickClock;
+pub use feed::FeedError;
+pub use memory::{Control, Memory, Places, Room};
+pub use queue::StatusCode;
+pub use transport::RtemsTransport;

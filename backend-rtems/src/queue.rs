@@ -1,0 +1,241 @@
+//! One Classic API message queue: what a worker blocks on, and what everybody else posts to.
+//!
+//! It promises that an entry arrives as it was posted, and that a full queue answers at once. It
+//! knows nothing of sockets; how many entries there can be is the channel's care.
+
+use crate::sys;
+use capuchin_core::event::Message;
+use core::cell::UnsafeCell;
+use core::ffi::c_void;
+use core::mem::MaybeUninit;
+
+/// What travels in the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// Something changed with this cell's socket.
+    Cell(u32),
+    /// For the worker.
+    Message(Message),
+}
+
+/// How long a receive waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    None,
+    /// Clock ticks; the first may come at once.
+    Ticks(u32),
+    Endless,
+}
+
+/// Why a directive did not do what was asked: a status code of the Classic API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StatusCode(pub u32);
+
+impl StatusCode {
+    /// `RTEMS_SUCCESSFUL`.
+    pub const SUCCESSFUL: Self = Self(0);
+    /// `RTEMS_INVALID_ID`: no such object.
+    pub const INVALID_ID: Self = Self(4);
+    /// `RTEMS_TOO_MANY`: the table of objects, or the queue, is full.
+    pub const TOO_MANY: Self = Self(5);
+    /// `RTEMS_TIMEOUT`.
+    pub const TIMEOUT: Self = Self(6);
+    /// `RTEMS_OBJECT_WAS_DELETED` while waiting.
+    pub const OBJECT_WAS_DELETED: Self = Self(7);
+    /// `RTEMS_INVALID_SIZE`.
+    pub const INVALID_SIZE: Self = Self(8);
+    /// `RTEMS_INVALID_ADDRESS`: a null pointer.
+    pub const INVALID_ADDRESS: Self = Self(9);
+    /// `RTEMS_INVALID_NUMBER`: a count of zero.
+    pub const INVALID_NUMBER: Self = Self(10);
+    /// `RTEMS_UNSATISFIED`: nothing there, and not waited for it.
+    pub const UNSATISFIED: Self = Self(13);
+
+    /// `RTEMS_INVALID_PRIORITY`.
+    pub const INVALID_PRIORITY: Self = Self(19);
+
+    pub(crate) fn check(code: u32) -> Result<(), Self> {
+        if code == Self::SUCCESSFUL.0 {
+            Ok(())
+        } else {
+            Err(Self(code))
+        }
+    }
+}
+
+/// Words of the kernel's header of a pending message: `CORE_message_queue_Buffer`, four of them
+/// where messages have priorities (the POSIX API is configured), else three.
+const HEADER_WORDS: [usize; 2] = [4, 3];
+
+const WORD: usize = size_of::<usize>();
+const ENTRY_WORDS: usize = size_of::<Entry>().div_ceil(WORD);
+
+/// Room for one pending message, whatever the kernel's header.
+type Place = [usize; HEADER_WORDS[0] + ENTRY_WORDS];
+
+/// Memory for the pending messages of a queue: one for each cell, and `MESSAGES` more.
+#[repr(C)]
+pub(crate) struct Storage<const CELLS: usize, const MESSAGES: usize> {
+    /// Two arrays that lie behind each other, for want of one whose length is a sum.
+    cells: UnsafeCell<[Place; CELLS]>,
+    messages: UnsafeCell<[Place; MESSAGES]>,
+}
+
+// SAFETY: nothing here reads or writes it; it is handed to the kernel, which locks.
+unsafe impl<const CELLS: usize, const MESSAGES: usize> Sync for Storage<CELLS, MESSAGES> {}
+
+impl<const CELLS: usize, const MESSAGES: usize> Storage<CELLS, MESSAGES> {
+    pub(crate) const fn new() -> Self {
+        Self {
+            cells: UnsafeCell::new([[0; HEADER_WORDS[0] + ENTRY_WORDS]; CELLS]),
+            messages: UnsafeCell::new([[0; HEADER_WORDS[0] + ENTRY_WORDS]; MESSAGES]),
+        }
+    }
+
+    /// The whole of it.
+    pub(crate) fn area(&'static self) -> Area {
+        Area::new((&raw const *self).cast_mut().cast(), size_of::<Self>())
+    }
+}
+
+/// Where pending messages lie, whatever its size.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Area {
+    begin: *mut c_void,
+    places: usize,
+}
+
+// SAFETY: nothing here reads or writes what the pointer points to; it is handed to the kernel.
+unsafe impl Send for Area {}
+// SAFETY: as above.
+unsafe impl Sync for Area {}
+
+impl Area {
+    pub(crate) fn new(begin: *mut c_void, bytes: usize) -> Self {
+        Self {
+            begin,
+            places: bytes / size_of::<Place>(),
+        }
+    }
+
+    /// Entries that it holds.
+    pub(crate) fn places(&self) -> usize {
+        self.places
+    }
+
+    /// Bytes for so many entries.
+    pub(crate) const fn bytes(places: usize) -> usize {
+        places * size_of::<Place>()
+    }
+}
+
+/// A queue; deleted with its owner.
+#[derive(Debug)]
+pub(crate) struct Queue(Sender);
+
+/// The sending end: the queue's identifier. A queue that was deleted answers
+/// [`StatusCode::INVALID_ID`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sender(pub(crate) u32);
+
+impl Queue {
+    /// A queue for `length` entries in `area`, which it has for itself as long as it lives.
+    ///
+    /// # Errors
+    /// [`StatusCode::TOO_MANY`] when the application configured no further message queue.
+    ///
+    /// # Panics
+    /// When the area is too small for `length` entries.
+    pub(crate) fn new(area: Area, length: usize) -> Result<Self, StatusCode> {
+        assert!(length <= area.places, "there is a place for each entry");
+        let mut refusal = StatusCode::UNSATISFIED;
+        for header in HEADER_WORDS {
+            let config = sys::MessageQueueConfig {
+                name: u32::from_be_bytes(*b"CAPU"),
+                maximum_pending_messages: length as u32,
+                maximum_message_size: ENTRY_WORDS * WORD,
+                storage_area: area.begin,
+                storage_size: length * (header + ENTRY_WORDS) * WORD,
+                storage_free: None,
+                attributes: 0,
+            };
+            let mut id = 0;
+            // SAFETY: the configuration lives through the call, and the storage, which is static and
+            // nobody else's (see `Room::claim`), has at least the size that is told.
+            let code =
+                unsafe { sys::rtems_message_queue_construct(&raw const config, &raw mut id) };
+            match StatusCode::check(code) {
+                Ok(()) => return Ok(Self(Sender(id))),
+                // What the kernel answers when its header has another size.
+                Err(StatusCode::UNSATISFIED) => {}
+                Err(other) => {
+                    refusal = other;
+                    break;
+                }
+            }
+        }
+        Err(refusal)
+    }
+
+    pub(crate) fn sender(&self) -> Sender {
+        self.0
+    }
+
+    /// Takes the oldest entry, or waits for one; `None` when there was none in time.
+    ///
+    /// # Errors
+    /// What the directive answers when the queue itself is gone.
+    pub(crate) fn receive(&mut self, patience: Patience) -> Result<Option<Entry>, StatusCode> {
+        let (option, ticks) = match patience {
+            Patience::None => (sys::NO_WAIT, 0),
+            Patience::Ticks(ticks) => (sys::WAIT, ticks),
+            Patience::Endless => (sys::WAIT, sys::NO_TIMEOUT),
+        };
+        let mut entry = MaybeUninit::<[usize; ENTRY_WORDS]>::uninit();
+        let mut size = 0;
+        // SAFETY: there is room for a message of the largest size; the size lives through the call.
+        let code = unsafe {
+            sys::rtems_message_queue_receive(
+                self.0.0,
+                entry.as_mut_ptr().cast(),
+                &raw mut size,
+                option,
+                ticks,
+            )
+        };
+        match StatusCode::check(code) {
+            Ok(()) => {
+                assert!(size == size_of::<Entry>(), "only entries are sent here");
+                // SAFETY: `Sender::send` sent these bytes from an `Entry`; the array is as long and
+                // at least as strictly aligned as the kernel asks, and read unaligned.
+                Ok(Some(unsafe {
+                    entry.as_ptr().cast::<Entry>().read_unaligned()
+                }))
+            }
+            Err(StatusCode::UNSATISFIED | StatusCode::TIMEOUT) => Ok(None),
+            Err(other) => Err(other),
+        }
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        // SAFETY: no memory is passed; the storage is static.
+        let code = unsafe { sys::rtems_message_queue_delete(self.0.0) };
+        debug_assert_eq!(code, 0, "the queue is there until its owner goes");
+    }
+}
+
+impl Sender {
+    /// Puts `entry` at the end. From any task, and from interrupt handlers; never blocks.
+    ///
+    /// # Errors
+    /// [`StatusCode::TOO_MANY`] when the queue is full, [`StatusCode::INVALID_ID`] when it is gone.
+    pub(crate) fn send(self, entry: Entry) -> Result<(), StatusCode> {
+        // SAFETY: the entry lives through the call and has the size that is passed.
+        let code = unsafe {
+            sys::rtems_message_queue_send(self.0, (&raw const entry).cast(), size_of::<Entry>())
+        };
+        StatusCode::check(code)
+    }
+}

@@ -1,0 +1,68 @@
+//! Tasks, as far as a server has its own: workers, an acceptor, the relay.
+//!
+//! A task has default modes and attributes: no floating-point context, which this code does not use.
+
+use crate::queue::StatusCode;
+use crate::sys;
+
+/// `RTEMS_SELF`.
+const SELF: u32 = 0;
+/// `RTEMS_CURRENT_PRIORITY`.
+const CURRENT_PRIORITY: u32 = 0;
+
+/// A task that is to be started.
+#[derive(Clone, Copy, Debug)]
+pub struct Task {
+    /// Its name: four letters.
+    pub name: [u8; 4],
+    /// 1 (most urgent) to what the application configured; `None`: as urgent as this one.
+    pub priority: Option<u32>,
+    /// Bytes of its stack.
+    pub stack_bytes: usize,
+}
+
+impl Task {
+    /// Starts the task, which runs `entry(argument)` and then ends itself by [`exit`].
+    ///
+    /// # Errors
+    /// [`StatusCode::TOO_MANY`] when the application configured no further task,
+    /// [`StatusCode::UNSATISFIED`] when there is no memory for its stack, and what else
+    /// `rtems_task_create` answers.
+    ///
+    /// # Safety
+    /// `entry` may be called with `argument` on a task of its own, at any time from now on.
+    pub unsafe fn start(
+        &self,
+        entry: unsafe extern "C" fn(usize),
+        argument: usize,
+    ) -> Result<(), StatusCode> {
+        let mut priority = self.priority.unwrap_or(0);
+        if self.priority.is_none() {
+            // SAFETY: the priority lives through the call.
+            StatusCode::check(unsafe {
+                sys::rtems_task_set_priority(SELF, CURRENT_PRIORITY, &raw mut priority)
+            })?;
+        }
+        let (name, mut id) = (u32::from_be_bytes(self.name), 0);
+        // SAFETY: the identifier lives through the call.
+        StatusCode::check(unsafe {
+            sys::rtems_task_create(name, priority, self.stack_bytes, 0, 0, &raw mut id)
+        })?;
+        // SAFETY: the caller's word.
+        let started = StatusCode::check(unsafe { sys::rtems_task_start(id, entry, argument) });
+        if started.is_err() {
+            sys::rtems_task_delete(id);
+        }
+        started
+    }
+}
+
+/// Ends the task that calls.
+pub fn exit() -> ! {
+    sys::rtems_task_exit()
+}
+
+/// Lets so many clock ticks pass; 0 lets others of the same priority go first.
+pub fn wake_after(ticks: u32) {
+    sys::rtems_task_wake_after(ticks);
+}

@@ -1,0 +1,186 @@
+//! Replies from a site, as they go out.
+
+use super::*;
+use crate::http::encoding::Codings;
+use crate::http::head::{Field, Head, HeadParser, Progress};
+use crate::http::path;
+use crate::reply::{Made, Terms, date_line};
+use crate::table::{Entry, Table};
+use std::format;
+use std::string::String;
+
+/// 2026-01-01 00:00:00.
+const NOW: u64 = 1_767_225_600;
+const PAST: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+
+static PAGES: &[Entry] = &[
+    Entry::new("/page", "text/plain", b"0123456789").with_modified(784_111_777),
+    Entry::new("/future", "text/plain", b"0123456789").with_modified(NOW + 1),
+    Entry::new("/present", "text/plain", b"0123456789").with_modified(NOW),
+    Entry::new("/coded", "text/plain", b"0123456789")
+        .with_gzip(b"gz")
+        .with_br(b"br!"),
+    Entry::new("/dir/", "text/html", b"index"),
+    Entry::new("/a/b/", "text/html", b"index"),
+    Entry::new("/a b?c%/\u{e9}/", "text/html", b"index"),
+];
+
+/// The head of the reply to a GET from `site` with these field lines.
+fn reply_of(site: &mut impl Site, target: &str, lines: &str) -> String {
+    let bytes = format!("GET {target} HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
+    let (mut parser, mut fields) = (HeadParser::default(), [Field::EMPTY; 16]);
+    let progress = parser.advance(bytes.as_bytes(), &mut fields);
+    assert!(matches!(progress, Ok(Progress::Complete { .. })), "{bytes}");
+    let head = Head::new(&parser, bytes.as_bytes(), &fields);
+    let mut scratch = [0; 256];
+    let path = path::normalise(head.path(), &mut scratch).expect("a path");
+    let date = date_line(HttpDate(NOW));
+    let terms = Terms {
+        version: head.version(),
+        head_only: false,
+        close: false,
+        date: &date,
+    };
+    let (mut buffer, mut made) = ([0; 2_048], Made::NOTHING);
+    let mut draft = Draft::new(&mut buffer, terms, &mut made);
+    let _ = respond(site, &Request::new(head, path), &mut draft, 0, NOW);
+    String::from_utf8_lossy(&buffer[..made.written]).into_owned()
+}
+
+fn reply(target: &str, lines: &str) -> String {
+    reply_of(&mut Table::<()>::new(PAGES), target, lines)
+}
+
+fn field<'r>(reply: &'r str, name: &str) -> Option<&'r str> {
+    reply
+        .split("\r\n")
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+}
+
+fn status(reply: &str) -> &str {
+    &reply["HTTP/1.1 ".len()..][..3]
+}
+
+#[test]
+fn redirect_names_the_directory_that_was_found() {
+    for (target, location) in [
+        ("/dir", "/dir/"),
+        ("/dir?", "/dir/?"),
+        ("/dir?a=%20/../b", "/dir/?a=%20/../b"),
+        ("/%64ir", "/dir/"),
+        ("//dir", "/dir/"),
+        ("/.//dir", "/dir/"),
+        ("/x/../dir", "/dir/"),
+        ("/a//b", "/a/b/"),
+        ("/a/x//../../b", "/a/b/"),
+        ("/a%20b%3fc%25/%c3%a9", "/a%20b%3Fc%25/%C3%A9/"),
+        ("http://host/dir?q", "/dir/?q"),
+    ] {
+        let reply = reply(target, "");
+        assert_eq!(status(&reply), "301", "{target}");
+        assert_eq!(field(&reply, "Location"), Some(location), "{target}");
+    }
+}
+
+#[test]
+fn fields_that_may_come_once_do_not_count_twice() {
+    let range = "Range: bytes=0-1\r\n";
+    let tag = field(&reply("/page", ""), "ETag").map(|tag| format!("If-Range: {tag}\r\n"));
+    let if_range = tag.expect("a tag");
+    let since = format!("If-Modified-Since: {PAST}\r\n");
+    let unmodified = "If-Unmodified-Since: Sun, 06 Nov 1994 08:49:36 GMT\r\n";
+    for (once, twice, expected) in [
+        (range.into(), format!("{range}{range}"), "206"),
+        (
+            format!("{range}{if_range}"),
+            format!("{range}{if_range}{if_range}"),
+            "206",
+        ),
+        (since.clone(), format!("{since}{since}"), "304"),
+        (
+            unmodified.into(),
+            format!("{unmodified}{unmodified}"),
+            "412",
+        ),
+    ] {
+        assert_eq!(status(&reply("/page", &once)), expected, "{once}");
+        assert_eq!(status(&reply("/page", &twice)), "200", "{twice}");
+    }
+}
+
+#[test]
+fn modification_in_the_future_is_not_told_and_nothing_is_compared_with_it() {
+    assert_eq!(field(&reply("/page", ""), "Last-Modified"), Some(PAST));
+    assert!(field(&reply("/present", ""), "Last-Modified").is_some());
+    let since = "If-Modified-Since: Fri, 31 Dec 9999 23:59:59 GMT\r\n";
+    for lines in ["", "Range: bytes=0-1\r\n", since] {
+        let reply = reply("/future", lines);
+        assert!(status(&reply).starts_with("20"), "{reply}");
+        assert_eq!(field(&reply, "Last-Modified"), None, "{lines}");
+        assert!(field(&reply, "ETag").is_some());
+    }
+}
+
+/// A site that keeps its fields ready, the date among them.
+struct Ready;
+
+impl Site for Ready {
+    type File = ();
+
+    fn find(&mut self, _: &[u8], _: Accepts<'_>, _: u64) -> Result<Found<'_>, SiteError> {
+        let modified = HttpDate(NOW + 60);
+        Ok(Found::Content(
+            ContentId(0),
+            Representation {
+                length: 2,
+                media_type: "text/plain",
+                tag: None,
+                modified: Some(modified),
+                modified_text: None,
+                coding: Coding::Identity,
+                varies: false,
+                cache_control: None,
+                ready: Some(b"Last-Modified: Thu, 01 Jan 2026 00:01:00 GMT\r\n"),
+            },
+        ))
+    }
+
+    fn content(&mut self, _: ContentId, _: Range<u64>) -> Content<'_, ()> {
+        Content::Bytes(b"ab")
+    }
+
+    fn release(&mut self, _: ContentId) {}
+}
+
+#[test]
+fn fields_kept_ready_do_not_tell_a_modification_in_the_future() {
+    let reply = reply_of(&mut Ready, "/", "");
+    assert_eq!(field(&reply, "Last-Modified"), None);
+    assert_eq!(field(&reply, "Content-Type"), Some("text/plain"));
+    assert_eq!(field(&reply, "Content-Length"), Some("2"));
+}
+
+#[test]
+fn acceptable_variant_is_chosen_where_identity_is_excluded() {
+    for (line, coding) in [
+        ("identity;q=0, gzip;q=0.1", Some("gzip")),
+        ("*;q=0, br", Some("br")),
+        ("identity;q=0, *;q=0.5", Some("br")),
+        ("deflate", None),
+        // Nothing that we have is acceptable: the field is disregarded.
+        ("identity;q=0", None),
+        ("identity;q=0, deflate", None),
+        ("*;q=0", None),
+    ] {
+        let reply = reply("/coded", &format!("Accept-Encoding: {line}\r\n"));
+        assert_eq!(status(&reply), "200", "{line}");
+        assert_eq!(field(&reply, "Content-Encoding"), coding, "{line}");
+    }
+}
+
+#[test]
+fn identity_is_chosen_only_where_it_is_available() {
+    let accepts = Accepts::identity();
+    assert_eq!(accepts.choose(Codings::ALL), Some(Coding::Identity));
+    assert_eq!(accepts.choose(Codings::NONE.with(Coding::Gzip)), None);
+}

@@ -1,0 +1,145 @@
+//! RTEMS, with the legacy stack or libbsd: a BSD stack below newlib.
+//!
+//! What the `libc` crate does not declare for RTEMS is declared here; all of it is checked against an
+//! installed SDK's headers by `targets/rtems/check`.
+
+use super::PARTS;
+use crate::errno::{errno, retry, set_errno};
+use core::ffi::{c_int, c_void};
+
+pub(crate) use libc::__errno as errno_location;
+/// Neither stack spreads connections over listeners.
+pub(crate) const REUSEPORT: Option<c_int> = None;
+/// Asks for the longest backlog; both stacks lower it to their own maximum.
+pub(crate) const BACKLOG: c_int = 128;
+/// Set on each accepted socket: inheritance is not promised.
+pub(crate) const NODELAY_IS_INHERITED: bool = false;
+/// The one error of accept(2) that is the new connection's, not the listener's.
+pub(crate) const ACCEPT_PASSES_ON: &[c_int] = &[libc::ECONNABORTED];
+/// There are no signals to suppress, and the legacy stack knows no such flag.
+pub(crate) const SEND_FLAGS: c_int = 0;
+/// No terminal takes a process over: there is one process.
+pub(crate) const O_NOCTTY: c_int = 0;
+
+/// `struct msghdr` of `sys/socket.h`.
+#[repr(C)]
+struct MessageHeader {
+    name: *mut c_void,
+    name_length: libc::socklen_t,
+    parts: *mut Part,
+    part_count: c_int,
+    control: *mut c_void,
+    control_length: libc::socklen_t,
+    flags: c_int,
+}
+
+/// `struct iovec` of `sys/uio.h`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Part {
+    base: *mut c_void,
+    length: usize,
+}
+
+unsafe extern "C" {
+    fn sendmsg(socket: c_int, message: *const MessageHeader, flags: c_int) -> isize;
+}
+
+/// Accepts a connection, non-blocking.
+pub(crate) fn accept(listener: c_int) -> isize {
+    // SAFETY: no address is asked for, so both pointers may be null.
+    non_blocking(unsafe { libc::accept(listener, core::ptr::null_mut(), core::ptr::null_mut()) })
+}
+
+/// Makes a stream socket, non-blocking.
+pub(crate) fn stream_socket(family: c_int) -> isize {
+    // SAFETY: no memory is passed.
+    non_blocking(unsafe { libc::socket(family, libc::SOCK_STREAM, 0) })
+}
+
+/// A socket that cannot be made non-blocking would stop its worker: it is closed, and `errno` tells
+/// why. There is nothing to be closed on exec here.
+fn non_blocking(socket: c_int) -> isize {
+    if socket < 0 {
+        return -1;
+    }
+    let mut on: c_int = 1;
+    // SAFETY: the request takes a pointer to an `int`, which lives through the call.
+    if unsafe { libc::ioctl(socket, libc::FIONBIO as _, &raw mut on) } < 0 {
+        let error = errno();
+        // SAFETY: the socket is this function's own.
+        unsafe { libc::close(socket) };
+        set_errno(error);
+        return -1;
+    }
+    socket as isize
+}
+
+/// Receives into `buffer`; the error is an `errno`.
+pub(crate) fn receive(socket: c_int, buffer: &mut [u8]) -> Result<usize, i32> {
+    // SAFETY: the buffer is valid for writing as many bytes as are passed.
+    retry(|| unsafe { libc::recv(socket, buffer.as_mut_ptr().cast(), buffer.len(), 0) as isize })
+}
+
+/// Sends. There is no hint that more will follow.
+pub(crate) fn send(socket: c_int, bytes: &[u8], _more: bool) -> Result<usize, i32> {
+    // SAFETY: the bytes are valid for reading as many as are passed.
+    retry(|| unsafe { libc::send(socket, bytes.as_ptr().cast(), bytes.len(), SEND_FLAGS) as isize })
+}
+
+/// Sends parts by one call; of more than [`PARTS`] the first. As [`send`] otherwise.
+pub(crate) fn gather(socket: c_int, parts: &[&[u8]], _more: bool) -> Result<usize, i32> {
+    let nothing = Part {
+        base: core::ptr::null_mut(),
+        length: 0,
+    };
+    let mut vector = [nothing; PARTS];
+    for (entry, part) in vector.iter_mut().zip(parts) {
+        *entry = Part {
+            base: part.as_ptr().cast_mut().cast(),
+            length: part.len(),
+        };
+    }
+    let message = MessageHeader {
+        name: core::ptr::null_mut(),
+        name_length: 0,
+        parts: vector.as_mut_ptr(),
+        part_count: parts.len().min(PARTS) as c_int,
+        control: core::ptr::null_mut(),
+        control_length: 0,
+        flags: 0,
+    };
+    // SAFETY: the vector and the parts it points to live through the call, and sending writes to none
+    // of them.
+    retry(|| unsafe { sendmsg(socket, &raw const message, SEND_FLAGS) })
+}
+
+/// There is no call for it.
+pub(crate) use super::send_file_by_copying as send_file;
+
+/// Options of a listener that are an improvement where they exist.
+pub(crate) fn listener_extras(
+    _fast_open: bool,
+    _defer_seconds: u16,
+) -> [Option<(c_int, c_int, c_int)>; 2] {
+    [None, None]
+}
+
+/// The last modification of a file: seconds, and nanoseconds.
+pub(crate) fn modified(status: &libc::stat) -> (i64, i64) {
+    (
+        i64::from(status.st_mtim.tv_sec),
+        i64::from(status.st_mtim.tv_nsec),
+    )
+}
+
+/// The last change of a file, its name and permissions included: seconds, and nanoseconds.
+pub(crate) fn changed(status: &libc::stat) -> (i64, i64) {
+    (
+        i64::from(status.st_ctim.tv_sec),
+        i64::from(status.st_ctim.tv_nsec),
+    )
+}
+
+pub(crate) const COARSE_MONOTONIC: libc::clockid_t = libc::CLOCK_MONOTONIC;
+pub(crate) const COARSE_REALTIME: libc::clockid_t = libc::CLOCK_REALTIME;

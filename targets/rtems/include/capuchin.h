@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * Capuchin: an HTTP/1.1 server for RTEMS.
+ *
+ * An application fills in a capuchin_config, calls capuchin_start() and goes on; worker tasks of the
+ * server's own answer requests from then on. Handlers run on a worker's task, one at a time, and must
+ * not block: what takes time is deferred and completed from any other task, or from an interrupt
+ * handler, by capuchin_complete().
+ *
+ * All memory is the application's: see CAPUCHIN_MEMORY_SIZE. Nothing is allocated while requests are
+ * answered. Strings are UTF-8 or ASCII and end with NUL unless a length goes with them; what a client
+ * sent comes with a length and may hold any byte.
+ *
+ * Where a call returns a status, the one line on the console that goes with an error says what to
+ * change, and the application goes on.
+ */
+
+#ifndef CAPUCHIN_H
+#define CAPUCHIN_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#ifdef __rtems__
+#include <rtems.h>
+#else
+/* Elsewhere the library is linked with test doubles of RTEMS's directives. */
+typedef uint32_t rtems_status_code;
+#define RTEMS_SUCCESSFUL 0
+#define RTEMS_TOO_MANY 5
+#define RTEMS_TIMEOUT 6
+#define RTEMS_INVALID_SIZE 8
+#define RTEMS_INVALID_ADDRESS 9
+#define RTEMS_INVALID_NUMBER 10
+#define RTEMS_RESOURCE_IN_USE 12
+#define RTEMS_UNSATISFIED 13
+#define RTEMS_INCORRECT_STATE 14
+#define RTEMS_INVALID_PRIORITY 19
+#define RTEMS_IO_ERROR 27
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A running server; lies in the memory that the application gave. */
+typedef struct capuchin_server capuchin_server;
+
+/* A request whose head is complete. Only during the call that is given it. */
+typedef struct capuchin_request capuchin_request;
+
+/* A reply that is to be written. Only during the call that is given it. */
+typedef struct capuchin_reply capuchin_reply;
+
+/* Room for more of a streamed reply. Only during the call that is given it. */
+typedef struct capuchin_stream capuchin_stream;
+
+/* Bytes with a length, without a NUL. data is NULL where there is no such thing. */
+typedef struct {
+  const char *data;
+  size_t length;
+} capuchin_text;
+
+/* The claim check of a deferred reply: plain data, may be copied, kept or lost. */
+typedef struct {
+  uint32_t index;
+  uint32_t generation;
+  uint32_t sequence;
+  uint32_t worker;
+} capuchin_ticket;
+
+/* Request methods (RFC 9110 section 9.3, RFC 5789). */
+typedef enum {
+  CAPUCHIN_GET,
+  CAPUCHIN_HEAD,
+  CAPUCHIN_POST,
+  CAPUCHIN_PUT,
+  CAPUCHIN_DELETE,
+  CAPUCHIN_OPTIONS,
+  CAPUCHIN_PATCH
+} capuchin_method;
+
+/*
+ * What a handler returns: the result of the capuchin_reply_... call that ended the reply. A handler
+ * that ended none returns CAPUCHIN_FAILED: the client gets 500, the console a line.
+ */
+typedef enum {
+  CAPUCHIN_FAILED = 0,
+  CAPUCHIN_ANSWERED = 1,
+  CAPUCHIN_DEFERRED = 2,
+  CAPUCHIN_RECEIVING = 3,
+  CAPUCHIN_COLLECTING = 4
+} capuchin_next;
+
+/* What a streaming handler returns. */
+typedef enum {
+  CAPUCHIN_MORE = 0,   /* more follows: call again when there is room */
+  CAPUCHIN_WAIT = 1,   /* nothing now: call again when the ticket is completed */
+  CAPUCHIN_DONE = 2,   /* that was the last piece */
+  CAPUCHIN_BROKEN = 3  /* cannot be finished: the client is to see an incomplete reply */
+} capuchin_progress;
+
+/* What goes with a request from its beginning to its end. */
+typedef struct {
+  void *application;      /* capuchin_config.application */
+  void *argument;         /* capuchin_route.argument */
+  uint64_t *state;        /* two numbers of the handler's own, zero at the beginning of a request */
+  capuchin_ticket ticket; /* names this request, for capuchin_complete() */
+  uint64_t now_ms;        /* milliseconds since boot */
+  uint64_t unix_time;     /* seconds since 1970-01-01 00:00:00 UTC */
+  const void *parameters; /* for capuchin_parameter(); the head's and the collected body's call only */
+} capuchin_exchange;
+
+/*
+ * The functions that answer a route's requests. Only request is needed; the others belong to what it
+ * may return.
+ */
+typedef struct {
+  /* The head of a request is there. */
+  capuchin_next (*request)(
+    capuchin_exchange *exchange, const capuchin_request *request, capuchin_reply *reply);
+  /* A piece of the body, after capuchin_reply_receive(). 0 to go on; an HTTP error status ends it. */
+  int (*body)(capuchin_exchange *exchange, const void *piece, size_t length);
+  /* The body has ended, after capuchin_reply_receive(). */
+  capuchin_next (*received)(capuchin_exchange *exchange, capuchin_reply *reply);
+  /* The whole body is there, after capuchin_reply_collect(). */
+  capuchin_next (*collected)(
+    capuchin_exchange *exchange,
+    const capuchin_request *request,
+    const void *body,
+    size_t length,
+    capuchin_reply *reply);
+  /* A deferred reply was completed with value. */
+  capuchin_next (*resume)(capuchin_exchange *exchange, uint64_t value, capuchin_reply *reply);
+  /* Room for more of a streamed reply. */
+  capuchin_progress (*stream)(capuchin_exchange *exchange, capuchin_stream *out);
+  /* The request ends without the handler: free what its state refers to. */
+  void (*abandoned)(capuchin_exchange *exchange);
+} capuchin_handler;
+
+/*
+ * A row of the routing table. A pattern is a path whose segments may be parameters: "/led/:id" takes
+ * one segment, "/files" and then a last segment '*' all the rest. Patterns are tried in the order of the table. HEAD is
+ * answered by the GET route unless it has its own.
+ */
+typedef struct {
+  capuchin_method method;
+  const char *pattern;
+  const capuchin_handler *handler;
+  void *argument;
+} capuchin_route;
+
+/* A page of the site that is baked into the image. Content is never copied: it stays as it is. */
+typedef struct {
+  const char *path; /* "/", "/style.css"; a path that ends in '/' is a directory's index page */
+  const char *type; /* Content-Type; NULL: by the path's extension */
+  const void *content;
+  size_t length;
+  const void *gzip; /* the same in gzip coding, for clients that take it; may be NULL */
+  size_t gzip_length;
+  const char *cache_control; /* may be NULL */
+} capuchin_page;
+
+/* Limits and timeouts; 0 stands for the default, which is given. */
+typedef struct {
+  uint32_t head_bytes;              /* of a request's head; half a buffer */
+  uint32_t body_bytes;              /* of any body; no limit */
+  uint32_t drain_bytes;             /* of an unread body, to keep its connection; 65,536 */
+  uint32_t requests_per_connection; /* no limit */
+  uint32_t first_byte_ms;           /* from accept to a request; 20,000 */
+  uint32_t head_ms;                 /* from a head's first byte to its end; 10,000 */
+  uint32_t body_ms;                 /* between two pieces of a body; 30,000 */
+  uint32_t handler_ms;              /* for a deferred reply; 60,000 */
+  uint32_t write_ms;                /* while the client takes nothing of a reply; 30,000 */
+  uint32_t idle_ms;                 /* between two requests; 60,000 */
+  uint32_t linger_ms;               /* for the client to take the last reply; 2,000 */
+  uint32_t drain_ms;                /* for requests in flight when the server stops; 10,000 */
+} capuchin_limits;
+
+/* What a server is made of; begin with CAPUCHIN_CONFIG_DEFAULT. What it points to stays as it is. */
+typedef struct {
+  size_t config_size;            /* sizeof(capuchin_config): header and library have to agree */
+  const char *address;           /* IPv4, or IPv6 with libbsd; NULL: every IPv4 address */
+  uint16_t port;                 /* 0: the stack chooses, see capuchin_port() */
+  uint16_t workers;              /* worker tasks; with more than one, another task accepts for them */
+  uint16_t connections;          /* in service at a time, for each worker */
+  uint16_t buffers;              /* for each worker: as many connections can have bytes in flight */
+  uint16_t buffer_size;          /* bytes of each; half for requests, half for replies */
+  uint16_t fields;               /* field lines that a request may have */
+  uint16_t messages;             /* completions and others that may be under way to a worker */
+  uint16_t descriptors;          /* CONFIGURE_MAXIMUM_FILE_DESCRIPTORS, or more */
+  uint32_t priority;             /* of the worker tasks; less urgent than the network's tasks */
+  size_t stack_size;             /* of each worker task */
+  const capuchin_route *routes;
+  size_t route_count;
+  const capuchin_page *pages;
+  size_t page_count;
+  const char *directory;         /* files below it are served where no route or page fits; may be NULL */
+  bool follow_links;             /* of the directory: also those that lead out of it */
+  void *application;             /* handed to every handler */
+  void (*on_message)(void *application, uint64_t value); /* for capuchin_send(); may be NULL */
+  capuchin_limits limits;
+  void *memory;                  /* CAPUCHIN_MEMORY_SIZE bytes, aligned for a uint64_t */
+  size_t memory_size;
+} capuchin_config;
+
+#define CAPUCHIN_CONFIG_DEFAULT                                                  \
+  {                                                                              \
+    .config_size = sizeof(capuchin_config), .port = 80, .workers = 1,            \
+    .connections = 32, .buffers = 12, .buffer_size = 2048, .fields = 32,         \
+    .messages = 32, .descriptors = 64, .priority = 120, .stack_size = 8192       \
+  }
+
+/*
+ * Bytes of memory for a server of these sizes; descriptors, fields and buffer_size as in the
+ * configuration. An upper bound: capuchin_start() says when it is not enough.
+ */
+#define CAPUCHIN_MEMORY_SIZE(workers, connections, buffers, buffer_size, fields, messages, \
+                             descriptors, routes, pages)                                   \
+  (2048u + (workers) * (10240u + ((connections) + 16u) * 176u +                            \
+                        (buffers) * ((buffer_size) + 8u * ((fields) + 1u)) +               \
+                        (buffer_size) + (messages) * 48u + (descriptors) * 96u) +          \
+   ((workers) > 1 ? 4096u + (descriptors) * 96u : 0u) + (routes) * 48u + (pages) * 224u)
+
+/* The same for the sizes of CAPUCHIN_CONFIG_DEFAULT. */
+#define CAPUCHIN_MEMORY_SIZE_DEFAULT(routes, pages) \
+  CAPUCHIN_MEMORY_SIZE(1u, 32u, 12u, 2048u, 32u, 32u, 64u, routes, pages)
+
+/*
+ * Starts a server. The network has to be up. The calling task waits until the workers listen.
+ *
+ * RTEMS_SUCCESSFUL
+ * RTEMS_INVALID_ADDRESS   a pointer is NULL that must not be, or memory is not aligned
+ * RTEMS_INVALID_SIZE      memory is too small, or the library's header is another one
+ * RTEMS_INVALID_NUMBER    a number or a text in the configuration cannot be: the line says which
+ * RTEMS_INVALID_PRIORITY  no such task priority
+ * RTEMS_RESOURCE_IN_USE   another socket has the address and port
+ * RTEMS_TOO_MANY          no task, message queue or file descriptor is left: the line says which
+ * RTEMS_IO_ERROR          there is no network, or it refused; errno tells why
+ */
+rtems_status_code capuchin_start(const capuchin_config *config, capuchin_server **server);
+
+/*
+ * Stops a server: no new connections, and requests in flight may finish within limits.drain_ms, or
+ * are cut off at once. Returns when the workers' tasks have ended; the memory is the application's
+ * again. Not from a handler.
+ *
+ * RTEMS_SUCCESSFUL, RTEMS_INVALID_ADDRESS
+ */
+rtems_status_code capuchin_stop(capuchin_server *server, bool at_once);
+
+/* The port that the server listens on. */
+uint16_t capuchin_port(const capuchin_server *server);
+
+/*
+ * Completes a deferred reply, or has a waiting streamed one go on: the handler's resume or stream
+ * is called with value on the worker's task. From any task and from interrupt handlers; never
+ * blocks. A ticket whose request is gone completes nothing.
+ *
+ * RTEMS_SUCCESSFUL
+ * RTEMS_TOO_MANY        as many messages as the configuration has are under way: try again later
+ * RTEMS_INVALID_NUMBER  no ticket of this server's
+ */
+rtems_status_code capuchin_complete(capuchin_server *server, capuchin_ticket ticket, uint64_t value);
+
+/* Calls on_message with value on a worker's task; as capuchin_complete() otherwise. */
+rtems_status_code capuchin_send(capuchin_server *server, uint16_t worker, uint64_t value);
+
+/* ---- requests ---- */
+
+capuchin_method capuchin_request_method(const capuchin_request *request);
+/* Decoded and normalised, beginning with '/'. */
+capuchin_text capuchin_request_path(const capuchin_request *request);
+/* As it came, without the '?'. */
+capuchin_text capuchin_request_query(const capuchin_request *request);
+/* The first field of this name, whatever its case. */
+capuchin_text capuchin_request_field(const capuchin_request *request, const char *name);
+/* The decoded value of ":name", or of "*". */
+capuchin_text capuchin_parameter(const capuchin_exchange *exchange, const char *name);
+
+/* ---- replies ---- */
+
+/*
+ * First the status (200 unless set) and fields, then one of the calls that end the reply. Framing
+ * (Content-Length, Transfer-Encoding, Connection, Date, Trailer) is the server's and refused as a
+ * field, as are control bytes: the client gets 500 then and the console a line.
+ */
+void capuchin_reply_status(capuchin_reply *reply, int status);
+void capuchin_reply_field(capuchin_reply *reply, const char *name, const char *value);
+void capuchin_reply_field_bytes(
+  capuchin_reply *reply, const char *name, const void *value, size_t length);
+/* The connection ends after this reply. Before the status. */
+void capuchin_reply_close(capuchin_reply *reply);
+
+/* Ends the reply with content that is copied; it has to fit half a buffer together with the head. */
+capuchin_next capuchin_reply_body(capuchin_reply *reply, const void *content, size_t length);
+/* Ends the reply with content that stays as it is until the server stops; of any length. */
+capuchin_next capuchin_reply_static(capuchin_reply *reply, const void *content, size_t length);
+/* Ends the reply without content. */
+capuchin_next capuchin_reply_empty(capuchin_reply *reply);
+/* 200 with a text that ends with NUL. */
+capuchin_next capuchin_reply_text(capuchin_reply *reply, const char *text);
+/* An error reply whose text names the status and why (may be NULL). */
+capuchin_next capuchin_reply_error(capuchin_reply *reply, int status, const char *why);
+/*
+ * Ends the reply with what write puts into the buffer that it is given: it returns the length, or a
+ * negative number or more than room when that did not go; the client gets 500 then.
+ */
+capuchin_next capuchin_reply_write(
+  capuchin_reply *reply, int (*write)(void *argument, char *buffer, size_t room), void *argument);
+/* Ends the head; the handler's stream supplies the content, of unknown length. */
+capuchin_next capuchin_reply_stream(capuchin_reply *reply);
+/* As above; exactly length bytes have to follow. */
+capuchin_next capuchin_reply_stream_of(capuchin_reply *reply, uint64_t length);
+/* The reply comes later: keep exchange->ticket, see capuchin_complete(). */
+capuchin_next capuchin_reply_defer(capuchin_reply *reply);
+/* Has the body handed over in pieces as it arrives, however long it is. */
+capuchin_next capuchin_reply_receive(capuchin_reply *reply);
+/* Has the body handed over in one piece; 413 when it does not fit. */
+capuchin_next capuchin_reply_collect(capuchin_reply *reply);
+
+/* Bytes that still fit. */
+size_t capuchin_stream_room(const capuchin_stream *out);
+/* Adds bytes, as many as fit; returns how many. */
+size_t capuchin_stream_put(capuchin_stream *out, const void *bytes, size_t length);
+
+/* printf(3) as content. */
+struct capuchin_print_arguments {
+  const char *format;
+  va_list *values;
+};
+
+static inline int capuchin_print_into(void *argument, char *buffer, size_t room)
+{
+  struct capuchin_print_arguments *print = argument;
+  int length = vsnprintf(buffer, room, print->format, *print->values);
+
+  /* What needs the NUL's place has been cut. */
+  return length >= 0 && (size_t) length < room ? length : -1;
+}
+
+static inline capuchin_next capuchin_reply_printf(
+  capuchin_reply *reply, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static inline capuchin_next capuchin_reply_printf(capuchin_reply *reply, const char *format, ...)
+{
+  va_list values;
+  struct capuchin_print_arguments print = { format, &values };
+  capuchin_next next;
+
+  va_start(values, format);
+  next = capuchin_reply_write(reply, capuchin_print_into, &print);
+  va_end(values);
+  return next;
+}
+
+/* ---- to look at ---- */
+
+/*
+ * All counters as lines "name value", summed over the workers, as snprintf(3) would write them:
+ * returns the length without the NUL, whether or not it fitted into size bytes.
+ */
+int capuchin_counters_text(const capuchin_server *server, char *buffer, size_t size);
+/* One counter by its name in that text; 0 for an unknown name. Wraps at its end. */
+uint32_t capuchin_counter(const capuchin_server *server, const char *name);
+
+/*
+ * The command "capuchin" for RTEMS's shell: prints counters and connections of all running servers.
+ *
+ *   rtems_shell_add_cmd("capuchin", "net", CAPUCHIN_SHELL_HELP, capuchin_shell);
+ */
+#define CAPUCHIN_SHELL_HELP "capuchin [counters|connections] - state of the HTTP server"
+int capuchin_shell(int argc, char **argv);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
