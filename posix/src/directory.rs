@@ -560,6 +560,24 @@ mod tests {
     }
 
     #[test]
+    fn content_written_in_place_shows_even_with_its_time_set_back() {
+        let place = Place::new("set-back");
+        let file = place.root(Links::None).open_beneath(b"/file").unwrap();
+        let before = file.status().unwrap();
+        let path = place.0.join("root/file");
+        let time = fs::metadata(&path).unwrap().modified().unwrap();
+        // The file system's clock has ticks.
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        fs::write(&path, "elif").unwrap();
+        let writer = fs::File::options().write(true).open(&path).unwrap();
+        writer.set_modified(time).unwrap();
+        let after = file.status().unwrap();
+        file.close();
+        assert_ne!(after, before);
+        assert!(after.goes_on_from(before), "but for the time of the change");
+    }
+
+    #[test]
     fn long_and_cut_paths_are_refused() {
         let place = Place::new("long");
         let root = place.root(Links::None);

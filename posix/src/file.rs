@@ -95,6 +95,11 @@ pub struct FileStatus {
     pub modified: u64,
     /// The part of a second that belongs to it, in nanoseconds.
     pub modified_nanoseconds: u32,
+    /// The last change of content, name, owner or permissions, in seconds since 1970; before that 0.
+    /// Nobody can set it back, as the time of modification can be (utimensat(2)).
+    pub changed: u64,
+    /// The part of a second that belongs to it, in nanoseconds.
+    pub changed_nanoseconds: u32,
     /// The inode's number, unique on its device.
     pub inode: u64,
     /// The device.
@@ -158,6 +163,19 @@ impl File {
 }
 
 impl FileStatus {
+    /// Whether `self`, looked at later, is the file that it was `before`, its content unchanged
+    /// unless somebody set the time back. Other names and permissions are no difference: an open
+    /// file loses its name when it is replaced by renaming.
+    #[must_use]
+    pub fn goes_on_from(self, before: Self) -> bool {
+        let named_anew = Self {
+            changed: before.changed,
+            changed_nanoseconds: before.changed_nanoseconds,
+            ..self
+        };
+        named_anew == before
+    }
+
     #[allow(clippy::unnecessary_cast, reason = "other systems have other widths")]
     pub(crate) fn of(status: &libc::stat) -> Self {
         let kind = match status.st_mode & libc::S_IFMT {
@@ -166,12 +184,15 @@ impl FileStatus {
             libc::S_IFLNK => Kind::Link,
             _ => Kind::Other,
         };
-        let (seconds, nanoseconds) = sys::modified(status);
+        let (modified, modified_nanoseconds) = sys::modified(status);
+        let (changed, changed_nanoseconds) = sys::changed(status);
         Self {
             kind,
             length: u64::try_from(status.st_size).unwrap_or(0),
-            modified: u64::try_from(seconds).unwrap_or(0),
-            modified_nanoseconds: u32::try_from(nanoseconds).unwrap_or(0),
+            modified: u64::try_from(modified).unwrap_or(0),
+            modified_nanoseconds: u32::try_from(modified_nanoseconds).unwrap_or(0),
+            changed: u64::try_from(changed).unwrap_or(0),
+            changed_nanoseconds: u32::try_from(changed_nanoseconds).unwrap_or(0),
             inode: status.st_ino as u64,
             device: status.st_dev as u64,
         }

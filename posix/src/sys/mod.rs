@@ -26,6 +26,13 @@ pub(crate) fn modified(status: &libc::stat) -> (i64, i64) {
     (status.st_mtime as i64, status.st_mtime_nsec as i64)
 }
 
+/// The last change of a file, its name and permissions included: seconds, and nanoseconds.
+#[cfg(not(target_os = "rtems"))]
+#[allow(clippy::unnecessary_cast, reason = "other systems have other widths")]
+pub(crate) fn changed(status: &libc::stat) -> (i64, i64) {
+    (status.st_ctime as i64, status.st_ctime_nsec as i64)
+}
+
 /// Parts that one gathered send takes; more are sent by the next.
 pub(crate) const PARTS: usize = 4;
 

@@ -133,5 +133,13 @@ pub(crate) fn modified(status: &libc::stat) -> (i64, i64) {
     )
 }
 
+/// The last change of a file, its name and permissions included: seconds, and nanoseconds.
+pub(crate) fn changed(status: &libc::stat) -> (i64, i64) {
+    (
+        i64::from(status.st_ctim.tv_sec),
+        i64::from(status.st_ctim.tv_nsec),
+    )
+}
+
 pub(crate) const COARSE_MONOTONIC: libc::clockid_t = libc::CLOCK_MONOTONIC;
 pub(crate) const COARSE_REALTIME: libc::clockid_t = libc::CLOCK_REALTIME;

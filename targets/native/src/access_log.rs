@@ -1,9 +1,10 @@
 //! The access log: one line for each request, in the Common or Combined Log Format.
 //!
 //! Workers gather lines in memory and hand them over once a turn; one thread writes them. The queue
-//! between them is bounded and nobody waits for it: when the destination is too slow, lines are
-//! lost and counted, and the loss is said in the server's own log. A named pipe is such a destination
-//! until somebody reads from it, and again after that reader went away.
+//! between them is bounded and nobody waits for it: while it is full a worker gathers on, within a
+//! bound. When the destination is too slow for that, lines are lost and counted, and the loss is
+//! said in the server's own log. A named pipe is such a destination until somebody reads from it,
+//! and again after that reader went away.
 
 use crate::listing::civil;
 use capuchin_core::http::fields::Name;
@@ -13,11 +14,12 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -42,6 +44,15 @@ pub enum Destination {
 /// Batches that may wait to be written, of all workers together.
 const QUEUE: usize = 64;
 
+/// Bytes that may wait to be written, of all workers together. A single longer batch may, too.
+const QUEUE_BYTES: usize = 4 << 20;
+
+/// Bytes that a worker gathers while the queue is full; what comes then is lost.
+const BACKLOG_BYTES: usize = 1 << 20;
+
+/// How soon a worker without requests tries again to hand over what it gathered, in milliseconds.
+const RETRY_MS: u32 = 20;
+
 /// Bytes of a batch from which it is handed over in the middle of a turn.
 const BATCH_BYTES: usize = 32 << 10;
 
@@ -54,6 +65,9 @@ const FINISH_PATIENCE: Duration = Duration::from_secs(1);
 /// How often the writer looks whether it is to reopen or to end, and whether a pipe has a reader.
 const TICK: Duration = Duration::from_millis(200);
 
+/// Bytes of an empty buffer that is kept for the next batch.
+const SPARE_BYTES: usize = 2 * BATCH_BYTES;
+
 /// How often losses are said at the most.
 const LOSS_PAUSE: Duration = Duration::from_secs(1);
 
@@ -64,8 +78,35 @@ struct Shared {
     end: AtomicBool,
     ended: AtomicBool,
     lost: AtomicU64,
+    /// How many of these were said, and when.
+    said: Mutex<(u64, Option<Instant>)>,
+    /// Bytes in the queue.
+    queued: AtomicUsize,
+    /// What workers had gathered when they ended, to be written after the queue.
+    left: Mutex<Vec<Vec<u8>>>,
     /// Empty buffers on their way back to the workers.
     spare: Mutex<Vec<Vec<u8>>>,
+}
+
+impl Shared {
+    /// Says how many lines were lost, not too often. Any thread may: the writer may be stuck.
+    fn say_losses(&self, at_end: bool) {
+        let lost = self.lost.load(Ordering::Relaxed);
+        if lost == 0 {
+            return;
+        }
+        let Ok(mut said) = self.said.try_lock() else {
+            return; // another one is at it
+        };
+        let (before, at) = *said;
+        if lost != before && (at_end || at.is_none_or(|at| at.elapsed() >= LOSS_PAUSE)) {
+            log::warn!(
+                "{} lines of the access log were lost: its destination does not take them",
+                lost - before
+            );
+            *said = (lost, Some(Instant::now()));
+        }
+    }
 }
 
 /// The log's writer.
@@ -96,8 +137,11 @@ struct Shared {
 #[derive(Debug)]
 pub struct AccessLog {
     format: Format,
+    destination: Destination,
     sender: SyncSender<Vec<u8>>,
     shared: Arc<Shared>,
+    /// For the writer, until it is started.
+    receiver: Mutex<Option<Receiver<Vec<u8>>>>,
 }
 
 impl AccessLog {
@@ -107,22 +151,72 @@ impl AccessLog {
     /// # Errors
     /// When the file cannot be opened, or no thread be started.
     pub fn start(destination: Destination, format: Format) -> io::Result<Self> {
+        let log = Self::later(destination, format);
+        log.open()?;
+        Ok(log)
+    }
+
+    /// As [`AccessLog::start`], but opened when the server that it is given to starts: as the user
+    /// that the server becomes ([`crate::Server::user`]), who will have to open it again.
+    #[must_use]
+    pub fn later(destination: Destination, format: Format) -> Self {
         let (sender, receiver) = sync_channel(QUEUE);
-        let shared = Arc::new(Shared::default());
-        let output = open(&destination)?;
-        let writer = Writer {
+        Self {
+            format,
             destination,
-            output,
-            shared: Arc::clone(&shared),
+            sender,
+            shared: Arc::new(Shared::default()),
+            receiver: Mutex::new(Some(receiver)),
+        }
+    }
+
+    /// Opens the destination and starts the writer, once.
+    pub(crate) fn open(&self) -> io::Result<()> {
+        let mut receiver = self.receiver.lock().unwrap_or_else(PoisonError::into_inner);
+        if receiver.is_none() {
+            return Ok(());
+        }
+        let writer = Writer {
+            destination: self.destination.clone(),
+            output: open(&self.destination)?,
+            shared: Arc::clone(&self.shared),
+            torn: false,
+        };
+        let Some(receiver) = receiver.take() else {
+            return Ok(());
         };
         thread::Builder::new()
             .name("access log".into())
             .spawn(move || writer.run(&receiver))?;
-        Ok(Self {
-            format,
-            sender,
-            shared,
-        })
+        Ok(())
+    }
+
+    /// Whether [`AccessLog::open`] would succeed; makes no file.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        let Destination::File(path) = &self.destination else {
+            return Ok(());
+        };
+        match append(path, false) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => may_make_files_beside(path),
+            Err(error) if error.raw_os_error() == Some(libc::ENXIO) => Ok(()),
+            other => other.map(|_| ()),
+        }
+    }
+
+    /// Why the file could not be made again after it was renamed, if it is one.
+    pub(crate) fn obstacle(&self) -> Option<(&Path, io::Error)> {
+        match &self.destination {
+            Destination::File(path) if path.is_file() => may_make_files_beside(path)
+                .err()
+                .map(|error| (&**path, error)),
+            _ => None,
+        }
+    }
+
+    /// Where lines go.
+    #[must_use]
+    pub fn destination(&self) -> &Destination {
+        &self.destination
     }
 
     /// The gathering end for one worker.
@@ -152,6 +246,10 @@ impl AccessLog {
 
     /// Waits until all is written that was handed over, but no longer than a second.
     pub fn finish(self) {
+        let receiver = self.receiver.lock().map(|receiver| receiver.is_some());
+        if receiver.unwrap_or(false) {
+            return; // it never began
+        }
         self.shared.end.store(true, Ordering::SeqCst);
         let begin = Instant::now();
         while !self.shared.ended.load(Ordering::SeqCst) {
@@ -170,41 +268,42 @@ struct Writer {
     /// None is a pipe without reader.
     output: Option<Box<dyn Write + Send>>,
     shared: Arc<Shared>,
+    /// The last line was written only in part: the next must not go on in it.
+    torn: bool,
 }
 
 impl Writer {
     fn run(mut self, batches: &Receiver<Vec<u8>>) {
-        let (mut said, mut said_at) = (0, None::<Instant>);
-        let mut failed = false;
+        let (mut write_failed, mut open_failed) = (false, false);
         loop {
             let ending = self.shared.end.load(Ordering::SeqCst);
             // After the end is told nothing new comes: what is queued is all there is.
             let wait = if ending { Duration::ZERO } else { TICK };
             let received = batches.recv_timeout(wait);
-            if self.shared.reopen.swap(false, Ordering::SeqCst) || self.output.is_none() {
-                match open(&self.destination) {
-                    Ok(output) => self.output = output,
-                    Err(error) => log::error!(
-                        "the access log cannot be opened again, the old file is kept: {error}"
-                    ),
-                }
+            let asked = self.shared.reopen.swap(false, Ordering::SeqCst);
+            if asked || self.output.is_none() {
+                self.reopen(asked, &mut open_failed);
             }
             let over = match received {
                 Ok(batch) => {
-                    self.write(batch, &mut failed);
+                    self.shared.queued.fetch_sub(batch.len(), Ordering::SeqCst);
+                    self.write(batch, &mut write_failed);
                     false
                 }
                 Err(RecvTimeoutError::Timeout) => ending,
                 Err(RecvTimeoutError::Disconnected) => true,
             };
-            let lost = self.shared.lost.load(Ordering::Relaxed);
-            if lost != said && (over || said_at.is_none_or(|at| at.elapsed() >= LOSS_PAUSE)) {
-                log::warn!(
-                    "{} lines of the access log were lost: its destination does not take them",
-                    lost - said
-                );
-                (said, said_at) = (lost, Some(Instant::now()));
+            if over {
+                let left = self
+                    .shared
+                    .left
+                    .lock()
+                    .map(|mut left| std::mem::take(&mut *left));
+                for batch in left.unwrap_or_default() {
+                    self.write(batch, &mut write_failed);
+                }
             }
+            self.shared.say_losses(over);
             if over {
                 break;
             }
@@ -212,15 +311,35 @@ impl Writer {
         self.shared.ended.store(true, Ordering::SeqCst);
     }
 
+    /// Opens the destination again: because it is `asked` for, or because a pipe has no reader,
+    /// which is tried again and again and so complained about once.
+    fn reopen(&mut self, asked: bool, failed: &mut bool) {
+        match open(&self.destination) {
+            Ok(output) => {
+                (self.output, self.torn, *failed) = (output, false, false);
+            }
+            Err(error) if asked || !*failed => {
+                let consequence = match self.output {
+                    Some(_) => "the old file is kept",
+                    None => "lines are lost until it can",
+                };
+                log::error!("the access log cannot be opened again, {consequence}: {error}");
+                *failed = true;
+            }
+            Err(_) => {}
+        }
+    }
+
     fn write(&mut self, mut batch: Vec<u8>, failed: &mut bool) {
-        let result = match &mut self.output {
-            Some(output) => output.write_all(&batch).and_then(|()| output.flush()),
-            None => Err(io::ErrorKind::NotConnected.into()),
-        };
+        let mut written = 0;
+        let result = self.put(&batch, &mut written);
         if let Err(error) = &result {
-            // Some of it may have been written; that much cannot be told.
-            let lines = batch.iter().filter(|&&byte| byte == b'\n').count();
-            self.shared.lost.fetch_add(lines as u64, Ordering::Relaxed);
+            let lines = batch[written..].iter().filter(|&&byte| byte == b'\n');
+            let lines = lines.count() as u64;
+            self.shared.lost.fetch_add(lines, Ordering::Relaxed);
+            if written > 0 {
+                self.torn = batch[written - 1] != b'\n';
+            }
             if error.kind() == io::ErrorKind::BrokenPipe
                 && matches!(self.destination, Destination::File(_))
             {
@@ -232,11 +351,32 @@ impl Writer {
         }
         *failed = result.is_err();
         batch.clear();
-        if let Ok(mut spare) = self.shared.spare.try_lock()
+        if batch.capacity() <= SPARE_BYTES
+            && let Ok(mut spare) = self.shared.spare.try_lock()
             && spare.len() < QUEUE
         {
             spare.push(batch);
         }
+    }
+
+    /// Writes all of a batch; `written` says how much was, whatever comes of it.
+    fn put(&mut self, batch: &[u8], written: &mut usize) -> io::Result<()> {
+        let Some(output) = &mut self.output else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        if self.torn {
+            output.write_all(b"\n")?;
+            self.torn = false;
+        }
+        while *written < batch.len() {
+            match output.write(&batch[*written..]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => *written += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        output.flush()
     }
 }
 
@@ -245,13 +385,7 @@ fn open(destination: &Destination) -> io::Result<Option<Box<dyn Write + Send>>> 
     let Destination::File(path) = destination else {
         return Ok(Some(Box::new(io::stdout())));
     };
-    // Without O_NONBLOCK the opening of a pipe would wait for its reader.
-    let opened = OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o640)
-        .custom_flags(libc::O_NONBLOCK)
-        .open(path);
+    let opened = append(path, true);
     let file: File = match opened {
         Err(error) if error.raw_os_error() == Some(libc::ENXIO) => return Ok(None),
         other => other?,
@@ -266,6 +400,30 @@ fn open(destination: &Destination) -> io::Result<Option<Box<dyn Write + Send>>> 
         return Err(io::Error::last_os_error());
     }
     Ok(Some(Box::new(file)))
+}
+
+/// Opens a file to add to it. Without O_NONBLOCK the opening of a pipe would wait for its reader.
+fn append(path: &Path, create: bool) -> io::Result<File> {
+    OpenOptions::new()
+        .append(true)
+        .create(create)
+        .mode(0o640)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)
+}
+
+/// Whether this process may make files in the directory of `path` (access(2)).
+fn may_make_files_beside(path: &Path) -> io::Result<()> {
+    let directory = match path.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() => directory,
+        _ => Path::new("."),
+    };
+    let name = std::ffi::CString::new(directory.as_os_str().as_bytes())?;
+    // SAFETY: the name ends with NUL.
+    match unsafe { libc::access(name.as_ptr(), libc::W_OK | libc::X_OK) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Gathers the lines of one worker. Nothing here waits or makes a system call but to hand a batch
@@ -355,6 +513,7 @@ impl Lines {
             return;
         };
         let batch = &mut self.batch;
+        let begin = batch.len();
         // Writing to a vector cannot fail.
         let _ = match connection.peer {
             Some(peer) => write!(batch, "{}", peer.ip()),
@@ -374,6 +533,11 @@ impl Lines {
         batch.extend_from_slice(&connection.sender);
         batch.push(b'\n');
         self.batch_lines += 1;
+        if begin > 0 && batch.len() > BACKLOG_BYTES {
+            batch.truncate(begin);
+            self.batch_lines -= 1;
+            self.shared.lost.fetch_add(1, Ordering::Relaxed);
+        }
         // An idle connection keeps no large buffers.
         if connection.begun.capacity() > 512 {
             connection.begun = Vec::new();
@@ -391,24 +555,53 @@ impl Lines {
         if !self.batch.is_empty() {
             self.hand_over();
         }
+        self.shared.say_losses(false);
     }
 
+    /// In how many milliseconds [`Lines::turn_ended`] wants to be called again, if lines are left.
+    #[must_use]
+    pub fn retry_in(&self) -> Option<u32> {
+        (!self.batch.is_empty()).then_some(RETRY_MS)
+    }
+
+    /// Queues the batch; it stays here as long as the queue is full.
     fn hand_over(&mut self) {
-        let spare = self
-            .shared
-            .spare
-            .try_lock()
-            .ok()
-            .and_then(|mut spare| spare.pop())
-            .unwrap_or_default();
-        let batch = std::mem::replace(&mut self.batch, spare);
-        let lines = std::mem::take(&mut self.batch_lines);
-        if let Err(TrySendError::Full(mut batch) | TrySendError::Disconnected(mut batch)) =
-            self.sender.try_send(batch)
+        let bytes = self.batch.len();
+        let before = self.shared.queued.fetch_add(bytes, Ordering::SeqCst);
+        let result = if before > 0 && before + bytes > QUEUE_BYTES {
+            Err(TrySendError::Full(std::mem::take(&mut self.batch)))
+        } else {
+            self.sender.try_send(std::mem::take(&mut self.batch))
+        };
+        let Err(error) = result else {
+            self.batch_lines = 0;
+            let spare = self.shared.spare.try_lock();
+            self.batch = spare
+                .ok()
+                .and_then(|mut spare| spare.pop())
+                .unwrap_or_default();
+            return;
+        };
+        self.shared.queued.fetch_sub(bytes, Ordering::SeqCst);
+        match error {
+            TrySendError::Full(batch) => self.batch = batch,
+            // The writer is gone: nobody will take them.
+            TrySendError::Disconnected(mut batch) => {
+                let lines = std::mem::take(&mut self.batch_lines);
+                self.shared.lost.fetch_add(lines, Ordering::Relaxed);
+                batch.clear();
+                self.batch = batch;
+            }
+        }
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        if !self.batch.is_empty()
+            && let Ok(mut left) = self.shared.left.lock()
         {
-            self.shared.lost.fetch_add(lines, Ordering::Relaxed);
-            batch.clear();
-            self.batch = batch;
+            left.push(std::mem::take(&mut self.batch));
         }
     }
 }
@@ -481,6 +674,7 @@ mod tests {
         lines.connected(0, Some("192.0.2.7:99".parse().unwrap()));
         act(&mut lines);
         lines.turn_ended();
+        drop(lines);
         log.finish();
         let text = fs::read_to_string(&path).unwrap();
         fs::remove_file(&path).unwrap();
@@ -573,6 +767,62 @@ mod tests {
         );
         drop(holder);
         let _ = fs::remove_file(&path);
+    }
+
+    #[test]
+    fn turns_of_one_line_lose_nothing_to_a_destination_that_keeps_up() {
+        // Far more turns than the queue has places, faster than the writer takes them one by one.
+        let mut wanted = String::new();
+        let text = logged("one-by-one", Format::Common, |lines| {
+            for n in 0..5_000 {
+                let head = format!("GET /{n} HTTP/1.1\r\nHost: h\r\n\r\n");
+                request(lines, 0, head.as_bytes(), outcome(Status::OK, 1));
+                lines.turn_ended();
+                wanted += &format!(
+                    "192.0.2.7 - - [20/Nov/2026:22:17:05 +0000] \"GET /{n} HTTP/1.1\" 200 1\n"
+                );
+            }
+        });
+        assert!(text == wanted, "{} lines", text.lines().count());
+    }
+
+    /// Takes a few bytes, then nothing, then all again.
+    struct Full(Arc<Mutex<(Vec<u8>, usize)>>);
+
+    impl Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let mut taken = self.0.lock().unwrap();
+            let count = bytes.len().min(taken.1);
+            if count == 0 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            taken.1 -= count;
+            taken.0.extend_from_slice(&bytes[..count]);
+            Ok(count)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn line_written_in_part_is_ended_before_the_next() {
+        let taken = Arc::new(Mutex::new((Vec::new(), 8)));
+        let mut writer = Writer {
+            destination: Destination::Stdout,
+            output: Some(Box::new(Full(Arc::clone(&taken)))),
+            shared: Arc::default(),
+            torn: false,
+        };
+        let mut failed = false;
+        writer.write(b"first\nsecond\nthird\n".to_vec(), &mut failed);
+        writer.write(b"fourth\n".to_vec(), &mut failed);
+        assert!(failed);
+        assert_eq!(writer.shared.lost.load(Ordering::Relaxed), 3);
+        taken.lock().unwrap().1 = 100;
+        writer.write(b"fifth\n".to_vec(), &mut failed);
+        assert_eq!(taken.lock().unwrap().0, b"first\nse\nfifth\n");
     }
 
     #[test]

@@ -7,8 +7,9 @@
 //! one that grows, for nothing tells bytes that were added from bytes that were written anew.
 //! A file that is replaced by renaming goes on to be sent as it was.
 //!
-//! Memory is bounded whatever clients do: contents that no longer fit are sent from their files, and
-//! lists of directories that no longer fit are refused (503) until others have been read.
+//! Memory and open files are bounded whatever clients do: contents that no longer fit are sent from
+//! their files; files beyond the budget, and lists of directories that no longer fit, are refused
+//! (503) until others have been read. What no reply holds makes way first.
 
 use crate::listing::{self, Row};
 use capuchin_core::http::conditional::EntityTag;
@@ -50,6 +51,10 @@ pub struct DirectoryOptions {
     pub cache_bytes: usize,
     /// Bytes of the longest content that is kept in memory.
     pub cache_file_bytes: usize,
+    /// Files that are open at the same time, for each worker: cached ones, which make way, and those
+    /// of running replies, beyond which requests are answered with 503. A server lowers it to what
+    /// the process may open besides its connections.
+    pub open_files: usize,
 }
 
 impl Default for DirectoryOptions {
@@ -64,6 +69,7 @@ impl Default for DirectoryOptions {
             cache_files: 256,
             cache_bytes: 4 << 20,
             cache_file_bytes: 64 << 10,
+            open_files: usize::MAX,
         }
     }
 }
@@ -103,11 +109,27 @@ const READY_BYTES: usize = 512;
 /// Bytes of a file that are read to be sent at once.
 const WINDOW: usize = 128 << 10;
 
-/// Rows of the longest listing; a directory with more shows so many of them and says so.
-const ROWS_LIMIT: usize = 10_000;
+/// Rows of the longest listing; a directory with more shows so many of them and says so. Each costs
+/// the worker some ten microseconds, in which nobody else is served.
+const ROWS_LIMIT: usize = 2_000;
 
-/// Bytes of all listings in memory, of one worker. A single longer one is still shown.
+/// Entries that are looked at for a listing, those included that are not shown.
+const ENTRIES_LIMIT: usize = 10_000;
+
+/// Bytes of all listings in memory, of one worker.
 const LISTINGS_BYTES: usize = 8 << 20;
+
+/// Bytes of a usual listing, for which there is room even when long ones have taken all of theirs.
+const SHORT_LISTING: usize = 64 << 10;
+
+/// Bytes of listings that only usual ones may take besides.
+const SHORT_LISTINGS_BYTES: usize = 2 << 20;
+
+/// How often files that are kept open are looked at though nobody asks for them.
+const TIDY_PAUSE_MS: u64 = 1_000;
+
+/// Nodes that are looked at then.
+const TIDY_NODES: usize = 64;
 
 /// Codings in the order of [`Node::variants`].
 const CODINGS: [Coding; 3] = [Coding::Identity, Coding::Gzip, Coding::Br];
@@ -134,10 +156,15 @@ pub struct Directory {
     bytes: usize,
     /// Bytes of listings in memory.
     listing_bytes: usize,
+    /// Descriptors of all nodes.
+    open_files: usize,
     /// The piece of a file that is sent next.
     window: Vec<u8>,
     /// The node that is looked at next when one has to go.
     hand: usize,
+    /// The node that is looked at next when it is time to tidy up, and when that was last.
+    tidy_hand: usize,
+    tidied: u64,
 }
 
 /// What a path led to.
@@ -213,7 +240,8 @@ impl Variant {
 
     /// Whether the open file is as it was when its length was promised.
     fn still_holds(&self, file: File) -> bool {
-        file.status() == Ok(self.status)
+        file.status()
+            .is_ok_and(|status| status.goes_on_from(self.status))
     }
 
     fn length(&self) -> u64 {
@@ -232,28 +260,46 @@ impl Node {
     /// Whether files that are not in memory are as they were: their replies could not even begin
     /// otherwise.
     fn files_hold(&self) -> bool {
-        self.variants
-            .iter()
-            .flatten()
-            .all(|variant| match variant.source {
-                Source::Memory(_) => true,
-                Source::File(file) => variant.still_holds(file),
-            })
+        self.files()
+            .all(|(variant, file)| variant.still_holds(file))
+    }
+
+    /// Files that it keeps open.
+    fn descriptors(&self) -> usize {
+        self.files().count()
+    }
+
+    fn files(&self) -> impl Iterator<Item = (&Variant, File)> {
+        let variants = self.variants.iter().flatten();
+        variants.filter_map(|variant| match variant.source {
+            Source::Memory(_) => None,
+            Source::File(file) => Some((variant, file)),
+        })
     }
 
     fn has_descriptor(&self) -> bool {
-        let mut variants = self.variants.iter().flatten();
-        variants.any(|variant| matches!(variant.source, Source::File(_)))
+        self.files().next().is_some()
     }
 
-    /// Whether the same files are behind both.
+    /// Whether nothing at all happened to its open files, not even that they lost their names.
+    fn files_untouched(&self) -> bool {
+        self.files()
+            .all(|(variant, file)| file.status() == Ok(variant.status))
+    }
+
+    /// Whether the same files are behind both, or the same list.
     fn same_files(&self, other: &Self) -> bool {
         self.variants
             .iter()
             .zip(&other.variants)
             .all(|pair| match pair {
                 (None, None) => true,
-                (Some(a), Some(b)) => a.settled && a.status == b.status,
+                (Some(a), Some(b)) => match (&a.source, &b.source) {
+                    (Source::Memory(a), Source::Memory(b)) if self.listing && other.listing => {
+                        a == b
+                    }
+                    _ => a.settled && a.status == b.status,
+                },
                 _ => false,
             })
     }
@@ -289,9 +335,46 @@ impl Directory {
             vacant: Vec::new(),
             bytes: 0,
             listing_bytes: 0,
+            open_files: 0,
             window: Vec::new(),
             hand: 0,
+            tidy_hand: 0,
+            tidied: 0,
         })
+    }
+
+    /// Lets go of a few cached files that were deleted or changed and that nobody asks for any
+    /// more: for as long as it is open, a deleted file takes its room on the disk. Does something
+    /// once a second at most; tells in how many milliseconds it wants to be called again, if at
+    /// all. `now` is as in [`Site::find`].
+    pub fn tidy(&mut self, now: u64) -> Option<u32> {
+        if self.open_files == 0 {
+            return None;
+        }
+        let since = now.wrapping_sub(self.tidied);
+        if since < TIDY_PAUSE_MS {
+            return Some((TIDY_PAUSE_MS - since) as u32);
+        }
+        self.tidied = now;
+        let mut looked_at = 0;
+        for _ in 0..self.nodes.len() {
+            let index = self.tidy_hand % self.nodes.len();
+            self.tidy_hand = index + 1;
+            let Some(node) = &self.nodes[index] else {
+                continue;
+            };
+            if !node.listed || !node.has_descriptor() {
+                continue;
+            }
+            if !node.files_untouched() {
+                self.unlist(index as u32);
+            }
+            looked_at += 1;
+            if looked_at == TIDY_NODES {
+                break;
+            }
+        }
+        Some(TIDY_PAUSE_MS as u32)
     }
 
     /// What the cache or the file system has for `path`, as a node's number.
@@ -314,33 +397,48 @@ impl Directory {
             }
             loaded => loaded,
         };
-        if let (Some(index), Ok(Loaded::Node(fresh))) = (cached, &loaded)
-            && let Some(node) = self.node_mut(index)
-            && node.same_files(fresh)
-        {
-            (node.checked, node.recent) = (now, true);
-            return Ok(Some(index));
-        }
         if let Some(index) = cached {
-            self.unlist(index);
-        }
-        match loaded? {
-            Loaded::Directory => Ok(None),
-            Loaded::Node(mut node) => {
-                if !self.make_room(&node) {
-                    if node.listing {
-                        return Err(SiteError::Busy);
-                    }
-                    // Sent from its file instead.
-                    match self.load(path, 0)? {
-                        Loaded::Node(without_content) => node = without_content,
-                        Loaded::Directory => return Ok(None),
-                    }
+            // It may have made way itself.
+            let Some(node) = self.node_mut(index) else {
+                return self.take_in(path, loaded?, now);
+            };
+            match &loaded {
+                Ok(Loaded::Node(fresh)) if node.same_files(fresh) => {
+                    (node.checked, node.recent) = (now, true);
+                    return Ok(Some(index));
                 }
-                node.checked = now;
-                Ok(Some(self.insert(*node)))
+                // It cannot be looked at for want of a descriptor, or while somebody has a lease on
+                // it: better what is known than nothing. The next request looks again.
+                Err(SiteError::Busy) if node.files_hold() => {
+                    node.recent = true;
+                    return Ok(Some(index));
+                }
+                _ => self.unlist(index),
             }
         }
+        self.take_in(path, loaded?, now)
+    }
+
+    /// Makes room for what was loaded and keeps it.
+    fn take_in(&mut self, path: &[u8], loaded: Loaded, now: u64) -> Result<Option<u32>, SiteError> {
+        let Loaded::Node(mut node) = loaded else {
+            return Ok(None);
+        };
+        if !self.make_room(&node) {
+            if node.listing {
+                return Err(SiteError::Busy);
+            }
+            // Sent from its file instead.
+            match self.load(path, 0)? {
+                Loaded::Node(without_content) => node = without_content,
+                Loaded::Directory => return Ok(None),
+            }
+        }
+        if !self.stay_in_budget(&node) {
+            return Err(SiteError::Busy);
+        }
+        node.checked = now;
+        Ok(Some(self.insert(*node)))
     }
 
     /// Looks a path up in the file system; contents of up to `longest` bytes are read to memory.
@@ -394,6 +492,8 @@ impl Directory {
             length: page.len() as u64,
             modified: 0,
             modified_nanoseconds: 0,
+            changed: 0,
+            changed_nanoseconds: 0,
             inode: 0,
             device: 0,
         };
@@ -419,20 +519,25 @@ impl Directory {
         })
     }
 
-    /// The entries that can be served, and whether there are more than are shown.
+    /// The entries that a listing shows, and whether there are more.
     fn rows(&self, path: &[u8], directory: Opened) -> Result<(Vec<Row>, bool), OpenError> {
         let mut entries = Entries::of(directory.into_file())?;
-        let mut rows = Vec::new();
+        let (mut rows, mut looked_at) = (Vec::new(), 0);
         while let Some((name, _)) = entries.next_entry()? {
+            if rows.len() == ROWS_LIMIT || looked_at == ENTRIES_LIMIT {
+                return Ok((rows, true));
+            }
+            looked_at += 1;
             if name.starts_with(b".") && !self.options.hidden {
                 continue;
             }
-            if rows.len() == ROWS_LIMIT {
-                return Ok((rows, true));
-            }
-            // What cannot be served is not shown.
-            let Ok(status) = self.root.status_beneath(&[path, name].concat()) else {
-                continue;
+            // Links that are not followed, pipes and devices are not shown. Whether a file may be
+            // read would show only when it is opened, which is too dear for each row.
+            let status = match self.root.status_beneath(&[path, name].concat()) {
+                Ok(status) => status,
+                // Rows would be missing for no fault of theirs.
+                Err(OpenError::Exhausted) => return Err(OpenError::Exhausted),
+                Err(_) => continue,
             };
             if matches!(status.kind, Kind::Regular | Kind::Directory) {
                 rows.push(Row {
@@ -509,21 +614,31 @@ impl Directory {
     /// replies for that.
     fn make_room(&mut self, node: &Node) -> bool {
         let bytes = node.bytes();
-        let fits = |site: &Self| {
-            if node.listing {
-                site.listing_bytes == 0 || site.listing_bytes + bytes <= LISTINGS_BYTES
-            } else {
-                bytes == 0 || site.bytes + bytes <= site.options.cache_bytes
-            }
+        let limit = match (node.listing, bytes <= SHORT_LISTING) {
+            (false, _) => self.options.cache_bytes,
+            (true, false) => LISTINGS_BYTES,
+            (true, true) => LISTINGS_BYTES + SHORT_LISTINGS_BYTES,
         };
-        let possible = node.listing || bytes <= self.options.cache_bytes;
-        while possible && !fits(self) {
+        let possible = bytes <= limit;
+        while possible && bytes > 0 && *self.bytes_of(node.listing) + bytes > limit {
             // Nodes without content would go in vain.
             if !self.evict_one(|other| other.listing == node.listing && other.bytes() > 0) {
                 return false;
             }
         }
         possible
+    }
+
+    /// Evicts until the node's files can be open besides the others; `false` when replies hold too
+    /// many of them for that.
+    fn stay_in_budget(&mut self, node: &Node) -> bool {
+        let more = node.descriptors();
+        while more > 0 && self.open_files > 0 && self.open_files + more > self.options.open_files {
+            if !self.evict_one(Node::has_descriptor) {
+                return false;
+            }
+        }
+        true
     }
 
     /// Takes a node in, to be found by its path if there is a place left or can be made; without
@@ -533,6 +648,7 @@ impl Directory {
             node.listed = self.evict_one(|_| true);
         }
         *self.bytes_of(node.listing) += node.bytes();
+        self.open_files += node.descriptors();
         let path = node.listed.then(|| node.path.clone());
         let index = match self.vacant.pop() {
             Some(index) => {
@@ -595,6 +711,7 @@ impl Directory {
         let place = &mut self.nodes[index as usize];
         if let Some(node) = place.take_if(|node| !node.listed && node.held == 0) {
             *self.bytes_of(node.listing) -= node.bytes();
+            self.open_files -= node.descriptors();
             self.vacant.push(index);
         }
     }
@@ -723,10 +840,11 @@ fn variant(file: Opened, mut status: FileStatus, longest: usize) -> Result<Varia
     let now = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .map_or(0, |since| since.as_secs());
+    // The time of the change, which nobody can set back: a tag must not outlive its content.
     let nanoseconds = status
-        .modified
+        .changed
         .saturating_mul(1_000_000_000)
-        .saturating_add(u64::from(status.modified_nanoseconds));
+        .saturating_add(u64::from(status.changed_nanoseconds));
     // A file that is replaced twice within one tick of the file system's clock may keep all
     // that is known of it; a tag of the content itself tells the two apart.
     let tag = match &content {
@@ -735,7 +853,8 @@ fn variant(file: Opened, mut status: FileStatus, longest: usize) -> Result<Varia
     };
     Ok(Variant {
         status,
-        settled: now > status.modified + 1,
+        // Some file systems keep no time of the change of content but that of modification.
+        settled: now > status.modified.max(status.changed) + 1,
         tag: Some(tag),
         modified: HttpDate(status.modified).format(),
         ready: Box::default(),

@@ -1,7 +1,8 @@
 //! What stands between the engine and an application here: panics are caught, requests logged,
 //! and counters shown.
 
-use crate::access_log::Lines;
+use crate::access_log::{AccessLog, Lines};
+use crate::worker::Chores;
 use capuchin_core::http::head::Head;
 use capuchin_core::http::method::Method;
 use capuchin_core::http::status::Status;
@@ -11,6 +12,7 @@ use capuchin_core::service::{Exchange, Outcome, Progress, Request, Service};
 use capuchin_core::site::{Content, ContentId};
 use capuchin_core::stats::{Snapshot, Stats};
 use capuchin_core::transport::Socket;
+use std::fmt::{self, Write};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -24,7 +26,12 @@ pub(crate) struct StatusPage {
     /// Answers this path and `PATH/metrics`; `/` for a listener of its own.
     pub path: Arc<str>,
     pub stats: Arc<[Stats]>,
+    /// Whose losses are shown, too.
+    pub log: Option<Arc<AccessLog>>,
 }
+
+/// Bytes of the longest reply with the counters, all of them at their largest values.
+const STATUS_REPLY: usize = 8 << 10;
 
 /// A service with all that the native target adds.
 pub(crate) struct Front<S, M> {
@@ -149,6 +156,19 @@ impl<S: Service, M: FnMut(u64)> Service for Front<S, M> {
     }
 }
 
+impl<S: Chores, M> Chores for Front<S, M> {
+    fn chores(&mut self, now: u64) -> Option<u32> {
+        let retry = self.log.as_ref().and_then(Lines::retry_in);
+        let site = self.inner.chores(now);
+        retry.into_iter().chain(site).min()
+    }
+
+    fn reply_bytes(&self) -> usize {
+        let own = self.status.as_ref().map_or(0, |_| STATUS_REPLY);
+        own.max(self.inner.reply_bytes())
+    }
+}
+
 /// How the counters are written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum View {
@@ -186,14 +206,51 @@ impl StatusPage {
         }
         let mut sum = Snapshot::default();
         self.stats.iter().for_each(|stats| sum.add(stats));
+        let lost = self.log.as_ref().map(|log| log.lost());
         let head = reply.status(Status::OK).field("Cache-Control", b"no-store");
         match view {
             View::Text => head
                 .field("Content-Type", b"text/plain; charset=utf-8")
-                .body_with(|out| sum.write_text(out)),
+                .body_with(|out| write_text(sum, lost, out)),
             View::Prometheus => head
                 .field("Content-Type", b"text/plain; version=0.0.4; charset=utf-8")
-                .body_with(|out| sum.write_prometheus(out)),
+                .body_with(|out| write_prometheus(sum, lost, out)),
         }
+    }
+}
+
+fn write_text(sum: Snapshot, lost: Option<u64>, out: &mut dyn Write) -> fmt::Result {
+    sum.write_text(out)?;
+    match lost {
+        Some(lost) => writeln!(out, "access_log_lines_lost {lost}"),
+        None => Ok(()),
+    }
+}
+
+fn write_prometheus(sum: Snapshot, lost: Option<u64>, out: &mut dyn Write) -> fmt::Result {
+    sum.write_prometheus(out)?;
+    let Some(lost) = lost else { return Ok(()) };
+    let name = "capuchin_access_log_lines_lost_total";
+    writeln!(
+        out,
+        "# HELP {name} Lines of the access log that its destination did not take\n# TYPE {name} counter\n{name} {lost}"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use capuchin_core::stats::Counter;
+
+    #[test]
+    fn counters_at_their_largest_fit_a_reply() {
+        let stats = Stats::new();
+        for &counter in Counter::ALL {
+            stats.add(counter, usize::MAX);
+        }
+        let mut page = String::new();
+        write_prometheus(stats.snapshot(), Some(u64::MAX), &mut page).unwrap();
+        let head = 512;
+        assert!(page.len() + head <= STATUS_REPLY, "{}", page.len());
     }
 }

@@ -23,6 +23,7 @@
 //! thread through a [`Completer`]. A handler that panics costs its own connection a 500.
 
 pub mod access_log;
+mod descriptors;
 pub mod directory;
 mod front;
 mod listing;

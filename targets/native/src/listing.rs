@@ -30,6 +30,9 @@ time{white-space:nowrap;font-variant-numeric:tabular-nums}\
 a{text-decoration:none}a:hover{text-decoration:underline}\
 footer{margin-top:1rem;opacity:.7;font-size:.875rem}";
 
+/// Bytes of a page from which on it takes no further row: escaped names may be long.
+const PAGE_LIMIT: usize = 1 << 20;
+
 /// The page for the directory at `path`, which is decoded and ends with `/`. `more` says that not
 /// all entries are among the rows.
 pub(crate) fn page(path: &[u8], mut rows: Vec<Row>, more: bool) -> Vec<u8> {
@@ -51,7 +54,12 @@ pub(crate) fn page(path: &[u8], mut rows: Vec<Row>, more: bool) -> Vec<u8> {
     if path != b"/" {
         page.push_str("<tr><td><a href=\"../\">../</a></td><td></td><td></td></tr>\n");
     }
+    let mut shown = 0;
     for row in &rows {
+        if page.len() >= PAGE_LIMIT {
+            break;
+        }
+        shown += 1;
         let slash = if row.directory { "/" } else { "" };
         let (link, name) = (encoded(&row.name), text_of(&row.name));
         let _ = write!(
@@ -73,8 +81,8 @@ pub(crate) fn page(path: &[u8], mut rows: Vec<Row>, more: bool) -> Vec<u8> {
     let _ = write!(
         page,
         "</table>\n<footer>{}{}</footer>\n</html>\n",
-        counted(&rows),
-        if more {
+        counted(&rows[..shown]),
+        if more || shown < rows.len() {
             ", and more that are not shown"
         } else {
             ""
@@ -269,6 +277,21 @@ mod tests {
         let text = |more| String::from_utf8(page(b"/", vec![file(b"a")], more)).unwrap();
         assert!(text(true).contains("1 file, and more that are not shown"));
         assert!(!text(false).contains("not shown"));
+    }
+
+    #[test]
+    fn page_of_long_names_ends_at_its_limit_and_says_so() {
+        let rows: Vec<Row> = (0..2_000)
+            .map(|n| file(format!("{n:04}{}", "&".repeat(240)).as_bytes()))
+            .collect();
+        let page = html("/", rows);
+        assert!((PAGE_LIMIT..PAGE_LIMIT + 8_192).contains(&page.len()));
+        let shown = page.matches("href=\"./").count();
+        assert!(page.contains(&format!("{shown} files, and more that are not shown")));
+        assert!(
+            page.contains("./0000%26") && !page.contains("./1999%26"),
+            "the first by name"
+        );
     }
 
     #[test]

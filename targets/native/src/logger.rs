@@ -1,11 +1,94 @@
 //! Log lines on standard error: time, level, text.
+//!
+//! A thread of its own writes them, and nobody waits for it but [`flush`]: standard error may be a
+//! pipe that nobody reads, and a line that a client causes must not stop a worker. What does not
+//! fit the queue is lost, which is said once lines are taken again.
 
 use capuchin_core::http::date::HttpDate;
 use log::{LevelFilter, Log, Metadata, Record};
 use std::io::Write;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::{io, thread};
+
+/// Lines that may wait to be written.
+const QUEUE: usize = 1_024;
+
+/// How long the end of the process waits for the lines before it.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What loggers and the writer share.
+#[derive(Default)]
+struct Counts {
+    /// Lines in the queue or being written.
+    waiting: AtomicU64,
+    lost: AtomicU64,
+}
+
+/// The end of the queue that anybody may write to.
+struct Queue {
+    sender: SyncSender<String>,
+    counts: Arc<Counts>,
+}
+
+impl Queue {
+    /// Starts the thread that writes to `out`.
+    fn start(out: impl Write + Send + 'static) -> io::Result<Self> {
+        let (sender, receiver) = sync_channel(QUEUE);
+        let counts = Arc::new(Counts::default());
+        let shared = Arc::clone(&counts);
+        thread::Builder::new()
+            .name("log".into())
+            .spawn(move || write_all(&receiver, &shared, out))?;
+        Ok(Self { sender, counts })
+    }
+
+    fn put(&self, line: String) {
+        self.counts.waiting.fetch_add(1, Ordering::SeqCst);
+        if self.sender.try_send(line).is_err() {
+            self.counts.waiting.fetch_sub(1, Ordering::SeqCst);
+            self.counts.lost.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Waits until everything is written; `false` when that takes too long.
+    fn flush(&self) -> bool {
+        let begin = Instant::now();
+        while self.counts.waiting.load(Ordering::SeqCst) > 0 {
+            if begin.elapsed() > PATIENCE {
+                return false;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        true
+    }
+}
+
+fn write_all(lines: &Receiver<String>, counts: &Counts, mut out: impl Write) {
+    for line in lines {
+        // Standard error may be closed; there is no other place to say so.
+        let _ = out.write_all(line.as_bytes());
+        let lost = counts.lost.swap(0, Ordering::SeqCst);
+        if lost > 0 {
+            let text = format!("{lost} lines of this log were lost: nobody took them");
+            let _ = out.write_all(line_of(log::Level::Warn, &text).as_bytes());
+        }
+        counts.waiting.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+fn line_of(level: log::Level, text: &dyn std::fmt::Display) -> String {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    format!("{} {level:5} {text}\n", HttpDate(now))
+}
 
 struct Stderr;
+
+static STDERR: OnceLock<Queue> = OnceLock::new();
 
 impl Log for Stderr {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
@@ -13,28 +96,70 @@ impl Log for Stderr {
     }
 
     fn log(&self, record: &Record<'_>) {
-        if !self.enabled(record.metadata()) {
-            return;
+        if self.enabled(record.metadata())
+            && let Some(queue) = STDERR.get()
+        {
+            queue.put(line_of(record.level(), record.args()));
         }
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs());
-        // Standard error may be closed; there is no other place to say so.
-        let _ = writeln!(
-            std::io::stderr().lock(),
-            "{} {:5} {}",
-            HttpDate(now),
-            record.level(),
-            record.args()
-        );
     }
 
-    fn flush(&self) {}
+    fn flush(&self) {
+        flush();
+    }
 }
 
-/// Logs what is at least as important as `level`.
-pub(crate) fn start(level: LevelFilter) {
-    // Fails only if a logger was set before, which the command does once.
+/// Logs what is at least as important as `level`, panics included.
+pub(crate) fn start(level: LevelFilter) -> io::Result<()> {
+    // Both fail only if it was done before, which the command does once.
+    let _ = STDERR.set(Queue::start(io::stderr())?);
     let _ = log::set_logger(&Stderr);
     log::set_max_level(level);
+    std::panic::set_hook(Box::new(|panic| {
+        log::error!("{}", panic.to_string().replace('\n', " "));
+        if thread::current().name() == Some("main") {
+            flush(); // the process ends with it
+        }
+    }));
+    Ok(())
+}
+
+/// Waits for the lines so far to be written, but not for long; `false` when nobody takes them.
+pub(crate) fn flush() -> bool {
+    STDERR.get().is_none_or(Queue::flush)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    #[test]
+    fn pipe_that_nobody_reads_stalls_nobody_and_losses_are_said_later() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let queue = Queue::start(writer).unwrap();
+        let begin = Instant::now();
+        for n in 0..10_000 {
+            queue.put(format!("{n} {}\n", "x".repeat(100)));
+        }
+        assert!(begin.elapsed() < Duration::from_secs(2));
+        assert!(!queue.flush(), "nobody reads");
+        let reading = thread::spawn(move || {
+            let mut text = String::new();
+            reader.read_to_string(&mut text).unwrap();
+            text
+        });
+        while !queue.flush() {}
+        queue.put("last\n".into());
+        assert!(queue.flush());
+        drop(queue);
+        let text = reading.join().unwrap();
+        assert!(text.starts_with("0 xx"), "{}", &text[..200]);
+        let written = text.matches(" xx").count() as u64;
+        let lost = text.lines().filter_map(|line| {
+            let (before, _) = line.split_once(" lines of this log were lost")?;
+            before.rsplit(' ').next()?.parse::<u64>().ok()
+        });
+        assert_eq!(written + lost.sum::<u64>(), 10_000);
+        assert!(text.ends_with("last\n"));
+    }
 }

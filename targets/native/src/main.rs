@@ -15,12 +15,20 @@ use std::sync::Arc;
 /// A mistake of the operator's, or something that the server needs and cannot have.
 const MISTAKE: u8 = 2;
 
+/// Cut short: by a second signal, or because a part of the server broke.
+const CUT_SHORT: i32 = 1;
+
 fn main() -> ExitCode {
     match run() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => {
+            logger::flush();
+            ExitCode::SUCCESS
+        }
         Err(message) => {
             // Where this cannot be written the status still tells.
-            let _ = writeln!(std::io::stderr(), "capuchin: {message}");
+            if logger::flush() {
+                let _ = writeln!(std::io::stderr(), "capuchin: {message}");
+            }
             ExitCode::from(MISTAKE)
         }
     }
@@ -32,17 +40,19 @@ fn run() -> Result<(), String> {
         Command::Version => return print(concat!("capuchin ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Serve(options) => *options,
     };
-    logger::start(options.log_level);
+    logger::start(options.log_level).map_err(|error| format!("cannot log: {error}"))?;
+    let log = options
+        .access_log
+        .clone()
+        .map(|destination| Arc::new(AccessLog::later(destination, options.access_format)));
+    let server = server(&options, log.clone());
     if options.check {
-        capuchin::Directory::open(&options.directory, options.site.clone())
-            .map_err(|error| error.to_string())?;
+        server.check().map_err(|error| error.to_string())?;
         return print("the options are right\n");
     }
-    // Before there are threads, so that all of them leave these signals to the loop below.
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])
         .map_err(|error| format!("signals cannot be handled: {error}"))?;
-    let log = open_log(&options)?;
-    let running = start(&options, log.clone())?;
+    let running = server.start().map_err(|error| error.to_string())?;
     announce(&running)?;
     let signals_handle = signals.handle();
     let mut running = Some(running);
@@ -61,7 +71,7 @@ fn run() -> Result<(), String> {
                     }));
                 }
                 // Whoever asks twice does not want to wait.
-                None => std::process::exit(1),
+                None => cut_short(),
             },
         }
     }
@@ -76,23 +86,20 @@ fn run() -> Result<(), String> {
     Ok(())
 }
 
-fn open_log(options: &Options) -> Result<Option<Arc<AccessLog>>, String> {
-    let Some(destination) = options.access_log.clone() else {
-        return Ok(None);
-    };
-    let log = AccessLog::start(destination, options.access_format).map_err(|error| {
-        format!("the access log cannot be opened: {error}: name a file that can be written")
-    })?;
-    Ok(Some(Arc::new(log)))
+fn cut_short() -> ! {
+    logger::flush();
+    std::process::exit(CUT_SHORT)
 }
 
-fn start(options: &Options, log: Option<Arc<AccessLog>>) -> Result<Running, String> {
+fn server(options: &Options, log: Option<Arc<AccessLog>>) -> Server<()> {
     let mut server = Server::new(())
         .directory(&options.directory, options.site.clone())
         .workers(options.workers)
         .accept(options.accept)
         .limits(options.limits)
         .fast_open(options.fast_open)
+        // Its listeners would take connections that nobody serves; the log says what it was.
+        .on_failure(|_| cut_short())
         .defer_accept(options.defer_accept);
     for &address in &options.listen {
         server = server.listen(address);
@@ -109,7 +116,7 @@ fn start(options: &Options, log: Option<Arc<AccessLog>>) -> Result<Running, Stri
     if let Some(user) = &options.user {
         server = server.user(user.clone());
     }
-    server.start().map_err(|error| error.to_string())
+    server
 }
 
 /// Prints where the server can be reached: what a person opens, or a script reads.

@@ -19,8 +19,9 @@ Usage: capuchin [OPTIONS] DIR
                            IPv6; port 0 lets the system choose
   --workers N              threads that serve [one for each core]
   --accept each|one        one listener for each worker, or one acceptor for all [each]
-  --user NAME              become this user, by name or number, after binding
-  --check                  check the options, then stop
+  --user NAME              become this user, by name, number or UID:GID, after binding
+  --check                  check the options, directory, user, log and that the addresses can be
+                           listened on, then stop
 
 Files
   --index NAME             tried for a directory, may be repeated [index.html]
@@ -44,7 +45,7 @@ Logs and counters
 Limits
   --max-connections N      connections at the same time, shared evenly by the workers [16384]
   --max-requests N         requests of one connection [no limit]
-  --max-head SIZE          bytes of a request's head, 512 to 32K [8K]
+  --max-head SIZE          bytes of a request's head, 512 to 32767 [8K]
   --max-body SIZE          bytes of a request's body [no limit]
   --max-drain SIZE         bytes of a body read only to keep the connection [64K]
   --max-waiting N          connections that may wait for a buffer [16384]
@@ -73,7 +74,7 @@ Network
 SIZE is a number of bytes, or one with K, M or G.
 
 SIGTERM and SIGINT finish the requests in flight and end with status 0; a second one ends at once
-with status 1. Mistakes in options end with status 2.
+with status 1, and so does a server of which a part breaks. Mistakes in options end with status 2.
 ";
 
 /// What the command line asks for.
@@ -223,9 +224,9 @@ fn parse_words(mut words: lexopt::Parser) -> Result<Command, lexopt::Error> {
             Long("status") => options.status = Some(address("--status", &words.value()?)?),
             Long("status-path") => {
                 let path = text("--status-path", words.value()?)?;
-                if !path.starts_with('/') || path.contains(['?', '#', '%']) {
+                if !is_status_path(&path) {
                     return Err(format!(
-                        "--status-path: '{path}' is no path, which begins with '/': try /status"
+                        "--status-path: '{path}' is no path of letters, digits and -._~, which begins with '/': try /status"
                     )
                     .into());
                 }
@@ -240,8 +241,8 @@ fn parse_words(mut words: lexopt::Parser) -> Result<Command, lexopt::Error> {
                     number("--max-requests", &words.value()?, 1, u64::from(u32::MAX))? as u32
             }
             Long("max-head") => {
-                limits.head_bytes =
-                    size("--max-head", &words.value()?, 512, 32 << 10)?.min(32_767) as u16
+                // Two of them fit a buffer, whose positions have 16 bits.
+                limits.head_bytes = size("--max-head", &words.value()?, 512, 32_767)? as u16
             }
             Long("max-body") => {
                 limits.body_bytes = size("--max-body", &words.value()?, 0, u64::MAX)?
@@ -302,6 +303,17 @@ fn parse_words(mut words: lexopt::Parser) -> Result<Command, lexopt::Error> {
         options.site.index = index;
     }
     Ok(Command::Serve(Box::new(options)))
+}
+
+/// Whether requests can name it, and it is not the directory's own `/`. What would have to be
+/// encoded in a URL is refused: it was hardly meant.
+fn is_status_path(path: &str) -> bool {
+    path.strip_prefix('/').is_some_and(|names| {
+        names.split('/').all(|name| {
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+            !matches!(name, "" | "." | "..") && name.bytes().all(plain)
+        })
+    })
 }
 
 fn text(option: &str, value: OsString) -> Result<String, lexopt::Error> {
@@ -457,6 +469,12 @@ mod tests {
             ("--links maybe d", "none, beneath, all"),
             ("--index a/b d", "no file name"),
             ("--status-path status d", "begins with '/'"),
+            ("--status-path / d", "try /status"),
+            ("--status-path /a%20b d", "try /status"),
+            ("--status-path /a/../b d", "try /status"),
+            ("--status-path /a//b d", "try /status"),
+            ("--status-path /a/ d", "try /status"),
+            ("--max-head 32K d", "from 512 to 32767"),
             ("--nonsense d", "no option"),
             ("--workers", "needs a value"),
         ];
@@ -465,6 +483,16 @@ mod tests {
             assert!(message.contains(expected), "{line}: {message}");
             assert!(!message.contains('\n'), "{line}: {message}");
         }
+    }
+
+    #[test]
+    fn status_path_is_one_that_requests_can_name() {
+        let path = |path: &str| {
+            let words = ["--status-path", path, "d"].map(OsString::from);
+            parse(words).map(|_| ())
+        };
+        assert!(path("/a b").is_err());
+        assert!(path("/status").is_ok() && path("/a-b/c.d_e~").is_ok());
     }
 
     #[test]

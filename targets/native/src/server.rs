@@ -1,9 +1,10 @@
 //! Configuring, starting and stopping a server of several workers.
 
-use crate::access_log::AccessLog;
+use crate::access_log::{AccessLog, Destination};
+use crate::descriptors::{Needs, files_wanted};
 use crate::directory::{Directory, DirectoryError, DirectoryOptions};
 use crate::front::{Front, OnMessage, StatusPage};
-use crate::worker::{self, Channel, MESSAGES, Wake};
+use crate::worker::{self, Channel, Chores, MESSAGES, Wake};
 use capuchin_core::acceptor::Acceptor;
 use capuchin_core::event::{self, Full, Message, Notifier, Ticket};
 use capuchin_core::http::method::Method;
@@ -15,13 +16,14 @@ use capuchin_core::stats::{Snapshot, Stats};
 use capuchin_core::table::{Entry, Table};
 use capuchin_core::transport::{Socket, Transport};
 use capuchin_posix::{
-    File, ListenError, ListenOptions, PosixClock, PosixTransport, listen, local_address,
+    File, ListenError, ListenOptions, PosixClock, PosixTransport, UserError, listen, local_address,
     raise_descriptor_limit,
 };
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::{fmt, io, thread};
 
@@ -45,6 +47,10 @@ pub enum StartError {
     Directory(DirectoryError),
     /// There are no addresses, or more than [`LISTENERS`].
     Addresses(usize),
+    /// The process cannot become this user.
+    User(String, UserError),
+    /// The access log cannot be opened.
+    AccessLog(Destination, io::Error),
     /// A thread or an event channel could not be made.
     Resources(String),
 }
@@ -61,6 +67,15 @@ impl fmt::Display for StartError {
                 f,
                 "{count} addresses are too many: name at most {LISTENERS}"
             ),
+            Self::User(user, error) => write!(f, "{user}: {error}"),
+            Self::AccessLog(Destination::File(path), error) => write!(
+                f,
+                "the access log {} cannot be opened: {error}: name a file that can be written, by the user that the server becomes",
+                path.display()
+            ),
+            Self::AccessLog(Destination::Stdout, error) => {
+                write!(f, "the access log cannot be started: {error}")
+            }
             Self::Resources(what) => write!(
                 f,
                 "{what}: close other programs or raise the limits (ulimit -a)"
@@ -91,6 +106,7 @@ pub struct Server<A: 'static> {
     status_path: Option<Arc<str>>,
     status_address: Option<SocketAddr>,
     on_message: Option<OnMessage<A>>,
+    on_failure: Option<OnFailure>,
     fast_open: bool,
     defer_accept: u16,
     user: Option<std::ffi::CString>,
@@ -118,6 +134,7 @@ impl<A: Send + Sync + 'static> Server<A> {
             status_path: None,
             status_address: None,
             on_message: None,
+            on_failure: None,
             fast_open: false,
             defer_accept: 0,
             user: None,
@@ -182,7 +199,8 @@ impl<A: Send + Sync + 'static> Server<A> {
         self
     }
 
-    /// Logs every request.
+    /// Logs every request. With [`Server::user`] give it one that is opened
+    /// [later](AccessLog::later), so that it is made by the user who will have to open it again.
     #[must_use]
     pub fn access_log(mut self, log: Arc<AccessLog>) -> Self {
         self.log = Some(log);
@@ -234,6 +252,29 @@ impl<A: Send + Sync + 'static> Server<A> {
         self
     }
 
+    /// `f` is called once something of the server ended that should not have: what it was. The rest
+    /// goes on, but connections may find nobody to serve them, so the program should end or
+    /// start another server. Called on the thread that failed; see also [`Running::failure`].
+    #[must_use]
+    pub fn on_failure(mut self, f: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.on_failure = Some(Box::new(f));
+        self
+    }
+
+    /// Tries all that [`Server::start`] does before anything is served: binds the addresses, opens
+    /// the directory, becomes the user, looks whether the access log could be opened. Everything is
+    /// closed again, but the process stays that user.
+    ///
+    /// # Errors
+    /// [`StartError`], as from [`Server::start`].
+    pub fn check(mut self) -> Result<(), StartError> {
+        self.prepare()?;
+        match &self.log {
+            Some(log) => log.check().map_err(|error| log_error(log, error)),
+            None => Ok(()),
+        }
+    }
+
     /// Binds the addresses and opens the directory, then starts the workers. From then on the process
     /// ignores SIGPIPE, as those that begin in Rust's `main` do anyway: sending a file to a peer that
     /// is gone raises it.
@@ -241,59 +282,36 @@ impl<A: Send + Sync + 'static> Server<A> {
     /// # Errors
     /// [`StartError`]; nothing runs then.
     pub fn start(mut self) -> Result<Running, StartError> {
-        if self.addresses.is_empty() || self.addresses.len() > LISTENERS {
-            return Err(StartError::Addresses(self.addresses.len()));
-        }
-        capuchin_posix::ignore_broken_pipes();
-        // A worker without a connection to its name would only refuse.
-        self.workers = self.workers.min(self.limits.connections.max(1) as usize);
-        let groups = if self.accept == Accept::Each {
-            self.workers
-        } else {
-            1
-        };
-        let (per_group, addresses) = self.bind(groups)?;
+        let Prepared {
+            per_group,
+            addresses,
+            status_listener,
+            status_address,
+            sites,
+        } = self.prepare()?;
         let mut per_group = per_group.into_iter();
-        let mut status_listener = Listeners::default();
-        let status_address = match self.status_address {
-            Some(address) => {
-                local_address(status_listener.bind(address, &ListenOptions::default())?)
-            }
-            None => None,
-        };
-        let mut sites = (0..self.workers)
-            .map(|_| self.open_site())
-            .collect::<Result<Vec<_>, _>>()?;
-        if let Some(user) = &self.user {
-            capuchin_posix::become_user(user).map_err(|error| {
-                StartError::Resources(format!("{}: {error}", user.to_string_lossy()))
-            })?;
-            // The new user may not be able to read what root could.
-            sites = (0..self.workers)
-                .map(|_| self.open_site())
-                .collect::<Result<Vec<_>, _>>()?;
-        }
-        let mut limits = self.limits;
-        // Files and channels need descriptors besides the connections' own.
-        let wanted = u64::from(limits.connections) + 64 + self.workers as u64 * 300;
-        let granted = raise_descriptor_limit(wanted);
-        if granted < wanted {
-            let possible = u32::try_from(granted.saturating_sub(64) * 3 / 4)
-                .unwrap_or(u32::MAX)
-                .max(16.max(self.workers as u32));
-            if possible < limits.connections {
+        capuchin_posix::ignore_broken_pipes();
+        if let Some(log) = &self.log {
+            log.open().map_err(|error| log_error(log, error))?;
+            if self.user.is_some()
+                && let Some((path, error)) = log.obstacle()
+            {
                 log::warn!(
-                    "the limit of open files allows for {possible} connections, not {}: raise it (ulimit -n)",
-                    limits.connections
+                    "the access log {} cannot be made again by this user when it is renamed ({error}): have whoever renames it make the new file, too",
+                    path.display()
                 );
-                limits.connections = possible;
             }
         }
-
+        let limits = self.limits;
+        let failures = Arc::new(Failures {
+            first: Mutex::new(None),
+            tell: self.on_failure,
+        });
         let stats: Arc<[Stats]> = (0..self.workers).map(|_| Stats::new()).collect();
         let status_page = |path: &str| StatusPage {
             path: path.into(),
             stats: Arc::clone(&stats),
+            log: self.log.clone(),
         };
         let mut running = Running {
             addresses,
@@ -303,6 +321,7 @@ impl<A: Send + Sync + 'static> Server<A> {
             status: None,
             threads: Vec::new(),
             stats: Arc::clone(&stats),
+            failures: Arc::clone(&failures),
         };
         let routes: Arc<[Route<'static, A>]> = self.routes.into();
         let mut notifiers = Vec::new();
@@ -321,7 +340,7 @@ impl<A: Send + Sync + 'static> Server<A> {
             let on_message = self.on_message.clone();
             let mut limits = limits;
             limits.connections = share(limits.connections, self.workers, index);
-            let started = spawn(&format!("worker {index}"), move |ready| {
+            let started = spawn(&format!("worker {index}"), &failures, move |ready| {
                 let front = Front {
                     inner: Routed::new(&routes, &*app, site),
                     log,
@@ -332,7 +351,7 @@ impl<A: Send + Sync + 'static> Server<A> {
                         }
                     },
                 };
-                worker::serve(index as u32, own, front, &stats[index], limits, ready);
+                worker::serve(index as u32, own, front, &stats[index], limits, ready)
             });
             match started {
                 Ok((notifier, thread)) => {
@@ -352,7 +371,7 @@ impl<A: Send + Sync + 'static> Server<A> {
                 Arc::clone(&running.notifiers),
                 Arc::clone(&stats),
             );
-            match spawn("acceptor", move |ready| {
+            match spawn("acceptor", &failures, move |ready| {
                 accept_for(own, &notifiers, &stats, ready)
             }) {
                 Ok(acceptor) => running.acceptor = Some(acceptor),
@@ -361,8 +380,8 @@ impl<A: Send + Sync + 'static> Server<A> {
         }
         if self.status_address.is_some() {
             let page = status_page("/");
-            match spawn("status", move |ready| {
-                serve_status(status_listener, page, ready)
+            match spawn("status", &failures, move |ready| {
+                serve_status(status_listener, page, limits, ready)
             }) {
                 Ok((notifier, thread)) => {
                     running.status = Some(notifier);
@@ -372,6 +391,44 @@ impl<A: Send + Sync + 'static> Server<A> {
             }
         }
         Ok(running)
+    }
+
+    /// All that can fail without anybody having been served.
+    fn prepare(&mut self) -> Result<Prepared, StartError> {
+        if self.addresses.is_empty() || self.addresses.len() > LISTENERS {
+            return Err(StartError::Addresses(self.addresses.len()));
+        }
+        // A worker without a connection to its name would only refuse.
+        self.workers = self.workers.min(self.limits.connections.max(1) as usize);
+        let groups = if self.accept == Accept::Each {
+            self.workers
+        } else {
+            1
+        };
+        let (per_group, addresses) = self.bind(groups)?;
+        let mut status_listener = Listeners::default();
+        let status_address = match self.status_address {
+            Some(address) => {
+                local_address(status_listener.bind(address, &ListenOptions::default())?)
+            }
+            None => None,
+        };
+        let listeners = per_group.iter().chain([&status_listener]);
+        self.share_descriptors(listeners.map(|some| some.0.len()).sum());
+        let mut sites = self.open_sites()?;
+        if let Some(user) = &self.user {
+            capuchin_posix::become_user(user)
+                .map_err(|error| StartError::User(user.to_string_lossy().into_owned(), error))?;
+            // The new user may not be able to read what root could.
+            sites = self.open_sites()?;
+        }
+        Ok(Prepared {
+            per_group,
+            addresses,
+            status_listener,
+            status_address,
+            sites,
+        })
     }
 
     /// Listeners on every address, for each of `groups`; and the addresses, chosen ports filled in.
@@ -400,6 +457,35 @@ impl<A: Send + Sync + 'static> Server<A> {
             addresses.push(address);
         }
         Ok((per_group, addresses))
+    }
+
+    /// Raises the limit of descriptors, and lowers connections and open files to what it allows.
+    fn share_descriptors(&mut self, listeners: usize) {
+        let connections = self.limits.connections;
+        let needs = Needs {
+            connections,
+            workers: self.workers,
+            listeners,
+            files: match &self.rest {
+                Rest::Directory(_, options) => files_wanted(options, connections, self.workers),
+                Rest::Nothing | Rest::Table(_) => 0,
+            },
+        };
+        let shares = needs.share(raise_descriptor_limit(needs.wanted()));
+        if shares.connections < connections {
+            log::warn!(
+                "the limit of open files allows for {} connections, not {connections}: raise it (ulimit -n)",
+                shares.connections
+            );
+            self.limits.connections = shares.connections;
+        }
+        if let Rest::Directory(_, options) = &mut self.rest {
+            options.open_files = options.open_files.min(shares.files);
+        }
+    }
+
+    fn open_sites(&self) -> Result<Vec<AnySite>, StartError> {
+        (0..self.workers).map(|_| self.open_site()).collect()
     }
 
     fn open_site(&self) -> Result<AnySite, StartError> {
@@ -451,24 +537,70 @@ impl Drop for Listeners {
     }
 }
 
+/// What a start has before anything is served.
+struct Prepared {
+    per_group: Vec<Listeners>,
+    addresses: Vec<SocketAddr>,
+    status_listener: Listeners,
+    status_address: Option<SocketAddr>,
+    sites: Vec<AnySite>,
+}
+
+fn log_error(log: &AccessLog, error: io::Error) -> StartError {
+    StartError::AccessLog(log.destination().clone(), error)
+}
+
+/// Called with what failed.
+type OnFailure = Box<dyn Fn(&str) + Send + Sync>;
+
+/// Where threads tell that they ended though nobody asked them to.
+struct Failures {
+    first: Mutex<Option<String>>,
+    tell: Option<OnFailure>,
+}
+
+impl Failures {
+    fn tell(&self, what: String) {
+        log::error!("{what}: the server cannot go on as it should");
+        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        first.get_or_insert_with(|| what.clone());
+        drop(first);
+        if let Some(tell) = &self.tell {
+            tell(&what);
+        }
+    }
+}
+
 type Ready = Box<dyn FnOnce(Result<Wake, event::Error>)>;
 
-/// Starts a thread and waits until it has its channel.
+/// Starts a thread and waits until it has its channel. When it ends otherwise than it should,
+/// `failures` is told.
 fn spawn(
     name: &str,
-    body: impl FnOnce(Ready) + Send + 'static,
+    failures: &Arc<Failures>,
+    body: impl FnOnce(Ready) -> Result<(), event::Error> + Send + 'static,
 ) -> Result<(Wake, JoinHandle<()>), StartError> {
     let (sender, receiver) = mpsc::channel();
     let failed = |error: &dyn fmt::Display| {
         StartError::Resources(format!("the {name} cannot be started ({error})"))
     };
+    let (own_name, failures) = (name.to_owned(), Arc::clone(failures));
     let thread = thread::Builder::new()
         .name(name.into())
         .spawn(move || {
-            body(Box::new(move |result| {
+            let ready = Box::new(move |result| {
                 // The receiver waits for exactly this.
                 let _ = sender.send(result);
-            }));
+            });
+            match catch_unwind(AssertUnwindSafe(|| body(ready))) {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => failures.tell(format!("the {own_name} stopped ({error})")),
+                Err(payload) => {
+                    failures.tell(format!("the {own_name} panicked"));
+                    // Dropping it could panic again.
+                    std::mem::forget(payload);
+                }
+            }
         })
         .map_err(|error: io::Error| failed(&error))?;
     let error = match receiver.recv() {
@@ -481,10 +613,18 @@ fn spawn(
     Err(error)
 }
 
-fn accept_for(listeners: Listeners, workers: &[Wake], stats: &[Stats], ready: Ready) {
+fn accept_for(
+    listeners: Listeners,
+    workers: &[Wake],
+    stats: &[Stats],
+    ready: Ready,
+) -> Result<(), event::Error> {
     let channel = match Channel::new(MESSAGES) {
         Ok(channel) => channel,
-        Err(error) => return ready(Err(error)),
+        Err(error) => {
+            ready(Err(error));
+            return Ok(());
+        }
     };
     let stats: Vec<&Stats> = stats.iter().collect();
     let mut handed = vec![0; workers.len()];
@@ -497,20 +637,27 @@ fn accept_for(listeners: Listeners, workers: &[Wake], stats: &[Stats], ready: Re
         &mut handed,
     );
     if let Err(error) = listeners.hand_to(|listener| acceptor.listen(listener)) {
-        return ready(Err(error));
+        ready(Err(error));
+        return Ok(());
     }
     ready(Ok(acceptor.notifier()));
-    if let Err(error) = acceptor.run() {
-        log::error!("the acceptor stopped: {error}");
-    }
+    acceptor.run()
 }
 
 /// Connections that the status listener takes at the same time.
 const STATUS_CONNECTIONS: u32 = 16;
 
-fn serve_status(listener: Listeners, page: StatusPage, ready: Ready) {
-    let mut limits = Limits::DEFAULT;
+/// Bytes of a head that the status listener takes at least: monitoring programs send many fields.
+const STATUS_HEAD: u16 = 2_048;
+
+fn serve_status(
+    listener: Listeners,
+    page: StatusPage,
+    mut limits: Limits,
+    ready: Ready,
+) -> Result<(), event::Error> {
     limits.connections = STATUS_CONNECTIONS;
+    limits.head_bytes = limits.head_bytes.max(STATUS_HEAD);
     let inner = Routed::new(&[], &(), AnySite::Nothing(NoSite::default()));
     let front = Front {
         inner,
@@ -518,7 +665,7 @@ fn serve_status(listener: Listeners, page: StatusPage, ready: Ready) {
         status: Some(page),
         on_message: |_| {},
     };
-    worker::serve(u32::MAX, listener, front, &Stats::new(), limits, ready);
+    worker::serve(u32::MAX, listener, front, &Stats::new(), limits, ready)
 }
 
 /// The sites that a server can have, chosen when it starts.
@@ -564,6 +711,19 @@ impl Site for AnySite {
     }
 }
 
+impl<A: ?Sized> Chores for Routed<'_, A, AnySite> {
+    fn chores(&mut self, now: u64) -> Option<u32> {
+        match self.site() {
+            AnySite::Directory(site) => site.tidy(now),
+            AnySite::Nothing(_) | AnySite::Table(_) => None,
+        }
+    }
+
+    fn reply_bytes(&self) -> usize {
+        0
+    }
+}
+
 /// A server that runs. Dropping it does not stop it.
 pub struct Running {
     addresses: Vec<SocketAddr>,
@@ -575,6 +735,7 @@ pub struct Running {
     /// All but the acceptor's.
     threads: Vec<JoinHandle<()>>,
     stats: Arc<[Stats]>,
+    failures: Arc<Failures>,
 }
 
 /// How long to wait before a message is sent again to a worker whose queue is full.
@@ -601,6 +762,13 @@ impl Running {
     #[must_use]
     pub fn status_address(&self) -> Option<SocketAddr> {
         self.status_address
+    }
+
+    /// What ended though nobody asked it to, if anything did; see [`Server::on_failure`].
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        let first = self.failures.first.lock();
+        first.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Completes deferred replies, from any thread.
@@ -763,14 +931,15 @@ mod tests {
                 let told = Arc::clone(&failed);
                 let ready: Ready = Box::new(move |result| told.store(result.is_err(), Relaxed));
                 let stats = [Stats::new()];
-                if acceptor {
+                let ended = if acceptor {
                     let worker = Channel::new(1).unwrap();
-                    accept_for(listeners, &[worker.notifier()], &stats, ready);
+                    accept_for(listeners, &[worker.notifier()], &stats, ready)
                 } else {
-                    let service = Routed::new(&[], &(), NoSite::default());
-                    worker::serve(0, listeners, service, &stats[0], Limits::DEFAULT, ready);
-                }
+                    let service = Routed::new(&[], &(), AnySite::Nothing(NoSite::default()));
+                    worker::serve(0, listeners, service, &stats[0], Limits::DEFAULT, ready)
+                };
                 assert!(failed.load(Relaxed));
+                assert_eq!(ended, Ok(()), "it is told once");
                 let again = listen(address, &ListenOptions::default()).unwrap();
                 PosixTransport.close(again).unwrap();
             }

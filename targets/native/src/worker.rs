@@ -2,12 +2,13 @@
 
 use crate::memory::{Slots, zeroed_fields};
 use crate::server::Listeners;
-use capuchin_core::event::{Error, EventChannel, Message, Notifier};
+use capuchin_core::event::{Deadline, Error, EventChannel, Message, Notifier};
 use capuchin_core::limits::Limits;
 use capuchin_core::pool::Leases;
 use capuchin_core::server::{Parts, REFUSALS, Worker};
 use capuchin_core::service::Service;
 use capuchin_core::stats::Stats;
+use capuchin_core::transport::Clock;
 use capuchin_posix::{File, PosixClock, PosixTransport};
 
 cfg_if::cfg_if! {
@@ -27,13 +28,26 @@ pub(crate) const FIELDS: usize = 64;
 /// The most buffers that one worker has: as many connections can be in the middle of a request.
 const LEASES_LIMIT: usize = 4_096;
 
+/// What a service has to do besides its requests.
+pub(crate) trait Chores {
+    /// Does what is due at `now`, in milliseconds of the worker's clock; tells in how many
+    /// milliseconds there will be more to do, if there is no request before.
+    fn chores(&mut self, now: u64) -> Option<u32>;
+
+    /// Bytes of the longest reply that it writes at once.
+    fn reply_bytes(&self) -> usize;
+}
+
 /// Bytes of a lease: twice the longest head, for half of it is kept for a reply.
-pub(crate) fn lease_bytes(limits: &Limits) -> usize {
-    (usize::from(limits.head_bytes) * 2).clamp(8 << 10, Leases::LARGEST)
+fn lease_bytes(limits: &Limits, reply: usize) -> usize {
+    (usize::from(limits.head_bytes).max(reply) * 2).clamp(8 << 10, Leases::LARGEST)
 }
 
 /// Serves until told to stop. The channel is made here, on the worker's own thread; `ready` is
 /// given its sending end, or why there is none.
+///
+/// # Errors
+/// When the channel broke while it served; everything is closed then.
 pub(crate) fn serve<S>(
     index: u32,
     listeners: Listeners,
@@ -41,14 +55,18 @@ pub(crate) fn serve<S>(
     stats: &Stats,
     limits: Limits,
     ready: impl FnOnce(Result<Wake, Error>),
-) where
-    S: Service<File = File>,
+) -> Result<(), Error>
+where
+    S: Service<File = File> + Chores,
 {
     let channel = match Channel::new(MESSAGES) {
         Ok(channel) => channel,
-        Err(error) => return ready(Err(error)),
+        Err(error) => {
+            ready(Err(error));
+            return Ok(());
+        }
     };
-    let size = lease_bytes(&limits);
+    let size = lease_bytes(&limits, service.reply_bytes());
     let count = (limits.connections as usize + REFUSALS as usize).min(LEASES_LIMIT);
     let mut bytes = vec![0u8; size * count];
     let mut fields = zeroed_fields((FIELDS + 1) * count);
@@ -71,10 +89,19 @@ pub(crate) fn serve<S>(
         if notifier.send(Message::Stop).is_ok() {
             let _ = worker.run();
         }
-        return ready(Err(error));
+        ready(Err(error));
+        return Ok(());
     }
     ready(Ok(notifier));
-    if let Err(error) = worker.run() {
-        log::error!("worker {index} stopped: {error}");
+    let mut until = Deadline::Never;
+    loop {
+        match worker.turn(until) {
+            Ok(true) => {}
+            Ok(false) => return Ok(()),
+            // Tries once more, and closes everything if that fails, too.
+            Err(_) => return worker.run(),
+        }
+        let next = worker.service().chores(PosixClock.monotonic());
+        until = next.map_or(Deadline::Never, Deadline::After);
     }
 }

@@ -24,7 +24,7 @@ fn mistakes_end_with_status_2_and_one_sentence() {
     let place = Place::new("mistakes");
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let taken = taken.local_addr().expect("bound").to_string();
-    let cases: [(&[&str], &str); 9] = [
+    let cases: [(&[&str], &str); 10] = [
         (&[], "which directory?"),
         (
             &["--listen", "127.0.0.1:0", "/no/such/directory"],
@@ -35,6 +35,10 @@ fn mistakes_end_with_status_2_and_one_sentence() {
             "is no directory",
         ),
         (&["--nonsense", place.path()], "no option"),
+        (
+            &["--status-path", "/a b", place.path()],
+            "no path of letters",
+        ),
         (&["--listen", "nowhere", place.path()], "try 127.0.0.1:8080"),
         (&["--listen", &taken, place.path()], "choose another port"),
         (
@@ -49,7 +53,7 @@ fn mistakes_end_with_status_2_and_one_sentence() {
                 "127.0.0.1:0",
                 place.path(),
             ],
-            "no such user",
+            "no such user: name one that exists",
         ),
         (
             &[
@@ -71,6 +75,7 @@ fn mistakes_end_with_status_2_and_one_sentence() {
             "{words:?}: {error}"
         );
         assert_eq!(error.trim_end().lines().count(), 1, "{words:?}: {error}");
+        assert!(!error.contains("ulimit"), "{words:?}: {error}");
     }
 }
 
@@ -84,13 +89,34 @@ fn port_in_use_is_told_with_several_workers_too() {
 }
 
 #[test]
-fn check_looks_at_options_and_directory_and_stops() {
+fn check_finds_what_a_start_would_and_stops() {
     let place = Place::new("check");
-    assert!(output(&["--check", place.path()]).status.success());
-    assert_eq!(
-        output(&["--check", "/no/such/directory"]).status.code(),
-        Some(2)
-    );
+    let log = place.0.join("log");
+    let log = log.to_str().expect("UTF-8");
+    let free = ["--check", "--listen", "127.0.0.1:0", "--access-log", log];
+    let right = output(&[&free[..], &[place.path()]].concat());
+    assert!(right.status.success(), "{right:?}");
+    assert!(!place.0.join("log").exists(), "it makes no file");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let taken = taken.local_addr().expect("bound").to_string();
+    let nine = ["--listen", "127.0.0.1:0"].repeat(8);
+    let cases: [(&[&str], &str); 6] = [
+        (&["/no/such/directory"], "name one that exists"),
+        (&[&nine[..], &[place.path()]].concat(), "at most 8"),
+        (&["--listen", &taken, place.path()], "is in use"),
+        (&["--status", &taken, place.path()], "is in use"),
+        (&["--user", "no-such-user", place.path()], "no such user"),
+        (
+            &["--access-log", "/no/such/place/log", place.path()],
+            "can be written",
+        ),
+    ];
+    for (words, expected) in cases {
+        let output = output(&[&["--check", "--listen", "127.0.0.1:0"], words].concat());
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{words:?}: {error}");
+        assert!(error.contains(expected), "{words:?}: {error}");
+    }
 }
 
 #[test]
@@ -137,6 +163,142 @@ fn root_becomes_the_user_that_was_asked_for_and_nobody_else() {
         assert_eq!(line("Groups:"), [groups], "{user}");
         assert_eq!(line("CapEff:"), ["0000000000000000"], "{user}");
     }
+}
+
+/// Reads a file until it has as many lines, within patience.
+fn lines(path: &std::path::Path, count: usize) -> String {
+    let begin = Instant::now();
+    loop {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        if text.lines().count() >= count || begin.elapsed() > common::PATIENCE {
+            return text;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn access_log_belongs_to_the_user_that_opens_it_again() {
+    use std::os::unix::fs::{MetadataExt, chown};
+    // SAFETY: takes and passes no memory.
+    if unsafe { libc::getuid() } != 0 {
+        println!("NOT RUN: only root can become another user");
+        return;
+    }
+    let place = Place::new("user-log");
+    place.write("site/a.txt", "x");
+    place.write("logs/other", "");
+    let (site, logs) = (place.0.join("site"), place.0.join("logs"));
+    let (site, log) = (site.to_str().expect("UTF-8"), logs.join("log"));
+    let name = log.to_str().expect("UTF-8");
+    let words = ["--user", "12345:12345", "--access-log", name, site];
+    let refused = output(&[&["--listen", "127.0.0.1:0"], &words[..]].concat());
+    assert_eq!(refused.status.code(), Some(2));
+    let error = String::from_utf8_lossy(&refused.stderr);
+    assert!(
+        error.contains("by the user that the server becomes"),
+        "{error}"
+    );
+    assert!(!log.exists(), "root makes no file there");
+
+    chown(&logs, Some(12_345), None).expect("root may");
+    let mut running = Running::capuchin(&words);
+    running.get("/a.txt");
+    lines(&log, 1);
+    assert_eq!(std::fs::metadata(&log).expect("the log").uid(), 12_345);
+    std::fs::rename(&log, logs.join("log.1")).expect("renamed");
+    running.signal(SIGHUP);
+    let begin = Instant::now();
+    while !log.exists() && begin.elapsed() < common::PATIENCE {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    running.get("/a.txt");
+    assert_eq!(lines(&log, 1).lines().count(), 1, "in the new file");
+    running.signal(SIGTERM);
+    assert_eq!(running.end().code(), Some(0));
+}
+
+#[test]
+fn pipe_for_the_access_log_that_becomes_a_directory_is_complained_about_once() {
+    let place = Place::new("log-directory");
+    let log = place.0.join("log");
+    let name = std::ffi::CString::new(log.to_str().expect("UTF-8")).expect("no NUL");
+    // SAFETY: the path ends with NUL.
+    assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+    let words = ["--access-log", log.to_str().expect("UTF-8"), place.path()];
+    let mut running = Running::capuchin(&words);
+    std::fs::remove_file(&log).expect("removed");
+    std::fs::create_dir(&log).expect("a directory");
+    // Several ticks of the writer.
+    std::thread::sleep(Duration::from_millis(1_100));
+    running.signal(SIGTERM);
+    assert_eq!(running.end().code(), Some(0));
+    let error = running.errors();
+    assert_eq!(
+        error.matches("cannot be opened again").count(),
+        1,
+        "{error}"
+    );
+}
+
+#[test]
+fn counters_are_shown_however_short_heads_are() {
+    let place = Place::new("short-heads");
+    let mut running = Running::capuchin(&[
+        "--max-head",
+        "512",
+        "--status",
+        "127.0.0.1:0",
+        "--status-path",
+        "/about",
+        // Those of the status listener, too.
+        "--timeout-first-byte",
+        "0.3",
+        place.path(),
+    ]);
+    let mut line = String::new();
+    running.out.read_line(&mut line).expect("where they are");
+    let status = line.trim().trim_start_matches("counters: http://");
+    let status = status.trim_end_matches('/');
+    for (head, page) in [running.get("/about/metrics"), get(status, "/metrics")] {
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        assert!(page.contains("capuchin_requests_total"), "{page}");
+    }
+    let mut silent = std::net::TcpStream::connect(status).expect("it listens");
+    let timeout = silent.set_read_timeout(Some(common::PATIENCE));
+    timeout.expect("a timeout");
+    assert_eq!(silent.read(&mut [0; 1]).expect("closed in time"), 0);
+}
+
+/// A file of the kernel's that can be opened, but not read.
+const UNREADABLE: &str = "/sys/devices/virtual/net/lo/speed";
+
+#[test]
+fn errors_that_nobody_reads_stall_no_request() {
+    let length = std::fs::metadata(UNREADABLE).map_or(0, |status| status.len());
+    if length == 0 || std::fs::read(UNREADABLE).is_ok() {
+        println!("NOT RUN: there is no {UNREADABLE}, or it can be read");
+        return;
+    }
+    let directory = UNREADABLE.trim_end_matches("/speed");
+    // Standard error is a pipe of ours that is not read.
+    let mut running = Running::capuchin(&["--workers", "1", directory]);
+    let mut stream = running.connect();
+    let mut buffer = [0; 4_096];
+    for n in 0..3_000 {
+        stream
+            .write_all(b"GET /speed HTTP/1.1\r\nHost: a\r\n\r\n")
+            .expect("it takes requests");
+        let count = stream.read(&mut buffer).unwrap_or_else(|error| {
+            let ended = running.child.try_wait();
+            panic!("reply {n}: {error}, the server's end: {ended:?}")
+        });
+        assert!(buffer[..count].starts_with(b"HTTP/1.1 500"), "{n}");
+    }
+    running.signal(SIGTERM);
+    assert_eq!(running.end().code(), Some(0));
+    let error = running.errors();
+    assert!(error.contains("a file cannot be read"), "{error}");
 }
 
 #[test]
@@ -346,16 +508,6 @@ fn access_log_is_written_and_reopened() {
         words[3],
         place.0.join("site").to_str().expect("UTF-8"),
     ]);
-    let lines = |path: &std::path::Path, count: usize| {
-        let begin = Instant::now();
-        loop {
-            let text = std::fs::read_to_string(path).unwrap_or_default();
-            if text.lines().count() >= count || begin.elapsed() > common::PATIENCE {
-                return text;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    };
     running.get("/a.txt?q=\"x\"");
     running.get("/missing");
     let text = lines(&log, 1);
@@ -385,21 +537,93 @@ fn access_log_that_nobody_reads_stalls_no_request() {
     let place = Place::new("stalled-log");
     place.write("a.txt", "x");
     // Standard output is a pipe of ours that is not read after the URL.
-    let mut running = Running::capuchin(&["--access-log", "-", place.path()]);
+    let words = ["--access-log", "-", "--status-path", "/about"];
+    let mut running = Running::capuchin(&[&words[..], &["--workers", "1", place.path()]].concat());
     let mut stream = running.connect();
     let request = format!(
         "GET /a.txt?{} HTTP/1.1\r\nHost: a\r\n\r\n",
-        "x".repeat(1_000)
+        "x".repeat(4_000)
     );
     let mut buffer = [0; 4_096];
-    for _ in 0..2_000 {
+    // More than the pipe, the queue and the worker's batch take.
+    for _ in 0..4_000 {
         stream
             .write_all(request.as_bytes())
             .expect("it takes requests");
         assert!(stream.read(&mut buffer).expect("it replies in time") > 0);
     }
+    let lost = |page: &str, name: &str| {
+        let mut lines = page.lines();
+        let value = lines.find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
+        value.expect("the losses are shown")
+    };
+    assert!(lost(&running.get("/about").1, "access_log_lines_lost ") > 0);
+    let page = running.get("/about/metrics").1;
+    assert!(lost(&page, "capuchin_access_log_lines_lost_total ") > 0);
     running.signal(SIGTERM);
     assert_eq!(running.end().code(), Some(0));
+    let error = running.errors();
+    assert!(
+        error.contains("lines of the access log were lost"),
+        "{error}"
+    );
+}
+
+#[test]
+fn cached_files_never_take_the_descriptors_of_connections() {
+    let place = Place::new("starved");
+    let content = "x".repeat(70_000);
+    for n in 0..300 {
+        place.write(&format!("f{n}"), &content);
+    }
+    let running = Running::start(
+        "sh",
+        &[
+            "-c",
+            "ulimit -n 256; exec \"$0\" --listen 127.0.0.1:0 --workers 2 \"$@\"",
+            env!("CARGO_BIN_EXE_capuchin"),
+            place.path(),
+        ],
+    );
+    for n in 0..300 {
+        assert!(running.get(&format!("/f{n}")).0.starts_with("HTTP/1.1 200"));
+    }
+    let clients: Vec<_> = (0..60)
+        .map(|n| {
+            let mut client = running.connect();
+            write!(client, "GET /f{n} HTTP/1.1\r\nHost: a\r\n\r\n").expect("sent");
+            let mut head = [0; 12];
+            client.read_exact(&mut head).expect("a reply");
+            assert_eq!(&head, b"HTTP/1.1 200", "{n}");
+            client
+        })
+        .collect();
+    assert_eq!(clients.len(), 60);
+}
+
+#[test]
+fn deleted_file_gives_its_room_back_though_no_request_comes() {
+    let place = Place::new("deleted");
+    place.write("large.txt", &"x".repeat(70_000));
+    let running = Running::capuchin(&["--workers", "1", place.path()]);
+    assert!(running.get("/large.txt").0.starts_with("HTTP/1.1 200"));
+    let large = place.0.join("large.txt");
+    let is_open = || {
+        let files = std::fs::read_dir(format!("/proc/{}/fd", running.child.id()));
+        files.expect("it runs").flatten().any(|file| {
+            let target = std::fs::read_link(file.path()).unwrap_or_default();
+            target
+                .to_string_lossy()
+                .starts_with(&*large.to_string_lossy())
+        })
+    };
+    assert!(is_open(), "it is kept for the next request");
+    std::fs::remove_file(&large).expect("removed");
+    let begin = Instant::now();
+    while is_open() {
+        assert!(begin.elapsed() < common::PATIENCE, "it stays open");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 #[test]

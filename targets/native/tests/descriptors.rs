@@ -8,14 +8,17 @@ use capuchin_core::site::{Accepts, Content, ContentId, Found, Site, SiteError};
 use common::Place;
 
 /// Descriptors that the site may have besides those that are open already.
-const SPARE: u64 = 6;
+const SPARE: usize = 6;
 
-fn limit_descriptors(more: u64) {
-    let next = std::fs::File::open("/dev/null").expect("a descriptor");
-    let used = std::os::fd::AsRawFd::as_raw_fd(&next) as u64;
+/// Leaves room for `more` descriptors, whatever numbers are taken.
+fn limit_descriptors(more: usize) {
+    let open = |_| std::fs::File::open("/dev/null").expect("a descriptor");
+    let free: Vec<_> = (0..=more).map(open).collect();
+    // The first number that is one too many.
+    let end = std::os::fd::AsRawFd::as_raw_fd(&free[more]) as u64;
     let limit = libc::rlimit {
-        rlim_cur: used + more,
-        rlim_max: used + more,
+        rlim_cur: end,
+        rlim_max: end,
     };
     // SAFETY: `limit` is valid for reading.
     let result = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
@@ -23,7 +26,11 @@ fn limit_descriptors(more: u64) {
 }
 
 fn hold(site: &mut Directory, n: usize) -> Result<(ContentId, u64), SiteError> {
-    match site.find(format!("/f{n}").as_bytes(), Accepts::identity(), 0)? {
+    find(site, &format!("/f{n}"), 0)
+}
+
+fn find(site: &mut Directory, path: &str, now: u64) -> Result<(ContentId, u64), SiteError> {
+    match site.find(path.as_bytes(), Accepts::identity(), now)? {
         Found::Content(id, representation) => Ok((id, representation.length)),
         Found::Directory => panic!("a directory"),
     }
@@ -41,6 +48,13 @@ fn idle_files_make_way_and_only_held_ones_make_it_busy() {
         ..DirectoryOptions::default()
     };
     let mut site = Directory::open(&place.0, options).expect("a directory");
+    let in_memory = DirectoryOptions {
+        listing: true,
+        ..DirectoryOptions::default()
+    };
+    let mut small = Directory::open(&place.0, in_memory).expect("a directory");
+    let known = find(&mut small, "/f0", 0).expect("found");
+    small.release(known.0);
     limit_descriptors(SPARE);
     for n in 0..40 {
         let (id, length) = hold(&mut site, n).expect("an idle file was closed for it");
@@ -57,9 +71,22 @@ fn idle_files_make_way_and_only_held_ones_make_it_busy() {
         Err(error) => Some(error),
     });
     assert_eq!(refused, Some(SiteError::Busy));
-    assert!(held.len() as u64 >= SPARE - 1, "{}", held.len());
+    // A file is looked at by one descriptor before it is opened by another.
+    assert_eq!(held.len(), SPARE - 1);
+    // What is in memory can be sent without a descriptor, though nobody can see whether it is old.
+    let again = find(&mut small, "/f0", 1_000).expect("as it was known");
+    assert!(matches!(small.content(again.0, 0..1), Content::Bytes(b"0")));
+    small.release(again.0);
+    assert_eq!(find(&mut small, "/f1", 1_000), Err(SiteError::Busy));
+    std::fs::remove_file(place.0.join("f0")).expect("removed");
     for (id, _) in held {
         site.release(id);
     }
     assert!(hold(&mut site, 39).is_ok());
+    drop(site);
+    assert_eq!(
+        find(&mut small, "/f0", 1_000),
+        Err(SiteError::NotFound),
+        "looked at again as soon as it can be"
+    );
 }

@@ -238,28 +238,145 @@ fn contents_beyond_the_memory_are_sent_from_their_files() {
 }
 
 #[test]
-fn listings_that_slow_clients_hold_are_bounded() {
+fn listings_that_slow_clients_hold_are_bounded_and_leave_room_for_short_ones() {
     let place = Place::new("listings");
-    // Names that take much more room in the page: 2,500 of them are 5 MB, two such pages too much.
-    for n in 0..2_500 {
-        place.write(&format!("{}{n}", "&".repeat(240)), "");
+    // Names that take much more room in the page: 600 of them are a page of its longest.
+    for n in 0..10 {
+        for m in 0..600 {
+            place.write(&format!("long{n}/{}{m}", "&".repeat(240)), "");
+        }
+        place.write(&format!("short{n}/a"), "");
     }
     let mut site = open(&place, |options| options.listing = true);
-    let first = hold(&mut site, "/", 0).expect("a list");
-    assert!(first.1 > 4 << 20, "{}", first.1);
-    let again = hold(&mut site, "/", SECOND - 1).expect("a list");
+    let first = hold(&mut site, "/long0/", 0).expect("a list");
+    assert!(first.1 > 1 << 20, "{}", first.1);
+    let again = hold(&mut site, "/long0/", SECOND - 1).expect("a list");
     assert_eq!(again.0, first.0, "one list for all who ask in one second");
-    assert_eq!(hold(&mut site, "/", SECOND), Err(SiteError::Busy));
-    site.release(first.0);
-    assert_eq!(hold(&mut site, "/", SECOND), Err(SiteError::Busy));
-    site.release(again.0);
-    let later = hold(&mut site, "/", SECOND).expect("there is room again");
-    assert_eq!(later.1, first.1);
-    site.release(later.0);
-    assert_eq!(
-        get(&mut site, &format!("/{}7", "&".repeat(240)), SECOND).as_deref(),
-        Ok("")
+    let later = hold(&mut site, "/long0/", SECOND).expect("a list");
+    assert_eq!(later.0, first.0, "and for all, as long as it says the same");
+    let mut held = vec![first, again, later];
+    let refused = (1..10).find_map(|n| {
+        let long = hold(&mut site, &format!("/long{n}/"), SECOND);
+        long.map(|long| held.push(long)).err()
+    });
+    assert_eq!(refused, Some(SiteError::Busy));
+    assert!(held.len() > 5, "several fit");
+    for n in 0..10 {
+        let short = get(&mut site, &format!("/short{n}/"), SECOND).expect("a short list");
+        assert!(short.contains("./a\""));
+    }
+    for (id, _) in held {
+        site.release(id);
+    }
+    assert!(
+        hold(&mut site, "/long9/", SECOND).is_ok(),
+        "there is room again"
     );
+    let name = format!("/long9/{}7", "&".repeat(240));
+    assert_eq!(get(&mut site, &name, SECOND).as_deref(), Ok(""));
+}
+
+#[test]
+fn listing_of_many_entries_ends_early_and_says_so() {
+    let place = Place::new("many-entries");
+    for n in 0..2_100 {
+        place.write(&format!("f{n}"), "");
+    }
+    let mut site = open(&place, |options| options.listing = true);
+    let page = get(&mut site, "/", 0).expect("a list");
+    assert!(page.contains("2000 files, and more that are not shown"));
+}
+
+#[test]
+fn file_written_in_place_with_its_time_set_back_is_seen_to_change() {
+    let place = Place::new("set-back");
+    for (name, length) in [("small", 10), ("large", LARGE)] {
+        place.write(name, &"o".repeat(length));
+        settle(&place, name, 100);
+    }
+    // Known long enough for times to tell.
+    std::thread::sleep(Duration::from_millis(2_100));
+    let mut site = open(&place, |_| {});
+    let mut tags = Vec::new();
+    for (now, byte) in [(0, "o"), (SECOND, "n")] {
+        for (name, length) in [("small", 10), ("large", LARGE)] {
+            let path = format!("/{name}");
+            assert_eq!(
+                get(&mut site, &path, now),
+                Ok(byte.repeat(length)),
+                "{name}"
+            );
+            let found = site.find(path.as_bytes(), Accepts::identity(), now);
+            let Ok(Found::Content(id, representation)) = found else {
+                panic!("{name} is not found");
+            };
+            tags.push(format!("{:?}", representation.tag));
+            site.release(id);
+            let place = place.0.join(name);
+            let time = fs::metadata(&place).and_then(|status| status.modified());
+            fs::write(&place, "n".repeat(length)).expect("written in place");
+            let file = fs::File::options().write(true).open(&place);
+            file.and_then(|file| file.set_modified(time.expect("a time")))
+                .expect("set back");
+        }
+    }
+    assert_ne!(tags[0], tags[2], "the small one's tag");
+    assert_ne!(tags[1], tags[3], "the large one's tag");
+}
+
+/// Names in `/proc/self/fd` that lead into the place.
+fn open_in(place: &Place) -> usize {
+    let descriptors = fs::read_dir("/proc/self/fd").expect("Linux");
+    descriptors
+        .filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())
+        .filter(|target| target.starts_with(&place.0) && *target != place.0)
+        .count()
+}
+
+#[test]
+fn files_beyond_the_budget_make_way_and_held_ones_are_within_it() {
+    let place = Place::new("budget");
+    for n in 0..20 {
+        place.write(&format!("f{n}"), &"x".repeat(LARGE));
+        place.write(&format!("f{n}.gz"), &"z".repeat(LARGE));
+    }
+    let mut site = open(&place, |options| {
+        (options.open_files, options.precompressed) = (6, true);
+    });
+    for n in 0..20 {
+        assert!(get(&mut site, &format!("/f{n}"), 0).is_ok());
+        assert!(open_in(&place) <= 6, "{n}: {}", open_in(&place));
+    }
+    let held: Vec<_> = (0..3)
+        .map(|n| hold(&mut site, &format!("/f{n}"), 0).expect("within the budget"))
+        .collect();
+    assert_eq!(hold(&mut site, "/f3", 0), Err(SiteError::Busy));
+    assert_eq!(open_in(&place), 6);
+    for (id, _) in held {
+        site.release(id);
+    }
+    assert!(hold(&mut site, "/f3", 0).is_ok());
+}
+
+#[test]
+fn deleted_files_are_closed_though_nobody_asks_for_them() {
+    let place = Place::new("deleted");
+    for name in ["gone", "stays", "held"] {
+        place.write(name, &"x".repeat(LARGE));
+    }
+    let mut site = open(&place, |_| {});
+    assert_eq!(site.tidy(0), None, "nothing is open");
+    let _ = get(&mut site, "/gone", 0);
+    let _ = get(&mut site, "/stays", 0);
+    let held = hold(&mut site, "/held", 0).expect("found");
+    fs::remove_file(place.0.join("gone")).expect("removed");
+    fs::remove_file(place.0.join("held")).expect("removed");
+    assert_eq!(site.tidy(SECOND), Some(1_000));
+    assert_eq!(open_in(&place), 2);
+    assert!(read(&mut site, held).is_some(), "what began goes on");
+    site.release(held.0);
+    assert_eq!(open_in(&place), 1);
+    assert!(get(&mut site, "/stays", SECOND).is_ok());
 }
 
 #[test]

@@ -59,6 +59,17 @@ impl Handle<App> for PanicsLater {
     }
 }
 
+/// Panics once more when what it panicked with is dropped, where nobody catches it.
+fn breaks(_: &mut Context<'_, App>, _: &Request<'_>, _: Reply<'_>) -> Next {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("on purpose");
+        }
+    }
+    std::panic::panic_any(Bomb)
+}
+
 struct Deferred;
 
 impl Handle<App> for Deferred {
@@ -152,6 +163,27 @@ fn panic_anywhere_in_a_handler_costs_its_own_connection_500() {
     assert!(!reply.ends_with("0\r\n\r\n"), "{reply}");
     say_hello();
     finish(running);
+}
+
+#[test]
+fn worker_that_breaks_is_told() {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&told);
+    let (running, _, address) = serve(|server| {
+        server
+            .route(Method::Get, "/break", &breaks)
+            .on_failure(move |what| seen.lock().unwrap().push(what.to_owned()))
+    });
+    assert_eq!(get(&address, "/").1, "hello");
+    assert_eq!(running.failure(), None);
+    let mut client = connect(&address);
+    client
+        .write_all(b"GET /break HTTP/1.1\r\nHost: a\r\n\r\n")
+        .expect("sent");
+    until(|| running.failure().is_some());
+    until(|| !told.lock().unwrap().is_empty());
+    assert_eq!(*told.lock().unwrap(), ["the worker 0 panicked"]);
+    running.join();
 }
 
 #[test]

@@ -95,6 +95,14 @@ impl Running {
         unsafe { libc::kill(self.child.id() as i32, signal) };
     }
 
+    /// What it wrote to standard error, once it has ended.
+    pub fn errors(&mut self) -> String {
+        let mut text = String::new();
+        let stderr = self.child.stderr.as_mut().expect("piped");
+        stderr.read_to_string(&mut text).expect("UTF-8");
+        text
+    }
+
     /// Its exit status, within patience.
     pub fn end(&mut self) -> std::process::ExitStatus {
         let begin = Instant::now();
