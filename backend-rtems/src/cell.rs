@@ -103,8 +103,7 @@ impl Cell {
     /// to be posted.
     #[must_use]
     pub fn heard(&self, direction: Direction) -> bool {
-        self.count(direction).fetch_add(1, SeqCst);
-        self.concerns(direction) && !self.noticed.swap(true, SeqCst)
+        self.put_back(direction, 1)
     }
 
     /// Whether the worker wants to know. What is received concerns a socket of no interest, too: it
@@ -123,11 +122,13 @@ impl Cell {
         self.count(direction).swap(0, SeqCst)
     }
 
-    /// The transport's part, after an attempt: another is worth it without a change being heard.
-    /// `true` when an entry has to be posted; never for a socket that the channel has reported.
+    /// The transport's part, after an attempt: so many changes are still to be looked into, though
+    /// none was heard now. `true` when an entry has to be posted; never for a socket that the channel
+    /// has reported.
     #[must_use]
-    pub fn worth_another(&self, direction: Direction) -> bool {
-        self.heard(direction)
+    pub fn put_back(&self, direction: Direction, changes: u32) -> bool {
+        self.count(direction).fetch_add(changes, SeqCst);
+        self.concerns(direction) && !self.noticed.swap(true, SeqCst)
     }
 
     /// The transport's part: the sending direction was ended.
