@@ -239,3 +239,21 @@ impl Sender {
         StatusCode::check(code)
     }
 }
+
+#[cfg(all(target_os = "rtems", feature = "assumptions"))]
+capuchin_posix::assume! {
+    value "RTEMS_SUCCESSFUL" = StatusCode::SUCCESSFUL.0;
+    value "RTEMS_INVALID_ID" = StatusCode::INVALID_ID.0;
+    value "RTEMS_TOO_MANY" = StatusCode::TOO_MANY.0;
+    value "RTEMS_TIMEOUT" = StatusCode::TIMEOUT.0;
+    value "RTEMS_OBJECT_WAS_DELETED" = StatusCode::OBJECT_WAS_DELETED.0;
+    value "RTEMS_INVALID_SIZE" = StatusCode::INVALID_SIZE.0;
+    value "RTEMS_INVALID_ADDRESS" = StatusCode::INVALID_ADDRESS.0;
+    value "RTEMS_INVALID_NUMBER" = StatusCode::INVALID_NUMBER.0;
+    value "RTEMS_UNSATISFIED" = StatusCode::UNSATISFIED.0;
+    value "RTEMS_INVALID_PRIORITY" = StatusCode::INVALID_PRIORITY.0;
+    // With or without priorities of messages, the kernel's header is one of the two.
+    value "(offsetof(CORE_message_queue_Buffer, buffer) == 16) \
+         + (offsetof(CORE_message_queue_Buffer, buffer) == 12)" =
+        HEADER_WORDS[0] * WORD == 16 && HEADER_WORDS[1] * WORD == 12;
+}

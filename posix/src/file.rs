@@ -121,9 +121,9 @@ impl File {
     /// What the system answers, for a descriptor that is not open.
     pub fn status(self) -> Result<FileStatus, OpenError> {
         // SAFETY: zeros are a valid `stat`.
-        let mut status: libc::stat = unsafe { core::mem::zeroed() };
+        let mut status: sys::Status = unsafe { core::mem::zeroed() };
         // SAFETY: `status` is valid for writing.
-        if unsafe { libc::fstat(self.0, &raw mut status) } < 0 {
+        if unsafe { sys::fstat(self.0, &raw mut status) } < 0 {
             return Err(OpenError::of(errno()));
         }
         Ok(FileStatus::of(&status))
@@ -177,7 +177,7 @@ impl FileStatus {
     }
 
     #[allow(clippy::unnecessary_cast, reason = "other systems have other widths")]
-    pub(crate) fn of(status: &libc::stat) -> Self {
+    pub(crate) fn of(status: &sys::Status) -> Self {
         let kind = match status.st_mode & libc::S_IFMT {
             libc::S_IFREG => Kind::Regular,
             libc::S_IFDIR => Kind::Directory,

@@ -9,6 +9,8 @@
 #[cfg(any(test, feature = "lab"))]
 extern crate std;
 
+#[cfg(feature = "assumptions")]
+pub mod assume;
 mod clock;
 mod errno;
 mod file;

@@ -6,10 +6,11 @@
 
 use crate::errno::{errno, retry};
 use crate::file::{File, FileStatus, Kind, Links, O_READ, OpenError, check_kind, check_segments};
+use crate::sys;
 use core::ffi::{CStr, c_char, c_int};
 
 /// Bytes of the longest path, the root's and its NUL included (`PATH_MAX` of RTEMS is 255).
-const PATH_CAPACITY: usize = 256;
+pub(crate) const PATH_CAPACITY: usize = 256;
 
 /// A path and its NUL.
 type Path = heapless::Vec<u8, PATH_CAPACITY>;
@@ -115,9 +116,9 @@ fn name_in(path: &[u8]) -> Result<&CStr, OpenError> {
 
 fn status_of(name: &CStr, follow: bool) -> Result<FileStatus, OpenError> {
     // SAFETY: zeros are a valid `stat`.
-    let mut status: libc::stat = unsafe { core::mem::zeroed() };
-    let call: unsafe extern "C" fn(*const c_char, *mut libc::stat) -> c_int =
-        if follow { libc::stat } else { libc::lstat };
+    let mut status: sys::Status = unsafe { core::mem::zeroed() };
+    let call: unsafe extern "C" fn(*const c_char, *mut sys::Status) -> c_int =
+        if follow { sys::stat } else { sys::lstat };
     // SAFETY: the name ends with NUL, `status` is valid for writing.
     if unsafe { call(name.as_ptr(), &raw mut status) } < 0 {
         return Err(OpenError::of(errno()));

@@ -133,3 +133,14 @@ unsafe extern "C" fn sent(_: *mut c_void, argument: *mut c_void) {
     let cell = unsafe { &*argument.cast::<Cell>() };
     tell(cell, Direction::Send);
 }
+
+#[cfg(feature = "assumptions")]
+capuchin_posix::assume! {
+    layout "struct sockwakeup" = Wakeup { sw_pfn: function, sw_arg: argument }
+    value "SO_SNDWAKEUP" = SEND_WAKEUP;
+    value "SO_RCVWAKEUP" = RECEIVE_WAKEUP;
+    names libc { MSG_PEEK }
+    layout "struct timeval" = libc::timeval { tv_sec, tv_usec }
+    value "sizeof(fd_mask)" = size_of::<u32>();
+    value "NFDBITS" = u32::BITS;
+}

@@ -266,3 +266,12 @@ unsafe extern "C" fn relay(argument: usize) {
     shared.phase.store(OVER, Ordering::SeqCst);
     task::exit();
 }
+
+#[cfg(feature = "assumptions")]
+capuchin_posix::assume! {
+    layout "struct kevent" = Kevent { ident, filter, flags, fflags, data, udata, ext }
+    names self { EVFILT_READ, EVFILT_WRITE, EV_ADD, EV_DELETE, EV_ENABLE, EV_DISABLE, EV_CLEAR, EV_EOF }
+    layout "struct pollfd" = libc::pollfd { fd, events, revents }
+    names libc { MSG_PEEK, POLLIN, POLLOUT }
+    value "sizeof(nfds_t)" = size_of::<libc::nfds_t>();
+}

@@ -41,3 +41,28 @@ unsafe extern "C" {
     pub(crate) safe fn rtems_task_wake_after(ticks: u32) -> u32;
     pub(crate) safe fn rtems_task_exit() -> !;
 }
+
+#[cfg(feature = "assumptions")]
+capuchin_posix::assume! {
+    layout "rtems_message_queue_config" = MessageQueueConfig {
+        name, maximum_pending_messages, maximum_message_size, storage_area, storage_size,
+        storage_free, attributes,
+    }
+    value "RTEMS_WAIT" = super::WAIT;
+    value "RTEMS_NO_WAIT" = super::NO_WAIT;
+    value "RTEMS_NO_TIMEOUT" = super::NO_TIMEOUT;
+    value "RTEMS_SELF" = crate::task::SELF;
+    value "RTEMS_CURRENT_PRIORITY" = crate::task::CURRENT_PRIORITY;
+    value "RTEMS_DEFAULT_MODES" = 0;
+    value "RTEMS_DEFAULT_ATTRIBUTES" = 0;
+    value "RTEMS_FIFO" = 0;
+    value "sizeof(rtems_id)" = size_of::<u32>();
+    value "sizeof(rtems_name)" = size_of::<u32>();
+    value "sizeof(rtems_option)" = size_of::<u32>();
+    value "sizeof(rtems_interval)" = size_of::<u32>();
+    value "sizeof(rtems_status_code)" = size_of::<u32>();
+    value "sizeof(rtems_task_priority)" = size_of::<u32>();
+    value "sizeof(rtems_mode)" = size_of::<u32>();
+    value "sizeof(rtems_attribute)" = size_of::<u32>();
+    value "sizeof(rtems_task_argument)" = size_of::<usize>();
+}

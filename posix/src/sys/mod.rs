@@ -19,19 +19,27 @@ cfg_if::cfg_if! {
 #[cfg(not(target_os = "rtems"))]
 pub(crate) const O_NOCTTY: c_int = libc::O_NOCTTY;
 
+/// What the system tells of a file.
+#[cfg(not(target_os = "rtems"))]
+pub(crate) use libc::{fstat, stat as Status};
+
 /// The last modification of a file: seconds, and nanoseconds.
 #[cfg(not(target_os = "rtems"))]
 #[allow(clippy::unnecessary_cast, reason = "other systems have other widths")]
-pub(crate) fn modified(status: &libc::stat) -> (i64, i64) {
+pub(crate) fn modified(status: &Status) -> (i64, i64) {
     (status.st_mtime as i64, status.st_mtime_nsec as i64)
 }
 
 /// The last change of a file, its name and permissions included: seconds, and nanoseconds.
 #[cfg(not(target_os = "rtems"))]
 #[allow(clippy::unnecessary_cast, reason = "other systems have other widths")]
-pub(crate) fn changed(status: &libc::stat) -> (i64, i64) {
+pub(crate) fn changed(status: &Status) -> (i64, i64) {
     (status.st_ctime as i64, status.st_ctime_nsec as i64)
 }
+
+/// Elsewhere only the tests of `paths` ask by name.
+#[cfg(all(test, not(target_os = "rtems")))]
+pub(crate) use libc::{lstat, stat};
 
 /// Parts that one gathered send takes; more are sent by the next.
 pub(crate) const PARTS: usize = 4;

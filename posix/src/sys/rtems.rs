@@ -5,7 +5,7 @@
 
 use super::PARTS;
 use crate::errno::{errno, retry, set_errno};
-use core::ffi::{c_int, c_void};
+use core::ffi::{c_char, c_int, c_void};
 
 pub(crate) use libc::__errno as errno_location;
 /// Neither stack spreads connections over listeners.
@@ -41,8 +41,31 @@ struct Part {
     length: usize,
 }
 
+/// `struct stat` of `sys/stat.h`. The `libc` crate has users and groups of 32 bits in it, where there
+/// are 16, and so has everything from the size on in another place.
+#[repr(C)]
+#[allow(dead_code, reason = "all of them make the layout")]
+pub(crate) struct Status {
+    pub st_dev: u64,
+    pub st_ino: u64,
+    pub st_mode: libc::mode_t,
+    links: u16,
+    user: u16,
+    group: u16,
+    special_device: u64,
+    pub st_size: i64,
+    accessed: libc::timespec,
+    modified: libc::timespec,
+    changed: libc::timespec,
+    block_size: i32,
+    blocks: i32,
+}
+
 unsafe extern "C" {
     fn sendmsg(socket: c_int, message: *const MessageHeader, flags: c_int) -> isize;
+    pub(crate) fn fstat(file: c_int, status: *mut Status) -> c_int;
+    pub(crate) fn stat(path: *const c_char, status: *mut Status) -> c_int;
+    pub(crate) fn lstat(path: *const c_char, status: *mut Status) -> c_int;
 }
 
 /// Accepts a connection, non-blocking.
@@ -126,20 +149,64 @@ pub(crate) fn listener_extras(
 }
 
 /// The last modification of a file: seconds, and nanoseconds.
-pub(crate) fn modified(status: &libc::stat) -> (i64, i64) {
+pub(crate) fn modified(status: &Status) -> (i64, i64) {
     (
-        i64::from(status.st_mtim.tv_sec),
-        i64::from(status.st_mtim.tv_nsec),
+        i64::from(status.modified.tv_sec),
+        i64::from(status.modified.tv_nsec),
     )
 }
 
 /// The last change of a file, its name and permissions included: seconds, and nanoseconds.
-pub(crate) fn changed(status: &libc::stat) -> (i64, i64) {
+pub(crate) fn changed(status: &Status) -> (i64, i64) {
     (
-        i64::from(status.st_ctim.tv_sec),
-        i64::from(status.st_ctim.tv_nsec),
+        i64::from(status.changed.tv_sec),
+        i64::from(status.changed.tv_nsec),
     )
 }
 
 pub(crate) const COARSE_MONOTONIC: libc::clockid_t = libc::CLOCK_MONOTONIC;
 pub(crate) const COARSE_REALTIME: libc::clockid_t = libc::CLOCK_REALTIME;
+
+#[cfg(feature = "assumptions")]
+crate::assume! {
+    layout "struct msghdr" = MessageHeader {
+        msg_name: name, msg_namelen: name_length, msg_iov: parts, msg_iovlen: part_count,
+        msg_control: control, msg_controllen: control_length, msg_flags: flags,
+    }
+    layout "struct iovec" = Part { iov_base: base, iov_len: length }
+    layout "struct sockaddr" = libc::sockaddr { sa_len, sa_family }
+    layout "struct sockaddr_storage" = libc::sockaddr_storage { ss_len, ss_family }
+    layout "struct sockaddr_in" = libc::sockaddr_in { sin_len, sin_family, sin_port, sin_addr }
+    layout "struct sockaddr_in6" = libc::sockaddr_in6 {
+        sin6_len, sin6_family, sin6_port, sin6_flowinfo, sin6_addr, sin6_scope_id,
+    }
+    layout "struct linger" = libc::linger { l_onoff, l_linger }
+    layout "struct timespec" = libc::timespec { tv_sec, tv_nsec }
+    layout "struct stat" = Status {
+        st_dev: st_dev, st_ino: st_ino, st_mode: st_mode, st_nlink: links, st_uid: user,
+        st_gid: group, st_rdev: special_device, st_size: st_size, st_atim: accessed,
+        st_mtim: modified, st_ctim: changed, st_blksize: block_size, st_blocks: blocks,
+    }
+    value "sizeof(int)" = size_of::<c_int>();
+    value "sizeof(size_t)" = size_of::<usize>();
+    value "sizeof(ssize_t)" = size_of::<isize>();
+    value "sizeof(off_t)" = size_of::<libc::off_t>();
+    value "sizeof(socklen_t)" = size_of::<libc::socklen_t>();
+    value "sizeof(clockid_t)" = size_of::<libc::clockid_t>();
+    names libc {
+        AF_INET, AF_INET6, SOCK_STREAM, SOL_SOCKET, SO_REUSEADDR, SO_LINGER, SO_SNDBUF, SO_RCVBUF,
+        IPPROTO_TCP, IPPROTO_IPV6, TCP_NODELAY, IPV6_V6ONLY, SHUT_WR, FIONBIO
+    }
+    names libc { O_RDONLY, O_NONBLOCK, O_CLOEXEC, S_IFMT, S_IFREG, S_IFDIR, S_IFLNK }
+    names libc { CLOCK_REALTIME, CLOCK_MONOTONIC }
+    names libc {
+        EACCES, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, EAGAIN, EBADF, ECONNABORTED, ECONNRESET,
+        EHOSTUNREACH, EINTR, EINVAL, ELOOP, EMFILE, EMLINK, ENAMETOOLONG, ENETDOWN, ENETUNREACH,
+        ENFILE, ENOBUFS, ENOENT, ENOMEM, ENOTCONN, ENOTDIR, ENOTSOCK, ENXIO, EOPNOTSUPP, EPERM,
+        EPIPE, EPROTO, ETIMEDOUT, EXDEV
+    }
+    // They are one here: only one of them is asked for.
+    value "EWOULDBLOCK" = libc::EAGAIN;
+    // The longest path that is opened is no longer than RTEMS takes.
+    value "PATH_MAX" = crate::paths::PATH_CAPACITY - 1;
+}

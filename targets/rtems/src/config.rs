@@ -199,23 +199,62 @@ pub fn text(pointer: *const c_char) -> Option<Option<&'static str>> {
     Some(unsafe { CStr::from_ptr(pointer) }.to_str().ok())
 }
 
-/// `capuchin_method`.
+/// `capuchin_method`, by its numbers.
+const METHODS: [Method; 7] = [
+    Method::Get,
+    Method::Head,
+    Method::Post,
+    Method::Put,
+    Method::Delete,
+    Method::Options,
+    Method::Patch,
+];
+
 pub fn method_of(number: c_int) -> Option<Method> {
-    Some(match number {
-        0 => Method::Get,
-        1 => Method::Head,
-        2 => Method::Post,
-        3 => Method::Put,
-        4 => Method::Delete,
-        5 => Method::Options,
-        6 => Method::Patch,
-        _ => return None,
-    })
+    METHODS.get(usize::try_from(number).ok()?).copied()
 }
 
 /// The inverse of [`method_of`]; others never reach a handler.
-pub fn number_of(method: Method) -> c_int {
-    (0..=6)
-        .find(|&number| method_of(number) == Some(method))
-        .unwrap_or(-1)
+pub const fn number_of(method: Method) -> c_int {
+    let mut number = 0;
+    while number < METHODS.len() {
+        if METHODS[number] as u8 == method as u8 {
+            return number as c_int;
+        }
+        number += 1;
+    }
+    -1
+}
+
+#[cfg(all(target_os = "rtems", feature = "assumptions"))]
+capuchin_posix::assume! {
+    layout "capuchin_config" = CConfig {
+        config_size, address, port, workers, connections, buffers, buffer_size, fields,
+        messages, descriptors, priority, stack_size, routes, route_count, pages, page_count,
+        directory, follow_links, application, on_message, limits, memory, memory_size,
+    }
+    layout "capuchin_limits" = CLimits {
+        head_bytes, body_bytes, drain_bytes, requests_per_connection, first_byte_ms, head_ms,
+        body_ms, handler_ms, write_ms, idle_ms, linger_ms, drain_ms,
+    }
+    layout "capuchin_route" = CRoute { method, pattern, handler, argument }
+    layout "capuchin_page" = CPage {
+        path: path, type: media_type, content: content, length: length, gzip: gzip,
+        gzip_length: gzip_length, cache_control: cache_control,
+    }
+    value "RTEMS_SUCCESSFUL" = Code::Successful;
+    value "RTEMS_TOO_MANY" = Code::TooMany;
+    value "RTEMS_INVALID_SIZE" = Code::InvalidSize;
+    value "RTEMS_INVALID_ADDRESS" = Code::InvalidAddress;
+    value "RTEMS_INVALID_NUMBER" = Code::InvalidNumber;
+    value "RTEMS_RESOURCE_IN_USE" = Code::ResourceInUse;
+    value "RTEMS_INVALID_PRIORITY" = Code::InvalidPriority;
+    value "RTEMS_IO_ERROR" = Code::IoError;
+    value "CAPUCHIN_GET" = number_of(Method::Get);
+    value "CAPUCHIN_HEAD" = number_of(Method::Head);
+    value "CAPUCHIN_POST" = number_of(Method::Post);
+    value "CAPUCHIN_PUT" = number_of(Method::Put);
+    value "CAPUCHIN_DELETE" = number_of(Method::Delete);
+    value "CAPUCHIN_OPTIONS" = number_of(Method::Options);
+    value "CAPUCHIN_PATCH" = number_of(Method::Patch);
 }

@@ -106,3 +106,12 @@ pub unsafe extern "C" fn capuchin_parameter(
     let parameters = unsafe { (*exchange).parameters.cast::<Parameters<'_>>().as_ref() };
     CText::of(parameters.and_then(|parameters| parameters.value(name)))
 }
+
+#[cfg(all(target_os = "rtems", feature = "assumptions"))]
+capuchin_posix::assume! {
+    layout "capuchin_ticket" = CTicket { index, generation, sequence, worker }
+    layout "capuchin_exchange" = CExchange {
+        application, argument, state, ticket, now_ms, unix_time, parameters,
+    }
+    layout "capuchin_text" = CText { data, length }
+}

@@ -48,6 +48,11 @@ impl Bound {
     }
 }
 
+/// `capuchin_progress`; anything else is `CAPUCHIN_BROKEN`.
+const MORE: c_int = 0;
+const WAIT: c_int = 1;
+const DONE: c_int = 2;
+
 /// For the log.
 const NO_FUNCTION: &str = "a route has no function for what its handler asked for";
 
@@ -127,9 +132,9 @@ impl Handle<App> for Bound {
         let mut exchange = CExchange::of(context, self.argument);
         // SAFETY: as above.
         match unsafe { function(&raw mut exchange, (&raw mut *out).cast()) } {
-            0 => Progress::More,
-            1 => Progress::Wait,
-            2 => Progress::Done,
+            MORE => Progress::More,
+            WAIT => Progress::Wait,
+            DONE => Progress::Done,
             _ => Progress::Failed,
         }
     }
@@ -141,4 +146,15 @@ impl Handle<App> for Bound {
             unsafe { function(&raw mut exchange) }
         }
     }
+}
+
+#[cfg(all(target_os = "rtems", feature = "assumptions"))]
+capuchin_posix::assume! {
+    layout "capuchin_handler" = CHandler {
+        request, body, received, collected, resume, stream, abandoned,
+    }
+    value "CAPUCHIN_MORE" = MORE;
+    value "CAPUCHIN_WAIT" = WAIT;
+    value "CAPUCHIN_DONE" = DONE;
+    value "sizeof(capuchin_progress)" = size_of::<c_int>();
 }

@@ -18,3 +18,10 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     crate::console::say(format_args!("{info}"));
     rtems_fatal(SOURCE_APPLICATION, CODE)
 }
+
+#[cfg(all(target_os = "rtems", feature = "assumptions"))]
+capuchin_posix::assume! {
+    value "RTEMS_FATAL_SOURCE_APPLICATION" = SOURCE_APPLICATION;
+    value "sizeof(rtems_fatal_source)" = size_of::<u32>();
+    value "sizeof(rtems_fatal_code)" = size_of::<u32>();
+}

@@ -339,3 +339,13 @@ pub unsafe extern "C" fn capuchin_stream_put(
     out.put(&content[..taken]);
     taken
 }
+
+#[cfg(all(target_os = "rtems", feature = "assumptions"))]
+capuchin_posix::assume! {
+    value "CAPUCHIN_FAILED" = FAILED;
+    value "CAPUCHIN_ANSWERED" = ANSWERED;
+    value "CAPUCHIN_DEFERRED" = DEFERRED;
+    value "CAPUCHIN_RECEIVING" = RECEIVING;
+    value "CAPUCHIN_COLLECTING" = COLLECTING;
+    value "sizeof(capuchin_next)" = size_of::<c_int>();
+}
