@@ -15,6 +15,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <rtems.h>
+#include <rtems/libio_.h>
 #include <rtems/score/coremsgbuffer.h>
 #include <sys/filio.h>
 #include <sys/ioctl.h>
@@ -85,6 +86,7 @@ FUNCTION(lstat, int(const char *, struct stat *));
 FUNCTION(fstat, int(int, struct stat *));
 FUNCTION(clock_gettime, int(clockid_t, struct timespec *));
 FUNCTION(__errno, int *(void));
+FUNCTION(rtems_libio_number_iops, const uint32_t);
 
 #ifdef CAPUCHIN_STACK_LIBBSD
 FUNCTION(poll, int(struct pollfd *, nfds_t, int));
