@@ -15,6 +15,8 @@
 
 #define CONFIGURE_APPLICATION_NEEDS_CLOCK_DRIVER
 #define CONFIGURE_APPLICATION_NEEDS_CONSOLE_DRIVER
+/* Sets the time of day from the PC's clock: Date, Last-Modified and entity tags need it. */
+#define CONFIGURE_APPLICATION_NEEDS_RTC_DRIVER
 
 /*
  * A millisecond: deadlines are that fine, and the legacy stack sleeps whole ticks in select(2) and
