@@ -23,7 +23,10 @@ static rtems_task Init(rtems_task_argument argument)
 
 /* The suite has 70 pairs of sockets open at a time, and 8 tasks besides. */
 #define CONFIGURE_MAXIMUM_FILE_DESCRIPTORS 320
+/* libbsd's configuration has as many objects as there is memory for. */
+#ifdef CAPUCHIN_STACK_LEGACY
 #define CONFIGURE_MAXIMUM_TASKS 24
+#endif
 
 /*
  * Less urgent than the network's tasks: what one socket sends over the loopback the other can
