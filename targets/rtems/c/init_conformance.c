@@ -33,6 +33,12 @@ static rtems_task Init(rtems_task_argument argument)
  * receive at once, as the cases have it.
  */
 #define CONFIGURE_INIT_TASK_PRIORITY 200
+/*
+ * The suite's helpers are as urgent as itself, and there are cases in which it always has something
+ * to do: it has slices of a tick.
+ */
+#define CONFIGURE_INIT_TASK_INITIAL_MODES RTEMS_TIMESLICE
+#define CONFIGURE_TICKS_PER_TIMESLICE 1
 /* The suite keeps lists of events on its stack. */
 #define CONFIGURE_INIT_TASK_STACK_SIZE (64 * 1024)
 
