@@ -143,7 +143,9 @@ impl Cell {
 
     /// The worker's: about to look. What is heard from here on is noticed anew.
     pub fn look(&self) -> Option<Look> {
-        self.noticed.store(false, SeqCst);
+        // An exchange, not a store: it takes its place in one chain with the feeds' exchanges, so
+        // that what they counted before is seen now.
+        self.noticed.swap(false, SeqCst);
         let interest = self.interest.load(SeqCst);
         (interest != UNWATCHED).then(|| Look {
             wants_read: interest & READ != 0,

@@ -294,3 +294,109 @@ impl Notifier for RtemsNotifier {
         post(self.places, self.queue, message)
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::feed::tell;
+    use crate::memory::Memory;
+    use std::boxed::Box;
+    use std::net::UdpSocket;
+    use std::os::fd::AsRawFd;
+    use std::vec::Vec;
+
+    const DESCRIPTORS: usize = 1_024;
+    const MESSAGES: usize = 8;
+
+    fn room() -> Room {
+        let memory: &'static Memory<DESCRIPTORS, MESSAGES> = Box::leak(Box::default());
+        memory.room()
+    }
+
+    fn token(index: u32) -> Token {
+        Token {
+            index,
+            generation: 0,
+        }
+    }
+
+    #[test]
+    fn queue_takes_every_cell_and_every_message_at_once() {
+        let room = room();
+        let mut channel = RtemsChannel::new(room, MESSAGES).unwrap();
+        let sockets: Vec<_> = (0..100)
+            .map(|_| UdpSocket::bind("127.0.0.1:0").unwrap())
+            .collect();
+        let mut events = EventList::new();
+        for (index, socket) in (0..).zip(&sockets) {
+            let socket = Socket(socket.as_raw_fd());
+            channel.add(socket, token(index), Interest::READ).unwrap();
+        }
+        // Found silent, so that the cells are in no list.
+        for _ in 0..4 {
+            channel.wait(&mut events, Deadline::Now).unwrap();
+        }
+        let notifier = channel.notifier();
+        for _round in 0..3 {
+            // Everything that can be told and sent, several times over, with nobody receiving: an
+            // entry that did not fit would end in an assertion.
+            for _ in 0..5 {
+                for socket in &sockets {
+                    for direction in [Direction::Receive, Direction::Send] {
+                        tell(&room.cells()[socket.as_raw_fd() as usize], direction);
+                    }
+                }
+            }
+            for number in 0..MESSAGES as u64 {
+                assert_eq!(notifier.send(Message::Application(number)), Ok(()));
+            }
+            assert_eq!(notifier.send(Message::Application(99)), Err(Full));
+            // Asked, the sockets have nothing; the messages arrive, and every place is free again.
+            let mut received = Vec::new();
+            for _ in 0..10 {
+                channel.wait(&mut events, Deadline::Now).unwrap();
+                received.extend_from_slice(events.as_slice());
+            }
+            let sent = (0..MESSAGES as u64).map(|n| Event::Message(Message::Application(n)));
+            assert_eq!(received, sent.collect::<Vec<_>>());
+            let noticed = |socket: &&UdpSocket| !room.cells()[socket.as_raw_fd() as usize].notice();
+            assert_eq!(sockets.iter().filter(noticed).count(), 0);
+            for socket in &sockets {
+                let _ = room.cells()[socket.as_raw_fd() as usize].look();
+            }
+        }
+    }
+
+    #[test]
+    fn memory_has_one_channel_at_a_time() {
+        let room = room();
+        let channel = RtemsChannel::new(room, MESSAGES).unwrap();
+        let second = RtemsChannel::new(room, MESSAGES).map(drop);
+        assert_eq!(second, Err(StartError::InUse));
+        let notifier = channel.notifier();
+        drop(channel);
+        assert_eq!(notifier.send(Message::Stop), Err(Full));
+        assert!(RtemsChannel::new(room, MESSAGES).is_ok());
+        let too_many = RtemsChannel::new(room, MESSAGES + 1).map(drop);
+        assert_eq!(too_many, Err(StartError::Messages));
+    }
+
+    #[test]
+    fn descriptor_beyond_the_memory_is_refused() {
+        let memory: &'static Memory<1, 1> = Box::leak(Box::default());
+        let mut channel = RtemsChannel::new(memory.room(), 1).unwrap();
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let added = channel.add(Socket(socket.as_raw_fd()), token(1), Interest::READ);
+        assert_eq!(added, Err(Error::NoRoom));
+    }
+
+    #[test]
+    fn ticks_are_never_too_few() {
+        let channel = RtemsChannel::new(room(), 1).unwrap();
+        // Ticks of 10 ms here, and the first may come at once.
+        for (milliseconds, ticks) in [(1, 2), (10, 2), (11, 3), (1_000, 101)] {
+            assert_eq!(channel.ticks(milliseconds), ticks, "{milliseconds}");
+        }
+        assert!(channel.ticks(u32::MAX) >= u32::MAX / 10);
+    }
+}

@@ -169,8 +169,11 @@ impl<F: Copy> Site for Table<F> {
             .iter()
             .position(|entry| entry.path.as_bytes() == path)
         else {
-            let is_directory =
-                |entry: &Entry| entry.path.as_bytes().strip_suffix(b"/") == Some(path);
+            // Whether or not it has an index page: `/a` is a directory where there is `/a/b`.
+            let is_directory = |entry: &Entry| {
+                let below = entry.path.as_bytes().strip_prefix(path);
+                below.is_some_and(|below| below.starts_with(b"/"))
+            };
             return if self.entries.iter().any(is_directory) {
                 Ok(Found::Directory)
             } else {
@@ -236,6 +239,7 @@ mod tests {
         Entry::new("/a/", "text/html", b"index of a")
             .with_gzip(b"zipped")
             .with_br(b"br"),
+        Entry::new("/c/file", "text/plain", b"in c"),
     ];
 
     fn find(path: &str) -> Result<Found<'static>, SiteError> {
@@ -251,6 +255,8 @@ mod tests {
             matches!(find("/a/"), Ok(Found::Content(_, found)) if found.length == 10 && found.varies)
         );
         assert!(matches!(find("/a"), Ok(Found::Directory)));
+        assert!(matches!(find("/c"), Ok(Found::Directory)));
+        assert!(matches!(find("/c/"), Err(SiteError::NotFound)));
         assert!(matches!(find("/b"), Err(SiteError::NotFound)));
     }
 

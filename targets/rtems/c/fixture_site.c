@@ -21,7 +21,9 @@ void fixture_make_pages(void)
 
 #define ROOT_INDEX "<!doctype html><title>root</title>\n"
 #define DIR_INDEX "<!doctype html><title>dir</title>\n"
-#define TEXT_PAGE(path, text) { path, NULL, text, sizeof(text) - 1, NULL, 0, NULL }
+/* 2026-01-01 00:00:00 UTC; the image's clock is set to a later time (init_fixture.c). */
+#define MODIFIED 1767225600u
+#define TEXT_PAGE(path, text) { path, NULL, text, sizeof(text) - 1, NULL, 0, NULL, MODIFIED }
 #define TYPE_PAGE(suffix) TEXT_PAGE("/types/a." suffix, "a." suffix)
 
 /* The first table of "The site" in FIXTURE.md. */
@@ -30,7 +32,7 @@ const capuchin_page fixture_pages[FIXTURE_PAGES] = {
   TEXT_PAGE("/index.html", ROOT_INDEX),
   TEXT_PAGE("/plain.txt", "0123456789abcdefghijklmnopqrstuvwxyz"),
   TEXT_PAGE("/empty.txt", ""),
-  { "/pattern.bin", NULL, pattern_bin, sizeof(pattern_bin), NULL, 0, NULL },
+  { "/pattern.bin", NULL, pattern_bin, sizeof(pattern_bin), NULL, 0, NULL, MODIFIED },
   TEXT_PAGE("/dir/", DIR_INDEX),
   TEXT_PAGE("/dir/index.html", DIR_INDEX),
   TEXT_PAGE("/dir/file.txt", "in dir\n"),

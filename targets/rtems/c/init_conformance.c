@@ -23,13 +23,22 @@ static rtems_task Init(rtems_task_argument argument)
 
 /* The suite has 70 pairs of sockets open at a time, and 8 tasks besides. */
 #define CONFIGURE_MAXIMUM_FILE_DESCRIPTORS 320
+/* libbsd's configuration has as many objects as there is memory for. */
+#ifdef CAPUCHIN_STACK_LEGACY
 #define CONFIGURE_MAXIMUM_TASKS 24
+#endif
 
 /*
  * Less urgent than the network's tasks: what one socket sends over the loopback the other can
  * receive at once, as the cases have it.
  */
 #define CONFIGURE_INIT_TASK_PRIORITY 200
+/*
+ * The suite's helpers are as urgent as itself, and there are cases in which it always has something
+ * to do: it has slices of a tick.
+ */
+#define CONFIGURE_INIT_TASK_INITIAL_MODES RTEMS_TIMESLICE
+#define CONFIGURE_TICKS_PER_TIMESLICE 1
 /* The suite keeps lists of events on its stack. */
 #define CONFIGURE_INIT_TASK_STACK_SIZE (64 * 1024)
 

@@ -50,12 +50,21 @@ static int read_options(struct fixture_options *options)
   }
 }
 
+/* The board has a clock, but nobody asks it; without a time of day there is no right Date. */
+static void set_clock(void)
+{
+  static const rtems_time_of_day now = { 2026, 11, 1, 12, 0, 0, 0 };
+
+  (void) rtems_clock_set(&now);
+}
+
 static rtems_task Init(rtems_task_argument argument)
 {
   struct fixture_options options = FIXTURE_OPTIONS_DEFAULT;
   capuchin_server *server;
 
   (void) argument;
+  set_clock();
   if (
     read_options(&options) == 0 && capuchin_example_network_start() == 0 &&
     fixture_start(&options, &server) == 0) {

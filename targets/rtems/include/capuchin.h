@@ -163,6 +163,7 @@ typedef struct {
   const void *gzip; /* the same in gzip coding, for clients that take it; may be NULL */
   size_t gzip_length;
   const char *cache_control; /* may be NULL */
+  uint64_t modified; /* Last-Modified, in seconds since 1970; 0: unknown */
 } capuchin_page;
 
 /* Limits and timeouts; 0 stands for the default, which is given. */

@@ -60,6 +60,7 @@ pub struct CPage {
     pub gzip: *const c_void,
     pub gzip_length: usize,
     pub cache_control: *const c_char,
+    pub modified: u64,
 }
 
 /// `capuchin_config`.

@@ -418,6 +418,9 @@ fn bake(
                 directives.ok_or_else(|| wrong("its cache_control is no text"))?,
             );
         }
+        if page.modified > 0 {
+            made = made.with_modified(page.modified);
+        }
         entry.write(made);
     }
     // SAFETY: there is an entry for each page, so all were just written.

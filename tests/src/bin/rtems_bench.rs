@@ -1,0 +1,190 @@
+//! The bench of RTEMS images: Capuchin beside a minimal C loop of the same shape, on each stack, in one
+//! run. Images take turns; medians and ranges are printed as Markdown tables. It never judges by its
+//! exit status: timings are not tests.
+//!
+//! ```text
+//! make -C targets/rtems/c STACK=legacy RTEMS_PREFIX=… fixture example loop
+//! make -C targets/rtems/c STACK=libbsd RTEMS_PREFIX=… fixture example loop
+//! cargo run --release -p capuchin-tests --bin rtems_bench -- [--rounds N] [--seconds N]
+//! ```
+
+use capuchin_qemu::{Machine, Spec, Stack};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+/// As long as a boot with libbsd may take.
+const BOOT_LIMIT: Duration = Duration::from_secs(60);
+/// Connections of the load.
+const CONNECTIONS: &str = "8";
+
+struct Options {
+    rounds: usize,
+    seconds: u64,
+    images: PathBuf,
+}
+
+/// What is measured of one image: requests per second kept alive, connections per second, and
+/// milliseconds from power-on to the first answer.
+#[derive(Default)]
+struct Runs {
+    kept: Vec<f64>,
+    closed: Vec<f64>,
+    first: Vec<f64>,
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("rtems_bench: {why}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run() -> Result<(), String> {
+    let options = options()?;
+    for stack in [Stack::Legacy, Stack::Libbsd] {
+        let folder = options.images.join(stack.name());
+        let images = ["loop", "fixture"].map(|name| folder.join(format!("{name}.exe")));
+        if let Some(missing) = images.iter().find(|image| !image.is_file()) {
+            println!(
+                "NOT RUN: {}: {} is missing",
+                stack.name(),
+                missing.display()
+            );
+            continue;
+        }
+        let mut runs: [Runs; 2] = Default::default();
+        for _ in 0..options.rounds {
+            for (image, runs) in images.iter().zip(&mut runs) {
+                measure(stack, image, &options, runs)?;
+            }
+        }
+        print(stack, &runs);
+        for image in [&images[0], &folder.join("example.exe")] {
+            if let Some(bytes) = size(image) {
+                println!("{}: text+data+bss {bytes} bytes", name_of(image));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn options() -> Result<Options, String> {
+    let mut options = Options {
+        rounds: 5,
+        seconds: 4,
+        images: PathBuf::from("target/rtems-c"),
+    };
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let value = words
+            .next()
+            .ok_or_else(|| format!("{word} needs a value"))?;
+        let number = || value.parse().map_err(|_| format!("{value} is no number"));
+        match word.as_str() {
+            "--rounds" => options.rounds = number()? as usize,
+            "--seconds" => options.seconds = number()?,
+            "--images" => options.images = PathBuf::from(&value),
+            _ => {
+                return Err(format!(
+                    "{word} is no option: --rounds, --seconds, --images"
+                ));
+            }
+        }
+    }
+    Ok(options)
+}
+
+fn measure(stack: Stack, image: &Path, options: &Options, runs: &mut Runs) -> Result<(), String> {
+    let mut machine = Machine::boot(&Spec::new(stack, image)).map_err(|error| error.to_string())?;
+    let first = machine
+        .wait_until_it_answers(BOOT_LIMIT)
+        .map_err(|error| error.to_string())?;
+    runs.first.push(first.as_secs_f64() * 1_000.0);
+    let url = format!("http://{}/hello", machine.address());
+    runs.kept.push(wrk(&url, options.seconds, false)?);
+    runs.closed.push(wrk(&url, options.seconds, true)?);
+    machine.end();
+    Ok(())
+}
+
+/// Replies per second.
+fn wrk(url: &str, seconds: u64, close: bool) -> Result<f64, String> {
+    let mut command = Command::new("wrk");
+    command.args(["-t1", "-c", CONNECTIONS, "-d", &format!("{seconds}s")]);
+    if close {
+        command.args(["-H", "Connection: close"]);
+    }
+    let output = command
+        .arg(url)
+        .output()
+        .map_err(|error| format!("wrk makes the load ({error}): apt-get install wrk"))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.lines()
+        .find_map(|line| line.strip_prefix("Requests/sec:")?.trim().parse().ok())
+        .ok_or_else(|| format!("wrk says no rate: {text}"))
+}
+
+fn print(stack: Stack, runs: &[Runs; 2]) {
+    let [floor, ours] = runs;
+    println!(
+        "\n| {}, {CONNECTIONS} connections | C loop | Capuchin | of the loop |",
+        stack.name()
+    );
+    println!("|---|---|---|---|");
+    for (what, select) in [
+        (
+            "keep-alive, requests/s",
+            (|runs: &Runs| &runs.kept) as fn(&Runs) -> &Vec<f64>,
+        ),
+        ("connection per request, connections/s", |runs| &runs.closed),
+        ("power-on to first answer, ms", |runs| &runs.first),
+    ] {
+        let (floor, ours) = (Spread::of(select(floor)), Spread::of(select(ours)));
+        println!(
+            "| {what} | {floor} | {ours} | {:.2} |",
+            ours.median / floor.median
+        );
+    }
+}
+
+struct Spread {
+    least: f64,
+    median: f64,
+    most: f64,
+}
+
+impl Spread {
+    fn of(values: &[f64]) -> Self {
+        let mut sorted = values.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        Self {
+            least: sorted[0],
+            median: sorted[sorted.len() / 2],
+            most: sorted[sorted.len() - 1],
+        }
+    }
+}
+
+impl std::fmt::Display for Spread {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:.0} ({:.0}-{:.0})", self.median, self.least, self.most)
+    }
+}
+
+/// Bytes of an image's sections in memory, as size(1) tells.
+fn size(image: &Path) -> Option<u64> {
+    let output = Command::new("size").arg(image).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    text.lines().nth(1)?.split_whitespace().nth(3)?.parse().ok()
+}
+
+fn name_of(image: &Path) -> String {
+    image
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default()
+}
