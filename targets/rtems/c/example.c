@@ -327,7 +327,12 @@ static const capuchin_route routes[] = {
 };
 
 static const capuchin_page pages[] = {
-  { "/", "text/html; charset=utf-8", example_page, sizeof(example_page) - 1, NULL, 0, "no-cache" },
+  {
+    .path = "/",
+    .content = example_page,
+    .length = sizeof(example_page) - 1,
+    .cache_control = "no-cache"
+  },
 };
 
 #define ROUTES (sizeof(routes) / sizeof(routes[0]))
