@@ -333,8 +333,19 @@ static const capuchin_page pages[] = {
 #define ROUTES (sizeof(routes) / sizeof(routes[0]))
 #define PAGES (sizeof(pages) / sizeof(pages[0]))
 
-/* All that the server ever uses, and aligned by its type. */
-static uint64_t memory[CAPUCHIN_MEMORY_SIZE_DEFAULT(ROUTES, PAGES) / sizeof(uint64_t) + 1];
+/* As many as the image has: see CONFIGURE_MAXIMUM_FILE_DESCRIPTORS in config.h. */
+#ifndef EXAMPLE_DESCRIPTORS
+#ifdef CAPUCHIN_STACK_LIBBSD
+#define EXAMPLE_DESCRIPTORS 4096
+#else
+#define EXAMPLE_DESCRIPTORS 64
+#endif
+#endif
+
+/* All that the server ever uses, and aligned by its type: the default sizes but for descriptors. */
+#define MEMORY_SIZE \
+  CAPUCHIN_MEMORY_SIZE(1u, 32u, 12u, 2048u, 32u, 32u, EXAMPLE_DESCRIPTORS, ROUTES, PAGES)
+static uint64_t memory[MEMORY_SIZE / sizeof(uint64_t) + 1];
 
 void example_start(void)
 {
@@ -344,6 +355,7 @@ void example_start(void)
   int error;
 
   config.port = EXAMPLE_PORT;
+  config.descriptors = EXAMPLE_DESCRIPTORS;
   config.routes = routes;
   config.route_count = ROUTES;
   config.pages = pages;

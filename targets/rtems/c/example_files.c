@@ -45,8 +45,19 @@ static bool write_log(void)
   return fclose(file) == 0;
 }
 
-/* The server's memory, aligned by its type. No routes and no pages: the directory is all there is. */
-static uint64_t memory[CAPUCHIN_MEMORY_SIZE_DEFAULT(0, 0) / sizeof(uint64_t) + 1];
+/* As many as the image has: see CONFIGURE_MAXIMUM_FILE_DESCRIPTORS in config.h. */
+#ifdef CAPUCHIN_STACK_LIBBSD
+#define DESCRIPTORS 4096
+#else
+#define DESCRIPTORS 64
+#endif
+
+/*
+ * The server's memory, aligned by its type: the default sizes but for descriptors. No routes and no
+ * pages: the directory is all there is.
+ */
+#define MEMORY_SIZE CAPUCHIN_MEMORY_SIZE(1u, 32u, 12u, 2048u, 32u, 32u, DESCRIPTORS, 0u, 0u)
+static uint64_t memory[MEMORY_SIZE / sizeof(uint64_t) + 1];
 
 void example_start(void)
 {
@@ -59,6 +70,7 @@ void example_start(void)
     return;
   }
   config.directory = DIRECTORY;
+  config.descriptors = DESCRIPTORS;
   /* As many files as there are buffers can be open, and the image has 64 descriptors for all. */
   config.connections = 24;
   config.memory = memory;

@@ -193,7 +193,7 @@ typedef struct {
   uint16_t buffer_size;          /* bytes of each; half for requests, half for replies */
   uint16_t fields;               /* field lines that a request may have */
   uint16_t messages;             /* completions and others that may be under way to a worker */
-  uint16_t descriptors;          /* CONFIGURE_MAXIMUM_FILE_DESCRIPTORS, or more */
+  uint16_t descriptors;          /* CONFIGURE_MAXIMUM_FILE_DESCRIPTORS: all of them have their turn */
   uint32_t priority;             /* of the worker tasks; less urgent than the network's tasks */
   size_t stack_size;             /* of each worker task */
   const capuchin_route *routes;

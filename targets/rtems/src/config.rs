@@ -241,7 +241,7 @@ capuchin_posix::assume! {
     layout "capuchin_route" = CRoute { method, pattern, handler, argument }
     layout "capuchin_page" = CPage {
         path: path, type: media_type, content: content, length: length, gzip: gzip,
-        gzip_length: gzip_length, cache_control: cache_control,
+        gzip_length: gzip_length, cache_control: cache_control, modified: modified,
     }
     value "RTEMS_SUCCESSFUL" = Code::Successful;
     value "RTEMS_TOO_MANY" = Code::TooMany;

@@ -449,22 +449,23 @@ fn enough_descriptors(config: &CConfig) -> Result<(), Code> {
         u32::from(config.buffers) * u32::from(config.workers)
     };
     let wanted = connections + files + OTHER_DESCRIPTORS;
-    if u32::from(config.descriptors) < wanted {
-        return Err(refuse(
-            Code::TooMany,
-            format_args!(
-                "{} descriptors do not do for {} connections: raise descriptors to {wanted}",
-                config.descriptors, config.connections
-            ),
-        ));
-    }
-    let configured = configured_descriptors();
+    let told = u32::from(config.descriptors);
+    let configured = configured_descriptors().unwrap_or(told);
     if configured < wanted {
         return Err(refuse(
             Code::TooMany,
             format_args!(
-                "{configured} file descriptors do not do for {} connections: raise CONFIGURE_MAXIMUM_FILE_DESCRIPTORS to {wanted}",
+                "{configured} file descriptors do not do for {} connections: raise CONFIGURE_MAXIMUM_FILE_DESCRIPTORS and descriptors to {wanted}",
                 config.connections
+            ),
+        ));
+    }
+    // The system hands out the one that was closed longest ago: each has its turn.
+    if told < configured {
+        return Err(refuse(
+            Code::TooMany,
+            format_args!(
+                "descriptors is {told}, but sockets will have numbers up to {configured}: make it CONFIGURE_MAXIMUM_FILE_DESCRIPTORS"
             ),
         ));
     }
@@ -473,16 +474,16 @@ fn enough_descriptors(config: &CConfig) -> Result<(), Code> {
 
 /// `CONFIGURE_MAXIMUM_FILE_DESCRIPTORS`.
 #[cfg(target_os = "rtems")]
-fn configured_descriptors() -> u32 {
+fn configured_descriptors() -> Option<u32> {
     unsafe extern "C" {
         safe static rtems_libio_number_iops: u32;
     }
-    rtems_libio_number_iops
+    Some(rtems_libio_number_iops)
 }
 
 #[cfg(not(target_os = "rtems"))]
-fn configured_descriptors() -> u32 {
-    u32::MAX
+fn configured_descriptors() -> Option<u32> {
+    None
 }
 
 /// What was cut out of the memory for a server.
