@@ -31,21 +31,42 @@ impl<T: Transport> RtemsTransport<T> {
         call: impl FnOnce(&mut T) -> Result<R, Error>,
         drained: impl FnOnce(&R) -> bool,
     ) -> Result<R, Error> {
-        let Some(cell) = cell_of(self.cells, socket) else {
-            return call(&mut self.inner);
-        };
-        let changes = cell.try_out(direction);
+        let cell = cell_of(self.cells, socket);
+        let changes = cell.map_or(0, |cell| cell.try_out(direction));
         let result = call(&mut self.inner);
-        let left = match &result {
-            Ok(done) if drained(done) => changes.min(2).saturating_sub(1),
-            Ok(_) => changes.max(1),
-            Err(Error::WouldBlock) => 0,
-            Err(_) => 1,
-        };
-        if left > 0 && cell.put_back(direction, left) {
-            post_cell(cell);
+        if let Some(cell) = cell {
+            let shown = match &result {
+                Ok(done) if drained(done) => Shown::Drained,
+                Ok(_) => Shown::More,
+                Err(Error::WouldBlock) => Shown::Nothing,
+                Err(_) => Shown::Failure,
+            };
+            tell(cell, direction, changes, shown);
         }
         result
+    }
+}
+
+/// What an attempt has shown.
+#[derive(Clone, Copy)]
+enum Shown {
+    Nothing,
+    /// A success that took all there was.
+    Drained,
+    More,
+    Failure,
+}
+
+/// Puts back what is left of the `changes` that were taken before an attempt.
+fn tell(cell: &Cell, direction: Direction, changes: u32, shown: Shown) {
+    let left = match shown {
+        Shown::Nothing => 0,
+        Shown::Drained => changes.min(2).saturating_sub(1),
+        Shown::More => changes.max(1),
+        Shown::Failure => 1,
+    };
+    if left > 0 && cell.put_back(direction, left) {
+        post_cell(cell);
     }
 }
 

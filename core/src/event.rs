@@ -171,8 +171,9 @@ pub struct EventList {
 }
 
 impl EventList {
-    /// Events that one `wait` reports at the most.
-    pub const CAPACITY: usize = 64;
+    /// Events that one `wait` reports at the most. Fewer in an image, which has fewer sockets and less
+    /// memory.
+    pub const CAPACITY: usize = if cfg!(target_os = "rtems") { 32 } else { 64 };
 
     /// An empty list.
     #[must_use]

@@ -302,13 +302,22 @@ impl<'b> Head<'b> {
     /// the engine's; naming one, a name that is no token, or a value with control bytes turns the
     /// reply into a 500 and a line in the log.
     #[must_use]
-    pub fn field(self, name: &str, value: &[u8]) -> Self {
-        self.field_of(name, &[value])
+    #[inline]
+    pub fn field(mut self, name: &str, value: &[u8]) -> Self {
+        self.add(name, &[value]);
+        self
     }
 
     /// As [`Head::field`], with a value made of `parts`.
     #[must_use]
+    #[inline]
     pub fn field_of(mut self, name: &str, parts: &[&[u8]]) -> Self {
+        self.add(name, parts);
+        self
+    }
+
+    /// Not by value, as the public calls are: a head is too large to be handed to and fro.
+    fn add(&mut self, name: &str, parts: &[&[u8]]) {
         let clean = |part: &&[u8]| {
             part.iter()
                 .all(|&byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f))
@@ -331,16 +340,21 @@ impl<'b> Head<'b> {
             }
             self.out.put(b"\r\n");
         }
-        self
     }
 
     /// Adds a field whose name and value are known to be clean.
+    #[inline]
     pub(crate) fn trusted(mut self, name: &str, value: &[u8]) -> Self {
+        self.put_trusted(name, value);
+        self
+    }
+
+    /// As [`Head::trusted`].
+    pub(crate) fn put_trusted(&mut self, name: &str, value: &[u8]) {
         self.out.put(name.as_bytes());
         self.out.put(b": ");
         self.out.put(value);
         self.out.put(b"\r\n");
-        self
     }
 
     /// `Location` of a redirect to a directory at `path`, which is decoded, with its slash.
@@ -451,15 +465,15 @@ impl<'b> Head<'b> {
     pub(crate) fn explained_by(self, why: &dyn core::fmt::Display) -> Next {
         use core::fmt::Write as _;
         let status = self.status;
-        let mut memory = [0u8; 256];
-        let mut text = Writer::new(&mut memory);
-        if write!(text, "{status}\n{why}\n").is_err() {
-            return self
-                .field("Content-Type", b"text/plain; charset=utf-8")
-                .body(status.reason().as_bytes());
-        }
-        self.field("Content-Type", b"text/plain; charset=utf-8")
-            .body(text.written())
+        self.trusted("Content-Type", b"text/plain; charset=utf-8")
+            .body_in_place(|room| {
+                let mut text = Writer::new(room);
+                if write!(text, "{status}\n{why}\n").is_err() {
+                    text = Writer::new(room);
+                    text.put(status.reason().as_bytes());
+                }
+                Some(text.len()).filter(|_| !text.is_overflown())
+            })
     }
 
     /// Ends the head; [`crate::service::Service::stream`] supplies the content while the socket

@@ -29,7 +29,7 @@ impl<'r> Parameters<'r> {
     pub fn value(&self, name: &str) -> Option<&'r [u8]> {
         let mut found = None;
         walk(self.pattern, self.path, &mut |parameter, value| {
-            if parameter == name && found.is_none() {
+            if parameter == name.as_bytes() && found.is_none() {
                 found = Some(value);
             }
         });
@@ -50,35 +50,36 @@ impl<'r> Parameters<'r> {
 }
 
 /// Whether `path` fits `pattern`, telling each parameter on the way.
-fn walk<'r>(pattern: &str, path: &'r [u8], tell: &mut dyn FnMut(&str, &'r [u8])) -> bool {
+fn walk<'r>(pattern: &str, path: &'r [u8], tell: &mut dyn FnMut(&[u8], &'r [u8])) -> bool {
     let Some(mut path) = path.strip_prefix(b"/") else {
         return pattern.as_bytes() == path;
     };
-    let mut segments = pattern
-        .strip_prefix('/')
-        .unwrap_or(pattern)
-        .split('/')
-        .peekable();
-    while let Some(segment) = segments.next() {
-        if segment == "*" {
-            tell("*", path);
+    let pattern = pattern.as_bytes();
+    let mut pattern = pattern.strip_prefix(b"/").unwrap_or(pattern);
+    loop {
+        let end = memchr::memchr(b'/', pattern).unwrap_or(pattern.len());
+        let segment = &pattern[..end];
+        if segment == b"*" {
+            tell(segment, path);
             return true;
         }
         let slash = memchr::memchr(b'/', path);
         let value = &path[..slash.unwrap_or(path.len())];
-        match segment.strip_prefix(':') {
-            Some(name) if !value.is_empty() => tell(name, value),
-            Some(_) => return false,
-            None if segment.as_bytes() == value => {}
-            None => return false,
+        match segment {
+            [b':', name @ ..] if !value.is_empty() => tell(name, value),
+            [b':', ..] => return false,
+            _ if segment == value => {}
+            _ => return false,
         }
-        match (slash, segments.peek().is_some()) {
-            (Some(slash), true) => path = &path[slash + 1..],
+        match (slash, end < pattern.len()) {
+            (Some(slash), true) => {
+                path = &path[slash + 1..];
+                pattern = &pattern[end + 1..];
+            }
             (None, false) => return true,
             _ => return false,
         }
     }
-    false
 }
 
 /// What a handler works with besides the request and the reply.
@@ -328,6 +329,7 @@ impl<'t, A: ?Sized, S: Site> Routed<'t, A, S> {
         allowed
     }
 
+    #[cfg_attr(target_os = "rtems", inline(never))]
     fn not_allowed(
         &mut self,
         allowed: Allowed,
@@ -366,6 +368,7 @@ impl Allowed {
         }
     }
 
+    #[cfg_attr(target_os = "rtems", inline(never))]
     fn list(&self) -> heapless::Vec<u8, 96> {
         let mut text = heapless::Vec::new();
         let implied = |method| match method {

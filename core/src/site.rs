@@ -229,6 +229,7 @@ impl<F: Copy> Site for NoSite<F> {
 /// 206; several are answered by the whole representation, as section 14.2 allows. Fields that may
 /// come once only do not count when they come twice. `now` is in milliseconds of the monotonic
 /// clock, `unix_time` in seconds.
+#[cfg_attr(target_os = "rtems", inline(never))]
 pub fn respond<S: Site>(
     site: &mut S,
     request: &Request<'_>,
@@ -350,6 +351,7 @@ fn represent(
 }
 
 /// Whether any field is there that could make the reply another than 200.
+#[cfg_attr(target_os = "rtems", inline(never))]
 fn has_conditions(request: &Request<'_>) -> bool {
     const CONDITIONS: [Name; 6] = [
         Name::IfMatch,
@@ -365,6 +367,7 @@ fn has_conditions(request: &Request<'_>) -> bool {
 }
 
 /// The fields that describe content which is sent.
+#[cfg_attr(target_os = "rtems", inline(never))]
 fn describe<'b>(
     head: crate::reply::Head<'b>,
     representation: &Representation<'_>,
@@ -378,13 +381,11 @@ fn describe<'b>(
 
 /// The fields that 200 and 304 share.
 fn validators_of<'b>(
-    head: crate::reply::Head<'b>,
+    mut head: crate::reply::Head<'b>,
     representation: &Representation<'_>,
 ) -> crate::reply::Head<'b> {
-    let mut head = Some(head);
-    representation
-        .validators(&mut |name, value| head = head.take().map(|head| head.trusted(name, value)));
-    head.unwrap_or_else(|| unreachable!("it is always put back"))
+    representation.validators(&mut |name, value| head.put_trusted(name, value));
+    head
 }
 
 /// 301 to the same path with a slash, the query kept. It is built from the path that was looked up:

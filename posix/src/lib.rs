@@ -39,5 +39,6 @@ pub use clock::PosixClock;
 pub use errno::errno;
 pub use file::{File, FileStatus, Kind, Links, OpenError};
 pub use socket::{
-    ListenError, ListenOptions, PosixTransport, connect, listen, local_address, peer_address,
+    AddressText, ListenError, ListenOptions, PosixTransport, connect, listen, local_address,
+    parse_ip, peer_address,
 };

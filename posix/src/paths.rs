@@ -64,6 +64,7 @@ impl Root {
     }
 
     /// The root's path and `path` behind it.
+    #[cfg_attr(target_os = "rtems", inline(never))]
     fn whole(&self, path: &[u8]) -> Result<Path, OpenError> {
         let relative = path.strip_prefix(b"/").ok_or(OpenError::NotFound)?;
         check_segments(relative)?;
@@ -83,6 +84,7 @@ impl Root {
     }
 
     /// Looks at each name on the way, unless all links are followed, and at the last one.
+    #[cfg_attr(target_os = "rtems", inline(never))]
     fn look(&self, path: &mut Path) -> Result<FileStatus, OpenError> {
         let follow = self.links == Links::All;
         let last = path.len() - 1;

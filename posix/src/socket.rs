@@ -39,6 +39,7 @@ impl fmt::Display for ListenError {
             errno,
             step,
         } = self;
+        let address = AddressText(*address);
         match *errno {
             libc::EADDRINUSE => write!(
                 f,
@@ -86,6 +87,7 @@ impl core::error::Error for ListenError {}
 /// # Errors
 /// [`ListenError`] when the address cannot be had. Extras that the system does not know are left
 /// out, with a line in the debug log.
+#[cfg_attr(target_os = "rtems", inline(never))]
 pub fn listen(address: SocketAddr, options: &ListenOptions) -> Result<Socket, ListenError> {
     let failed = |(step, errno)| ListenError {
         address,
@@ -141,6 +143,7 @@ pub fn connect(address: SocketAddr) -> Result<Socket, i32> {
 }
 
 /// The error is the step's name and its number.
+#[cfg_attr(target_os = "rtems", inline(never))]
 fn prepare(
     socket: c_int,
     address: SocketAddr,
@@ -193,6 +196,33 @@ fn set_option<T: Copy>(socket: c_int, level: c_int, name: c_int, value: T) -> Re
     if result < 0 { Err(errno()) } else { Ok(()) }
 }
 
+/// The IP address that a text names, of a kind that the system's stack has.
+#[must_use]
+pub fn parse_ip(text: &str) -> Option<IpAddr> {
+    if sys::IPV6 {
+        text.parse().ok()
+    } else {
+        text.parse().ok().map(IpAddr::V4)
+    }
+}
+
+/// An address as text, without what is for kinds of addresses that the system's stack does not have.
+#[derive(Clone, Copy, Debug)]
+pub struct AddressText(pub SocketAddr);
+
+impl fmt::Display for AddressText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            SocketAddr::V6(v6) if sys::IPV6 => v6.fmt(f),
+            SocketAddr::V6(_) => f.write_str("[::]"),
+            SocketAddr::V4(v4) => {
+                let [a, b, c, d] = v4.ip().octets().map(u32::from);
+                write!(f, "{a}.{b}.{c}.{d}:{}", u32::from(v4.port()))
+            }
+        }
+    }
+}
+
 /// The address that a socket is bound to; `None` for what is no IP socket.
 #[must_use]
 pub fn local_address(socket: Socket) -> Option<SocketAddr> {
@@ -233,6 +263,7 @@ fn to_system(address: SocketAddr) -> (sockaddr_storage, socklen_t) {
                 place.sin_addr.s_addr = u32::from_ne_bytes(v4.ip().octets());
                 size_of::<sockaddr_in>()
             }
+            SocketAddr::V6(_) if !sys::IPV6 => 0,
             SocketAddr::V6(v6) => {
                 let place = &mut *(&raw mut storage).cast::<sockaddr_in6>();
                 place.sin6_family = libc::AF_INET6 as libc::sa_family_t;
@@ -263,7 +294,7 @@ fn from_system(storage: &sockaddr_storage) -> Option<SocketAddr> {
                 u16::from_be(v4.sin_port),
             )))
         }
-        libc::AF_INET6 => {
+        libc::AF_INET6 if sys::IPV6 => {
             // SAFETY: as above.
             let v6 = unsafe { &*pointer.cast::<sockaddr_in6>() };
             let ip = Ipv6Addr::from(v6.sin6_addr.s6_addr);

@@ -1,7 +1,7 @@
 //! Black-box suites over a real socket, aimed at any running server by address.
 //!
-//! What a server needs to be tested is in `FIXTURE.md`; the cases are in [`suites`], and
-//! `tests/blackbox.rs` runs them.
+//! What a server needs to be tested is in `FIXTURE.md`; the cases are in [`suites`], [`runner`] makes
+//! tests of them, and each file in `tests/` runs them against another kind of server.
 
 pub mod client;
 #[cfg(test)]
@@ -12,6 +12,7 @@ pub mod process;
 pub mod reply;
 #[cfg(test)]
 mod reply_tests;
+pub mod runner;
 pub mod site_fixture;
 pub mod suites;
 pub mod target;

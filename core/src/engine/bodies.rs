@@ -7,6 +7,7 @@ where
     T: Transport,
     S: Service<File = T::File>,
 {
+    #[cfg_attr(target_os = "rtems", inline(never))]
     pub(super) fn body(&mut self, slot: &mut Slot, token: Token, budget: &mut Budget) -> Flow {
         let (start, end) = (usize::from(slot.start), usize::from(slot.end));
         let step = match slot.lease {
@@ -64,6 +65,7 @@ where
     }
 
     /// One piece of a body, at these positions of the lease.
+    #[cfg_attr(target_os = "rtems", inline(never))]
     pub(super) fn piece(
         &mut self,
         slot: &mut Slot,
@@ -106,6 +108,7 @@ where
         GO_ON
     }
 
+    #[cfg_attr(target_os = "rtems", inline(never))]
     pub(super) fn body_ended(
         &mut self,
         slot: &mut Slot,

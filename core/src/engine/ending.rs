@@ -7,6 +7,7 @@ where
     T: Transport,
     S: Service<File = T::File>,
 {
+    #[cfg_attr(target_os = "rtems", inline(never))]
     pub(super) fn close(&mut self, slot: &mut Slot, budget: &mut Budget) -> Flow {
         match self.flush(slot, budget) {
             Flushed::All => {}
@@ -26,6 +27,7 @@ where
         GO_ON
     }
 
+    #[cfg_attr(target_os = "rtems", inline(never))]
     pub(super) fn linger(&mut self, slot: &mut Slot, budget: &mut Budget) -> Flow {
         if !budget.readable || budget.bytes == 0 {
             return Some(Want::Read);

@@ -8,6 +8,7 @@ where
     S: Service<File = T::File>,
 {
     /// More bytes are needed to go on.
+    #[cfg_attr(target_os = "rtems", inline(never))]
     pub(super) fn more(&mut self, slot: &mut Slot, token: Token, budget: &mut Budget) -> Flow {
         if slot.has_output() {
             match self.flush(slot, budget) {
@@ -100,6 +101,7 @@ where
     }
 
     /// Moves what is needed to the start of the lease. There is no output when this is called.
+    #[cfg_attr(target_os = "rtems", inline(never))]
     pub(super) fn close_gaps(&mut self, slot: &mut Slot) {
         let Some(lease) = slot.lease else { return };
         let bytes = self.leases.bytes(lease);

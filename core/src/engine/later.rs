@@ -33,6 +33,7 @@ where
         true
     }
 
+    #[cfg_attr(target_os = "rtems", inline(never))]
     pub(super) fn resume(&mut self, slot: &mut Slot, token: Token, budget: &mut Budget) -> Flow {
         let Some(lease) = self.lease_of(slot) else {
             return Some(Want::Lease);
@@ -52,6 +53,7 @@ where
         GO_ON
     }
 
+    #[cfg_attr(target_os = "rtems", inline(never))]
     pub(super) fn stream(&mut self, slot: &mut Slot, token: Token, budget: &mut Budget) -> Flow {
         // A piece is worth a call once a quarter of the lease is free for it.
         if slot.has_output() && self.room(slot) < self.leases.size() / 4 {
@@ -158,6 +160,7 @@ where
         }
     }
 
+    #[cfg_attr(target_os = "rtems", inline(never))]
     pub(super) fn send_tail(&mut self, slot: &mut Slot, token: Token, budget: &mut Budget) -> Flow {
         match self.flush(slot, budget) {
             Flushed::All => {

@@ -8,6 +8,7 @@ where
     S: Service<File = T::File>,
 {
     /// Does what a handler asked for.
+    #[cfg_attr(target_os = "rtems", inline(never))]
     pub(super) fn act(&mut self, slot: &mut Slot, token: Token, next: &Next, made: &Made) {
         if made.close {
             slot.close_after_reply();
@@ -89,6 +90,7 @@ where
     }
 
     /// A reply's head is written; its content may be copied behind it or has to follow.
+    #[cfg_attr(target_os = "rtems", inline(never))]
     pub(super) fn begin_content(&mut self, slot: &mut Slot, token: Token, content: &Source) {
         let room = self.room(slot) as u64;
         let alone = slot.start == slot.end;
@@ -226,6 +228,7 @@ where
     }
 
     /// An error reply of the engine's own, after which the connection ends.
+    #[cfg_attr(target_os = "rtems", inline(never))]
     pub fn fail(&mut self, slot: &mut Slot, token: Token, status: Status, why: &dyn Display) {
         slot.flags.set(Flags::CLOSE | Flags::LINGER);
         let terms = terms!(self, slot);

@@ -7,6 +7,7 @@ where
     T: Transport,
     S: Service<File = T::File>,
 {
+    #[cfg_attr(target_os = "rtems", inline(never))]
     pub(super) fn head(&mut self, slot: &mut Slot, token: Token, budget: &mut Budget) -> Flow {
         let Some(lease) = slot.lease.filter(|_| slot.start != slot.end) else {
             return self.more(slot, token, budget);
@@ -63,6 +64,7 @@ where
     }
 
     /// A complete head lies at `head..start`: ask the service.
+    #[cfg_attr(target_os = "rtems", inline(never))]
     pub(super) fn request(&mut self, slot: &mut Slot, token: Token) {
         let Some(lease) = slot.lease else { return };
         let room = self.reply_room();

@@ -200,6 +200,7 @@ impl ChunkedDecoder {
     ///
     /// # Errors
     /// What is wrong with the body; the next call says the same when given the same bytes.
+    #[cfg_attr(target_os = "rtems", inline(never))]
     pub fn advance(&mut self, input: &[u8]) -> Result<ChunkStep, ChunkError> {
         // Work on a copy, so that an error repeats.
         let mut next = *self;

@@ -161,6 +161,7 @@ impl Civil {
     }
 
     /// Checks calendar and clock, then counts.
+    #[cfg_attr(target_os = "rtems", inline(never))]
     fn to_moment(self) -> Option<Moment> {
         let leap_second = self.hour == 23 && self.minute == 59 && self.second == 60;
         if self.year > LAST_YEAR
@@ -205,6 +206,7 @@ const fn days_in_month(year: u32, month: u32) -> u32 {
 }
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT`
+#[cfg_attr(target_os = "rtems", inline(never))]
 fn imf_fixdate(text: &[u8]) -> Option<Civil> {
     let text: &[u8; 29] = text.try_into().ok()?;
     let spelled = is_short_weekday(&text[..3])
@@ -224,6 +226,7 @@ fn imf_fixdate(text: &[u8]) -> Option<Civil> {
 }
 
 /// `Sunday, 06-Nov-94 08:49:37 GMT`
+#[cfg_attr(target_os = "rtems", inline(never))]
 fn rfc850(text: &[u8], now: u64) -> Option<Civil> {
     let rest = WEEKDAYS.iter().find_map(|day| text.strip_prefix(*day))?;
     let rest: &[u8; 24] = rest.try_into().ok()?;
@@ -253,6 +256,7 @@ fn rfc850(text: &[u8], now: u64) -> Option<Civil> {
 }
 
 /// `Sun Nov  6 08:49:37 1994`
+#[cfg_attr(target_os = "rtems", inline(never))]
 fn asctime(text: &[u8]) -> Option<Civil> {
     let text: &[u8; 24] = text.try_into().ok()?;
     let spelled =
@@ -269,6 +273,7 @@ fn asctime(text: &[u8]) -> Option<Civil> {
 }
 
 /// Puts a date and the `08:49:37` in `time` together.
+#[cfg_attr(target_os = "rtems", inline(never))]
 fn civil(year: u32, month: u32, day: u32, time: &[u8]) -> Option<Civil> {
     if [time[2], time[5]] != [b':'; 2] {
         return None;

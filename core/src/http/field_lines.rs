@@ -10,6 +10,7 @@ use super::target;
 
 impl HeadParser {
     /// Scans from wherever the last step stopped up to the end of the head.
+    #[cfg_attr(target_os = "rtems", inline(never))]
     pub(super) fn field_lines(
         &mut self,
         bytes: &[u8],
@@ -142,6 +143,7 @@ impl HeadParser {
         Ok(())
     }
 
+    #[cfg_attr(target_os = "rtems", inline(never))]
     fn interpret_known(&mut self, name: Name, value: &[u8]) -> Result<(), HeadError> {
         match name {
             Name::Host => {
@@ -206,6 +208,7 @@ impl HeadParser {
     }
 
     /// The checks that need the whole head.
+    #[cfg_attr(target_os = "rtems", inline(never))]
     fn finish(&self) -> Result<(), HeadError> {
         if self.has(flag::HTTP11) && !self.met(Name::Host) {
             return Err(HeadError::HostMissing);

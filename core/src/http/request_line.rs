@@ -9,6 +9,7 @@ use super::target::{self, Form};
 
 impl HeadParser {
     /// Scans from wherever the last step stopped up to the end of the request line.
+    #[cfg_attr(target_os = "rtems", inline(never))]
     pub(super) fn request_line(
         &mut self,
         bytes: &[u8],

@@ -181,6 +181,9 @@ fn plain_end(bytes: &[u8], from: usize) -> usize {
     )
 }
 
+/// Whether [`scan`] looks at eight bytes at a time; in images for small machines that is large code.
+const BY_WORDS: bool = cfg!(not(target_os = "rtems"));
+
 /// The first byte for which `stops` holds. `marks` says the same for eight bytes at once: it sets
 /// the high bit of each stopping byte, and may set those of bytes after (more significant than) a
 /// stopping one wrongly.
@@ -194,7 +197,7 @@ fn scan(
     let Some(mut rest) = bytes.get(from..) else {
         return from;
     };
-    while let Some((chunk, tail)) = rest.split_first_chunk::<8>() {
+    while let Some((chunk, tail)) = rest.split_first_chunk::<8>().filter(|_| BY_WORDS) {
         let found = marks(u64::from_le_bytes(*chunk)) & each(0x80);
         if found != 0 {
             let end = bytes.len() - rest.len() + found.trailing_zeros() as usize / 8;

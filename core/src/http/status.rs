@@ -11,18 +11,18 @@ macro_rules! statuses {
         impl Status {
             $(#[doc = concat!($code, " ", $reason)] pub const $name: Self = Self($code);)*
 
-            /// The reason phrase that the IANA registry gives, or an empty one.
-            #[must_use]
-            pub const fn reason(self) -> &'static str {
-                match self.0 { $($code => $reason,)* _ => "" }
-            }
-
-            /// The whole status line, line end included, for the codes that are known here.
-            #[must_use]
-            pub(crate) const fn line(self) -> Option<&'static str> {
-                match self.0 { $($code => Some(concat!("HTTP/1.1 ", $code, " ", $reason, "\r\n")),)* _ => None }
-            }
         }
+
+        /// The status lines that are known here, by their places.
+        const LINES: [&str; PLACES] = {
+            let mut lines = [""; PLACES];
+            $(
+                let at = place($code);
+                assert!(lines[at].is_empty(), "each code has a place of its own");
+                lines[at] = concat!("HTTP/1.1 ", $code, " ", $reason, "\r\n");
+            )*
+            lines
+        };
     };
 }
 
@@ -68,7 +68,44 @@ statuses! {
     HTTP_VERSION_NOT_SUPPORTED = 505 "HTTP Version Not Supported";
 }
 
+/// Where the codes of each class begin in [`LINES`], up to their end.
+const CLASSES: [u8; 6] = [0, 1, 8, 17, 49, 55];
+const PLACES: usize = CLASSES[5] as usize;
+/// What stands before a reason phrase in a status line.
+const BEFORE_REASON: usize = "HTTP/1.1 200 ".len();
+
+/// The place of a code in [`LINES`], or their end.
+const fn place(code: u16) -> usize {
+    let class = (code / 100) as usize;
+    if class < 1 || class > 5 {
+        return PLACES;
+    }
+    let place = CLASSES[class - 1] as usize + (code % 100) as usize;
+    if place < CLASSES[class] as usize {
+        place
+    } else {
+        PLACES
+    }
+}
+
 impl Status {
+    /// The reason phrase that the IANA registry gives, or an empty one.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        self.line()
+            .and_then(|line| line.get(BEFORE_REASON..line.len() - 2))
+            .unwrap_or("")
+    }
+
+    /// The whole status line, line end included, for the codes that are known here.
+    #[must_use]
+    pub(crate) fn line(self) -> Option<&'static str> {
+        LINES
+            .get(place(self.0))
+            .copied()
+            .filter(|line| !line.is_empty())
+    }
+
     /// The status of this number; `None` outside 100 to 599.
     #[must_use]
     pub const fn new(code: u16) -> Option<Self> {

@@ -32,6 +32,7 @@ where
     }
 
     /// Out of descriptors: a listener that stays readable would spin.
+    #[cfg_attr(target_os = "rtems", inline(never))]
     pub(super) fn pause_listener(&mut self, listener: usize, error: Error) {
         self.desk.stats.count(Counter::AcceptFailed);
         if self.desk.stats.value(Counter::AcceptFailed) == 1 {
@@ -63,6 +64,7 @@ where
         self.close_socket(listener.socket);
     }
 
+    #[cfg_attr(target_os = "rtems", inline(never))]
     pub(super) fn resume_listeners(&mut self) {
         for (index, listener) in self.listeners.iter_mut().enumerate() {
             let Some(listener) = listener else { continue };
@@ -123,6 +125,7 @@ where
         self.run_queue.push(slots, index);
     }
 
+    #[cfg_attr(target_os = "rtems", inline(never))]
     pub(super) fn take_slot(&mut self) -> Option<u32> {
         if self.free != NO_SLOT {
             let index = self.free;
@@ -140,6 +143,7 @@ where
     }
 
     /// Closes the connection that has been idle for longest, out of a sample.
+    #[cfg_attr(target_os = "rtems", inline(never))]
     pub(super) fn evict_longest_idle(&mut self) {
         let slots = self.slots.as_slice();
         let count = slots.len() as u32;

@@ -10,6 +10,7 @@ where
     S: Service<File = T::File>,
     A: Arena<Slot>,
 {
+    #[cfg_attr(target_os = "rtems", inline(never))]
     pub(super) fn ready(&mut self, token: Token, readiness: Readiness) {
         self.desk.stats.count(Counter::EventsReady);
         if let Some(listener) = listener_index(token) {
@@ -43,6 +44,7 @@ where
         self.advance(token.index, true);
     }
 
+    #[cfg_attr(target_os = "rtems", inline(never))]
     pub(super) fn message(&mut self, message: Message) {
         self.desk.stats.count(Counter::Messages);
         match message {
@@ -61,6 +63,7 @@ where
         }
     }
 
+    #[cfg_attr(target_os = "rtems", inline(never))]
     pub(super) fn complete(&mut self, ticket: Ticket, value: u64) {
         let token = ticket.connection;
         let slot = self.slots.as_mut_slice().get_mut(token.index as usize);
@@ -112,6 +115,7 @@ where
     }
 
     /// Tells the channel what a connection waits for, if that is news.
+    #[cfg_attr(target_os = "rtems", inline(never))]
     pub(super) fn watch(&mut self, index: u32, watch: Watch) {
         let slot = &mut self.slots.as_mut_slice()[index as usize];
         if slot.watch == watch || slot.state == State::Free {
@@ -172,6 +176,7 @@ where
         }
     }
 
+    #[cfg_attr(target_os = "rtems", inline(never))]
     pub(super) fn timed_out(&mut self, index: u32) {
         let slot = &mut self.slots.as_mut_slice()[index as usize];
         if slot.state == State::Free || slot.flags.has(Flags::DEAD) {
@@ -213,6 +218,7 @@ where
         }
     }
 
+    #[cfg_attr(target_os = "rtems", inline(never))]
     pub(super) fn run_queued(&mut self) {
         for _ in 0..self.run_queue.length {
             let Some(index) = self.run_queue.pop(self.slots.as_mut_slice()) else {
@@ -223,6 +229,7 @@ where
         }
     }
 
+    #[cfg_attr(target_os = "rtems", inline(never))]
     pub(super) fn serve_lease_waiters(&mut self) {
         for _ in 0..self.lease_queue.length {
             if !self.desk.leases.has_free() {

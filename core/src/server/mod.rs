@@ -59,7 +59,7 @@ pub struct Parts<'m, C, T, K, S, A> {
     pub slots: A,
     /// Buffers.
     pub leases: Leases<'m>,
-    /// As long as a lease, or longer: for paths, refusals and bytes that are thrown away.
+    /// Half as long as a lease, or longer: for paths, refusals and bytes that are thrown away.
     pub scratch: &'m mut [u8],
     /// Its counters.
     pub stats: &'m Stats,
@@ -174,7 +174,7 @@ where
     ///
     /// # Panics
     /// When the limits do not go with the memory: a head must fit half of a lease, and
-    /// scratch must be as long as a lease.
+    /// scratch must be half as long as a lease.
     #[must_use]
     pub fn new(parts: Parts<'m, C, T, K, S, A>) -> Self {
         let Parts {
@@ -194,8 +194,8 @@ where
             "a head must fit half of a lease"
         );
         assert!(
-            scratch.len() >= leases.size(),
-            "scratch memory must be as long as a lease"
+            scratch.len() >= leases.size() / 2,
+            "scratch memory must be half as long as a lease"
         );
         assert!(
             limits.turn_requests > 0 && limits.turn_bytes > 0 && limits.turn_accepts > 0,
@@ -328,6 +328,7 @@ where
         Ok(true)
     }
 
+    #[cfg_attr(target_os = "rtems", inline(never))]
     fn tell_time(&mut self) {
         self.desk.now = self.clock.monotonic();
         let unix_time = self.clock.unix_time();
@@ -338,6 +339,7 @@ where
     }
 
     /// The earliest of the caller's deadline and the worker's own.
+    #[cfg_attr(target_os = "rtems", inline(never))]
     fn earliest(&self, until: Deadline) -> Deadline {
         if self.run_queue.first != NO_SLOT || until == Deadline::Now {
             return Deadline::Now;

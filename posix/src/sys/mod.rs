@@ -15,6 +15,9 @@ cfg_if::cfg_if! {
     }
 }
 
+/// Whether the system's network stack has IPv6.
+pub(crate) const IPV6: bool = !cfg!(all(target_os = "rtems", feature = "legacy"));
+
 /// What a terminal that is opened must not do: take the process over.
 #[cfg(not(target_os = "rtems"))]
 pub(crate) const O_NOCTTY: c_int = libc::O_NOCTTY;

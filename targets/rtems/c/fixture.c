@@ -239,7 +239,14 @@ static const capuchin_route routes[] = {
     FIXTURE_FIELDS, FIXTURE_MESSAGES, FIXTURE_DESCRIPTORS, (unsigned) ARRAY_LENGTH(routes), \
     FIXTURE_PAGES)
 
-static uint64_t memory[(MEMORY_SIZE + sizeof(uint64_t) - 1) / sizeof(uint64_t)];
+#ifdef __rtems__
+#define SPARE_MEMORY 0u
+#else
+/* capuchin.h counts pointers of RTEMS's processors, which have 32 bits. */
+#define SPARE_MEMORY (MEMORY_SIZE / 16u)
+#endif
+
+static uint64_t memory[(MEMORY_SIZE + SPARE_MEMORY + sizeof(uint64_t) - 1) / sizeof(uint64_t)];
 
 /* Bytes of stack for the fixture's threads; elsewhere the system's default will do. */
 #define THREAD_STACK_SIZE 16384

@@ -4,6 +4,7 @@ use crate::handler::CHandler;
 use capuchin_core::http::method::Method;
 use capuchin_core::limits::Limits;
 use capuchin_core::pool::Leases;
+use capuchin_posix::parse_ip;
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -100,6 +101,7 @@ impl CConfig {
     ///
     /// # Errors
     /// A sentence for the console.
+    #[inline(never)]
     pub fn check(&self) -> Result<(), (Code, &'static str)> {
         let number = |holds: bool, what| {
             if holds {
@@ -153,15 +155,17 @@ impl CConfig {
     }
 
     /// Where to listen.
+    #[inline(never)]
     pub fn socket_address(&self) -> Option<SocketAddr> {
         let ip = match text(self.address) {
             None => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            Some(address) => address?.parse().ok()?,
+            Some(address) => parse_ip(address?)?,
         };
         Some(SocketAddr::new(ip, self.port))
     }
 
     /// The engine's limits.
+    #[inline(never)]
     pub fn limits(&self) -> Limits {
         let or = |given: u32, default: u32| if given == 0 { default } else { given };
         let c = &self.limits;

@@ -54,6 +54,7 @@ pub struct CExchange {
 
 impl CExchange {
     /// As long as `context` lives.
+    #[inline(never)]
     pub fn of(context: &mut Context<'_, App>, argument: *mut c_void) -> Self {
         Self {
             application: context.app.application,

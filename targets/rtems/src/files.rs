@@ -33,6 +33,15 @@ struct Open {
     modified_text: [u8; HttpDate::LENGTH],
 }
 
+impl Open {
+    /// Whether the file is what its reply promised. One that was replaced by renaming is: it goes on
+    /// without its name.
+    fn still_holds(&self) -> bool {
+        let now = self.file.status();
+        now.is_ok_and(|now| now.goes_on_from(self.status))
+    }
+}
+
 impl Held {
     pub const NONE: Self = Self(None);
 }
@@ -138,7 +147,7 @@ impl Site for Files {
             .get(id.0 as usize)
             .and_then(|held| held.0.as_ref());
         match held {
-            Some(open) if open.file.status() == Ok(open.status) => Content::File(open.file),
+            Some(open) if open.still_holds() => Content::File(open.file),
             _ => Content::Gone,
         }
     }

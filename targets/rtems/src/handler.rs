@@ -69,7 +69,7 @@ impl Handle<App> for Bound {
         let mut exchange = CExchange::of(context, self.argument);
         let request = (&raw const *request).cast();
         // SAFETY: all of it lives through the call; the function is the application's.
-        CReply::made(reply, |reply| unsafe {
+        CReply::made(reply, &mut |reply| unsafe {
             function(&raw mut exchange, request, reply)
         })
     }
@@ -92,7 +92,9 @@ impl Handle<App> for Bound {
         };
         let mut exchange = CExchange::of(context, self.argument);
         // SAFETY: as above.
-        CReply::made(reply, |reply| unsafe { function(&raw mut exchange, reply) })
+        CReply::made(reply, &mut |reply| unsafe {
+            function(&raw mut exchange, reply)
+        })
     }
 
     fn collected(
@@ -109,7 +111,7 @@ impl Handle<App> for Bound {
         let request = (&raw const *request).cast();
         let (bytes, length) = (body.as_ptr().cast(), body.len());
         // SAFETY: as above.
-        CReply::made(reply, |reply| unsafe {
+        CReply::made(reply, &mut |reply| unsafe {
             function(&raw mut exchange, request, bytes, length, reply)
         })
     }
@@ -120,7 +122,7 @@ impl Handle<App> for Bound {
         };
         let mut exchange = CExchange::of(context, self.argument);
         // SAFETY: as above.
-        CReply::made(reply, |reply| unsafe {
+        CReply::made(reply, &mut |reply| unsafe {
             function(&raw mut exchange, value, reply)
         })
     }

@@ -6,7 +6,7 @@ use crate::server::{SERVERS, Server, of};
 use crate::service::CLOSED;
 use capuchin_core::stats::{Counter, Snapshot};
 use capuchin_core::transport::Socket;
-use capuchin_posix::peer_address;
+use capuchin_posix::{AddressText, peer_address};
 use core::ffi::{CStr, c_char, c_int};
 use core::fmt::{self, Write};
 use core::sync::atomic::Ordering;
@@ -150,7 +150,7 @@ fn show(server: &Server, counters: bool, connections: bool) -> fmt::Result {
                     worker.index
                 )?;
                 match peer_address(Socket(socket)) {
-                    Some(peer) => writeln!(Out, "{peer}")?,
+                    Some(peer) => writeln!(Out, "{}", AddressText(peer))?,
                     None => writeln!(Out, "gone")?,
                 }
             }

@@ -27,7 +27,8 @@ const COLLECTING: c_int = 4;
 
 impl<'b> CReply<'b> {
     /// Has `call` write the reply; what it returns only tells whether it failed.
-    pub fn made(reply: Reply<'b>, call: impl FnOnce(*mut CReply<'_>) -> c_int) -> Next {
+    #[inline(never)]
+    pub fn made(reply: Reply<'b>, call: &mut dyn FnMut(*mut CReply<'_>) -> c_int) -> Next {
         let mut place = CReply(Stage::Open(reply));
         let told = call((&raw mut place).cast());
         match place.0 {

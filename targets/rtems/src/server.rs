@@ -176,6 +176,7 @@ fn start(config: &CConfig) -> Result<&'static Server, Code> {
 
 impl Server {
     /// Starts the tasks, and waits until each runs.
+    #[inline(never)]
     fn run(&self, config: &CConfig) -> Result<(), Code> {
         let task = |name| Task {
             name,
@@ -238,6 +239,7 @@ impl Server {
         }
     }
 
+    #[inline(never)]
     fn enlist(&'static self) {
         let this = core::ptr::from_ref(self).cast_mut();
         let mut first = SERVERS.load(Ordering::SeqCst);
@@ -334,6 +336,7 @@ fn failed(failure: Option<StartError>) -> Code {
 }
 
 /// The directory that is to be served. Whether it is one shows here, not at the first request.
+#[inline(never)]
 fn directory_of(config: &CConfig) -> Result<Option<(&'static CStr, Links)>, Code> {
     if config.directory.is_null() {
         return Ok(None);
@@ -355,6 +358,7 @@ fn directory_of(config: &CConfig) -> Result<Option<(&'static CStr, Links)>, Code
 }
 
 /// Checks the routing table and makes it the engine's.
+#[inline(never)]
 fn bind(
     config: &CConfig,
     bound: &'static mut [MaybeUninit<Bound>],
@@ -380,6 +384,7 @@ fn bind(
 }
 
 /// Checks the pages and computes their entity tags.
+#[inline(never)]
 fn bake(
     config: &CConfig,
     entries: &'static mut [MaybeUninit<Entry>],
@@ -441,6 +446,7 @@ unsafe fn slice<T>(begin: *const T, count: usize) -> &'static [T] {
 const OTHER_DESCRIPTORS: u32 = 6;
 
 /// A server that runs out of descriptors refuses connections that it was told to serve.
+#[inline(never)]
 fn enough_descriptors(config: &CConfig) -> Result<(), Code> {
     let connections = (u32::from(config.connections) + REFUSALS) * u32::from(config.workers);
     let files = if config.directory.is_null() {
@@ -504,6 +510,7 @@ struct CarvedWorker {
 }
 
 /// Cuts everything, so that the carver knows what all of it needs, whether or not it was there.
+#[inline(never)]
 fn carve(config: &CConfig, carver: &mut Carver) -> Option<Carved> {
     let count = usize::from(config.workers);
     let server = carver.take(1);
@@ -537,6 +544,7 @@ fn carve(config: &CConfig, carver: &mut Carver) -> Option<Carved> {
     })
 }
 
+#[inline(never)]
 fn carve_worker(config: &CConfig, carver: &mut Carver) -> Option<CarvedWorker> {
     let size = usize::from(config.buffer_size);
     let buffers = usize::from(config.buffers);
@@ -552,7 +560,8 @@ fn carve_worker(config: &CConfig, carver: &mut Carver) -> Option<CarvedWorker> {
     let notes = carver.fill(connections, Note::new);
     let bytes = carver.fill(size * buffers, || 0u8);
     let fields = carver.fill(rows * buffers, || Field::EMPTY);
-    let scratch = carver.fill(size, || 0u8);
+    // What is decoded there is part of a head, and a head has half of a buffer.
+    let scratch = carver.fill(size / 2, || 0u8);
     let held = carver.fill(files, || Held::NONE);
     let place = carver.take(1);
     Some(CarvedWorker {
@@ -569,6 +578,7 @@ fn carve_worker(config: &CConfig, carver: &mut Carver) -> Option<CarvedWorker> {
     })
 }
 
+#[inline(never)]
 fn carve_acceptor(
     config: &CConfig,
     carver: &mut Carver,

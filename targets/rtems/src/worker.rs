@@ -26,6 +26,8 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 type ImageWorker =
     Worker<'static, RtemsChannel, RtemsTransport<PosixTransport>, TickClock, ImageService, Slots>;
+type ImageParts =
+    Parts<'static, RtemsChannel, RtemsTransport<PosixTransport>, TickClock, ImageService, Slots>;
 type ImageAcceptor =
     Acceptor<'static, RtemsChannel, RtemsTransport<PosixTransport>, TickClock, RtemsNotifier>;
 
@@ -213,6 +215,7 @@ pub unsafe extern "C" fn worker_task(argument: usize) {
     task::exit()
 }
 
+#[inline(never)]
 fn worker_of(
     control: &'static WorkerControl,
     memory: WorkerMemory,
@@ -229,7 +232,7 @@ fn worker_of(
     });
     let site = ImageSite::new(Table::new(common.pages), files);
     let routed = Routed::new(common.routes, &common.app, site);
-    let worker = Worker::new(Parts {
+    let parts = Parts {
         index: control.index,
         channel,
         transport: RtemsTransport::new(PosixTransport, memory.room.cells()),
@@ -240,12 +243,21 @@ fn worker_of(
         scratch: memory.scratch,
         stats: &control.stats,
         limits: common.limits,
-    });
-    let worker = &mut memory.place.write(ImageWorkerPlace(worker)).0;
+    };
+    let worker = put(memory.place, parts);
     if let Some(listener) = control.listener {
         worker.listen(listener).map_err(StartError::Listener)?;
     }
     Ok(worker)
+}
+
+/// Makes the worker in its place. By itself, for it passes through the stack of whoever makes it.
+#[inline(never)]
+fn put(
+    place: &'static mut MaybeUninit<ImageWorkerPlace>,
+    parts: ImageParts,
+) -> &'static mut ImageWorker {
+    &mut place.write(ImageWorkerPlace(Worker::new(parts))).0
 }
 
 /// Memory that the acceptor has for itself.
@@ -316,6 +328,7 @@ pub unsafe extern "C" fn acceptor_task(argument: usize) {
     task::exit()
 }
 
+#[inline(never)]
 #[allow(clippy::mut_from_ref, reason = "the memory is that of `own`")]
 fn acceptor_of(
     control: &'static AcceptorControl,

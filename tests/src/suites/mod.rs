@@ -62,6 +62,40 @@ impl Setting {
     pub fn is_exclusive(self) -> bool {
         matches!(self, Self::Tight | Self::Alone)
     }
+
+    /// The limits and timeouts: `("limit" or "timeout", "NAME=VALUE")`, see `FIXTURE.md`.
+    #[must_use]
+    pub fn options(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Plain => &[("timeout", "drain=2000")],
+            Self::Hasty => &[
+                ("timeout", "first_byte=500"),
+                ("timeout", "head=500"),
+                ("timeout", "body=500"),
+                ("timeout", "handler=800"),
+                ("timeout", "write=1000"),
+                ("timeout", "idle=500"),
+                ("timeout", "linger=500"),
+                ("timeout", "drain=1000"),
+            ],
+            Self::Tight => &[
+                ("limit", "connections=8"),
+                ("limit", "requests_per_connection=50"),
+                ("limit", "body_bytes=200000"),
+                ("limit", "drain_bytes=20000"),
+            ],
+            Self::Alone => &[
+                ("timeout", "first_byte=2000"),
+                ("timeout", "head=2000"),
+                ("timeout", "body=2000"),
+                ("timeout", "handler=2000"),
+                ("timeout", "write=2000"),
+                ("timeout", "idle=2000"),
+                ("timeout", "linger=1000"),
+                ("timeout", "drain=2000"),
+            ],
+        }
+    }
 }
 
 /// Cases with one theme.
