@@ -2,7 +2,7 @@
 
 use crate::cell::{Cell, Direction};
 use crate::feed::{Feed, FeedError};
-use crate::memory::{Claim, Places, Room, post};
+use crate::memory::{Claim, Letter, Room, post};
 use crate::queue::{Entry, Patience, Queue, Sender, StatusCode};
 use crate::sys;
 use crate::transport::cell_of;
@@ -26,7 +26,7 @@ pub struct RtemsChannel {
     feed: Feed,
     queue: Queue,
     cells: &'static [Cell],
-    places: &'static Places,
+    letters: &'static [Letter],
     /// Cells to look at without being told: what was reported is reported again while it is true.
     first: u32,
     last: u32,
@@ -77,20 +77,25 @@ impl RtemsChannel {
     /// # Errors
     /// [`StartError`].
     pub fn new(room: Room, messages: usize) -> Result<Self, StartError> {
+        let letters = room
+            .letters
+            .get(..messages)
+            .filter(|letters| !letters.is_empty())
+            .ok_or(StartError::Messages)?;
         let places = room.cells.len() + messages;
-        if messages == 0 || places > room.area.places() {
+        if places > room.area.places() {
             return Err(StartError::Messages);
         }
         let claim = room.claim().ok_or(StartError::InUse)?;
         let queue = Queue::new(room.area, places).map_err(StartError::Queue)?;
-        room.control.places.open(messages as u32);
+        letters.iter().for_each(Letter::give);
         room.cells.iter().for_each(Cell::reset);
         let feed = Feed::start(&room.control.feed).map_err(StartError::Feed)?;
         Ok(Self {
             feed,
             queue,
             cells: room.cells,
-            places: &room.control.places,
+            letters,
             first: NONE,
             last: NONE,
             listed: 0,
@@ -242,8 +247,8 @@ impl EventChannel for RtemsChannel {
             match entry {
                 None => break,
                 Some(Entry::Cell(index)) => self.look(index, events),
-                Some(Entry::Message(message)) => {
-                    self.places.give();
+                Some(Entry::Letter(index)) => {
+                    let message = self.letters[index as usize].open();
                     let taken = events.push(Event::Message(message));
                     debug_assert!(taken, "there was room");
                 }
@@ -256,7 +261,7 @@ impl EventChannel for RtemsChannel {
     fn notifier(&self) -> RtemsNotifier {
         RtemsNotifier {
             queue: self.queue.sender(),
-            places: self.places,
+            letters: self.letters,
         }
     }
 }
@@ -286,12 +291,12 @@ impl Drop for RtemsChannel {
 #[derive(Clone, Copy, Debug)]
 pub struct RtemsNotifier {
     queue: Sender,
-    places: &'static Places,
+    letters: &'static [Letter],
 }
 
 impl Notifier for RtemsNotifier {
     fn send(&self, message: Message) -> Result<(), Full> {
-        post(self.places, self.queue, message)
+        post(self.letters, self.queue, message)
     }
 }
 

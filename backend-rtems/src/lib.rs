@@ -7,7 +7,7 @@
 //! # Why nothing is lost
 //!
 //! The queue has a place for each descriptor and a place for each message. A descriptor's cell has
-//! at most one entry in it, and a message is posted only after a place was taken for it: the queue
+//! at most one entry in it, and a message travels in a letter, which has one as well: the queue
 //! cannot overflow, and the code asserts that it does not.
 //!
 //! # Edges to levels
@@ -36,6 +36,6 @@ mod transport;
 pub use channel::{RtemsChannel, RtemsNotifier, StartError};
 pub use clock::TickClock;
 pub use feed::FeedError;
-pub use memory::{Control, Memory, Places, Room};
+pub use memory::{Control, Letter, Memory, Room};
 pub use queue::StatusCode;
 pub use transport::RtemsTransport;

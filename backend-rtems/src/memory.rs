@@ -1,20 +1,22 @@
 //! A channel's fixed memory, in `.bss`: a cell for each descriptor, and the queue's places.
 //!
 //! It promises that one channel at a time has it, and that the queue never overflows: a cell has at
-//! most one entry in it ([`crate::cell`]), and no message is posted without a place of its own
-//! having been taken before.
+//! most one entry in it ([`crate::cell`]), and a message is posted in a letter, of which there are no
+//! more than the queue has places for.
 
 use crate::cell::Cell;
 use crate::feed::Static;
 use crate::queue::{Area, Entry, Sender, Storage};
 use capuchin_core::event::{Full, Message};
+use core::cell::UnsafeCell;
 use core::ffi::c_void;
+use core::mem::MaybeUninit;
 
 cfg_if::cfg_if! {
     if #[cfg(loom)] {
-        use loom::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
+        use loom::sync::atomic::{AtomicBool, Ordering::SeqCst};
     } else {
-        use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
+        use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
     }
 }
 
@@ -25,6 +27,7 @@ cfg_if::cfg_if! {
 pub struct Memory<const DESCRIPTORS: usize, const MESSAGES: usize> {
     control: Control,
     cells: [Cell; DESCRIPTORS],
+    letters: [Letter; MESSAGES],
     storage: Storage<DESCRIPTORS, MESSAGES>,
 }
 
@@ -43,6 +46,7 @@ impl<const DESCRIPTORS: usize, const MESSAGES: usize> Memory<DESCRIPTORS, MESSAG
         Self {
             control: Control::new(),
             cells: [const { Cell::new() }; DESCRIPTORS],
+            letters: [const { Letter::new() }; MESSAGES],
             storage: Storage::new(),
         }
     }
@@ -53,6 +57,7 @@ impl<const DESCRIPTORS: usize, const MESSAGES: usize> Memory<DESCRIPTORS, MESSAG
         Room {
             control: &self.control,
             cells: &self.cells,
+            letters: &self.letters,
             area: self.storage.area(),
         }
     }
@@ -62,7 +67,6 @@ impl<const DESCRIPTORS: usize, const MESSAGES: usize> Memory<DESCRIPTORS, MESSAG
 #[derive(Debug)]
 pub struct Control {
     claimed: AtomicBool,
-    pub(crate) places: Places,
     pub(crate) feed: Static,
 }
 
@@ -80,7 +84,6 @@ impl Control {
     pub const fn new() -> Self {
         Self {
             claimed: AtomicBool::new(false),
-            places: Places::new(),
             feed: Static::new(),
         }
     }
@@ -91,6 +94,7 @@ impl Control {
 pub struct Room {
     pub(crate) control: &'static Control,
     pub(crate) cells: &'static [Cell],
+    pub(crate) letters: &'static [Letter],
     pub(crate) area: Area,
 }
 
@@ -109,12 +113,14 @@ impl Room {
     pub unsafe fn from_parts(
         control: &'static Control,
         cells: &'static [Cell],
+        letters: &'static [Letter],
         area: *mut c_void,
         bytes: usize,
     ) -> Self {
         Self {
             control,
             cells,
+            letters,
             area: Area::new(area, bytes),
         }
     }
@@ -142,76 +148,71 @@ impl Drop for Claim {
     }
 }
 
-/// Counts the messages that were posted and not yet received: no more than there are places for.
+/// Where a message lies while its entry is in the queue.
 #[derive(Debug)]
-pub struct Places {
-    taken: AtomicU32,
-    limit: AtomicU32,
+pub struct Letter {
+    taken: AtomicBool,
+    message: UnsafeCell<MaybeUninit<Message>>,
 }
+
+// SAFETY: whoever raised `taken` has the message for himself, then whoever has the entry.
+unsafe impl Sync for Letter {}
 
 macro_rules! new {
     ($($const:tt)?) => {
-        /// No places yet.
+        /// Nobody's letter.
         #[must_use]
-        #[allow(clippy::new_without_default, reason = "made by a static only")]
+        #[allow(clippy::new_without_default, reason = "made for a channel's memory only")]
         pub $($const)? fn new() -> Self {
             Self {
-                taken: AtomicU32::new(0),
-                limit: AtomicU32::new(0),
+                taken: AtomicBool::new(false),
+                message: UnsafeCell::new(MaybeUninit::uninit()),
             }
         }
     };
 }
 
-impl Places {
+impl Letter {
     #[cfg(not(loom))]
     new!(const);
     #[cfg(loom)]
     new!();
 
-    /// From now on there are so many, all free.
-    pub fn open(&self, limit: u32) {
-        self.taken.store(0, SeqCst);
-        self.limit.store(limit, SeqCst);
+    /// Takes the letter, from any context; `false` when it is not free.
+    fn take(&self) -> bool {
+        !self.taken.load(SeqCst) && !self.taken.swap(true, SeqCst)
     }
 
-    /// Takes one, from any context; `false` when none is free.
-    #[must_use]
-    pub fn take(&self) -> bool {
-        let limit = self.limit.load(SeqCst);
-        let mut taken = self.taken.load(SeqCst);
-        loop {
-            if taken >= limit {
-                return false;
-            }
-            match self
-                .taken
-                .compare_exchange_weak(taken, taken + 1, SeqCst, SeqCst)
-            {
-                Ok(_) => return true,
-                Err(now) => taken = now,
-            }
-        }
+    /// Gives it back.
+    pub(crate) fn give(&self) {
+        self.taken.store(false, SeqCst);
     }
 
-    /// Gives one back: its message is out of the queue.
-    pub fn give(&self) {
-        self.taken.fetch_sub(1, SeqCst);
+    /// The worker's, for each entry once: the message, and the letter is free.
+    pub(crate) fn open(&self) -> Message {
+        // SAFETY: `post` has written it before it posted the entry, and nobody takes the letter before
+        // it is given back.
+        let message = unsafe { (*self.message.get()).assume_init() };
+        self.give();
+        message
     }
 }
 
-/// Posts a message that has a place.
-pub(crate) fn post(places: &Places, queue: Sender, message: Message) -> Result<(), Full> {
-    if !places.take() {
-        return Err(Full);
-    }
-    queue.send(Entry::Message(message)).map_err(|code| {
-        // There was a place, so the queue is not full: it is gone, with its channel.
+/// Posts a message, if there is a letter for it.
+pub(crate) fn post(letters: &[Letter], queue: Sender, message: Message) -> Result<(), Full> {
+    let (index, letter) = (0..)
+        .zip(letters)
+        .find(|(_, letter)| letter.take())
+        .ok_or(Full)?;
+    // SAFETY: the letter was just taken.
+    unsafe { (*letter.message.get()).write(message) };
+    queue.send(Entry::Letter(index)).map_err(|code| {
+        // There is a place for each letter, so the queue is not full: it is gone, with its channel.
         assert!(
             code == crate::StatusCode::INVALID_ID,
-            "a queue with a free place takes a message"
+            "a queue has a place for each letter"
         );
-        places.give();
+        letter.give();
         Full
     })
 }

@@ -4,18 +4,38 @@
 //! knows nothing of sockets; how many entries there can be is the channel's care.
 
 use crate::sys;
-use capuchin_core::event::Message;
 use core::cell::UnsafeCell;
 use core::ffi::c_void;
-use core::mem::MaybeUninit;
 
 /// What travels in the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Entry {
     /// Something changed with this cell's socket.
     Cell(u32),
-    /// For the worker.
-    Message(Message),
+    /// For the worker: what lies in this letter.
+    Letter(u32),
+}
+
+/// Marks the letters among entries.
+const LETTER: usize = 1 << 31;
+
+impl Entry {
+    /// An entry is one word: there is a place in the queue for each descriptor.
+    fn to_word(self) -> usize {
+        match self {
+            Self::Cell(index) => index as usize,
+            Self::Letter(index) => index as usize | LETTER,
+        }
+    }
+
+    fn of_word(word: usize) -> Self {
+        let index = (word & !LETTER) as u32;
+        if word & LETTER == 0 {
+            Self::Cell(index)
+        } else {
+            Self::Letter(index)
+        }
+    }
 }
 
 /// How long a receive waits.
@@ -68,10 +88,9 @@ impl StatusCode {
 const HEADER_WORDS: [usize; 2] = [4, 3];
 
 const WORD: usize = size_of::<usize>();
-const ENTRY_WORDS: usize = size_of::<Entry>().div_ceil(WORD);
 
 /// Room for one pending message, whatever the kernel's header.
-type Place = [usize; HEADER_WORDS[0] + ENTRY_WORDS];
+type Place = [usize; HEADER_WORDS[0] + 1];
 
 /// Memory for the pending messages of a queue: one for each cell, and `MESSAGES` more.
 #[repr(C)]
@@ -87,8 +106,8 @@ unsafe impl<const CELLS: usize, const MESSAGES: usize> Sync for Storage<CELLS, M
 impl<const CELLS: usize, const MESSAGES: usize> Storage<CELLS, MESSAGES> {
     pub(crate) const fn new() -> Self {
         Self {
-            cells: UnsafeCell::new([[0; HEADER_WORDS[0] + ENTRY_WORDS]; CELLS]),
-            messages: UnsafeCell::new([[0; HEADER_WORDS[0] + ENTRY_WORDS]; MESSAGES]),
+            cells: UnsafeCell::new([[0; HEADER_WORDS[0] + 1]; CELLS]),
+            messages: UnsafeCell::new([[0; HEADER_WORDS[0] + 1]; MESSAGES]),
         }
     }
 
@@ -153,9 +172,9 @@ impl Queue {
             let config = sys::MessageQueueConfig {
                 name: u32::from_be_bytes(*b"CAPU"),
                 maximum_pending_messages: length as u32,
-                maximum_message_size: ENTRY_WORDS * WORD,
+                maximum_message_size: WORD,
                 storage_area: area.begin,
-                storage_size: length * (header + ENTRY_WORDS) * WORD,
+                storage_size: length * (header + 1) * WORD,
                 storage_free: None,
                 attributes: 0,
             };
@@ -191,13 +210,13 @@ impl Queue {
             Patience::Ticks(ticks) => (sys::WAIT, ticks),
             Patience::Endless => (sys::WAIT, sys::NO_TIMEOUT),
         };
-        let mut entry = MaybeUninit::<[usize; ENTRY_WORDS]>::uninit();
+        let mut word = 0usize;
         let mut size = 0;
         // SAFETY: there is room for a message of the largest size; the size lives through the call.
         let code = unsafe {
             sys::rtems_message_queue_receive(
                 self.0.0,
-                entry.as_mut_ptr().cast(),
+                (&raw mut word).cast(),
                 &raw mut size,
                 option,
                 ticks,
@@ -205,12 +224,8 @@ impl Queue {
         };
         match StatusCode::check(code) {
             Ok(()) => {
-                assert!(size == size_of::<Entry>(), "only entries are sent here");
-                // SAFETY: `Sender::send` sent these bytes from an `Entry`; the array is as long and
-                // at least as strictly aligned as the kernel asks, and read unaligned.
-                Ok(Some(unsafe {
-                    entry.as_ptr().cast::<Entry>().read_unaligned()
-                }))
+                assert!(size == WORD, "only entries are sent here");
+                Ok(Some(Entry::of_word(word)))
             }
             Err(StatusCode::UNSATISFIED | StatusCode::TIMEOUT) => Ok(None),
             Err(other) => Err(other),
@@ -232,10 +247,9 @@ impl Sender {
     /// # Errors
     /// [`StatusCode::TOO_MANY`] when the queue is full, [`StatusCode::INVALID_ID`] when it is gone.
     pub(crate) fn send(self, entry: Entry) -> Result<(), StatusCode> {
-        // SAFETY: the entry lives through the call and has the size that is passed.
-        let code = unsafe {
-            sys::rtems_message_queue_send(self.0, (&raw const entry).cast(), size_of::<Entry>())
-        };
+        let word = entry.to_word();
+        // SAFETY: the word lives through the call and has the size that is passed.
+        let code = unsafe { sys::rtems_message_queue_send(self.0, (&raw const word).cast(), WORD) };
         StatusCode::check(code)
     }
 }

@@ -208,7 +208,7 @@ where
                 Err(error @ Error::Unusable(_)) => self.give_up(index, &error),
                 Err(error) => {
                     if !core::mem::replace(&mut self.exhausted, true) {
-                        log::error!("cannot accept a connection, new ones wait: {error}");
+                        report!(Error, "cannot accept a connection, new ones wait: {error}");
                     }
                     return self.pause();
                 }
@@ -220,9 +220,12 @@ where
     /// Closes a listener that would be reported for ever and never give a connection again.
     fn give_up(&mut self, index: usize, why: &dyn fmt::Display) {
         if let Some(socket) = self.listeners.get_mut(index).and_then(Option::take) {
-            log::error!("a listener was closed, the others go on; restart to have it back: {why}");
+            report!(
+                Error,
+                "a listener was closed, the others go on; restart to have it back: {why}"
+            );
             if let Err(error) = self.channel.remove(socket) {
-                log::warn!("a listener cannot be unwatched: {error}");
+                report!(Warn, "a listener cannot be unwatched: {error}");
             }
             self.close(socket);
         }
@@ -291,7 +294,7 @@ impl<C: EventChannel, T: Transport, K, N> Acceptor<'_, C, T, K, N> {
 
     fn close(&mut self, socket: Socket) {
         if let Err(error) = self.transport.close(socket) {
-            log::warn!("a socket did not close: {error}");
+            report!(Warn, "a socket did not close: {error}");
         }
     }
 }

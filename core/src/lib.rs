@@ -9,6 +9,23 @@
 #[cfg(test)]
 extern crate std;
 
+/// A line in the log. In an image by way of one place, for what goes with a line is as large as it.
+macro_rules! report {
+    ($level:ident, $($line:tt)+) => {
+        if cfg!(target_os = "rtems") {
+            $crate::report(log::Level::$level, format_args!($($line)+));
+        } else {
+            log::log!(log::Level::$level, $($line)+);
+        }
+    };
+}
+
+#[cold]
+#[inline(never)]
+fn report(level: log::Level, line: core::fmt::Arguments<'_>) {
+    log::log!(level, "{line}");
+}
+
 pub mod acceptor;
 #[cfg(feature = "conformance")]
 pub mod conformance;

@@ -9,6 +9,7 @@ use crate::http::date::HttpDate;
 use crate::http::head::Version;
 use crate::http::path;
 use crate::http::range::ContentRange;
+use crate::http::scan;
 use crate::http::status::Status;
 use crate::http::write::Writer;
 use crate::site::{ContentId, Representation};
@@ -281,13 +282,6 @@ const INTERIM: &str = "a handler gave an interim status (1xx) as its reply";
 const TOO_LARGE: &str =
     "a reply is larger than the connection's buffer; stream it or use static content";
 
-/// Whether `name` can name a field (RFC 9110 section 5.6.2).
-fn is_token(name: &str) -> bool {
-    let is_token_byte =
-        |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !name.is_empty() && name.bytes().all(is_token_byte)
-}
-
 /// Fields that the engine writes itself.
 const RESERVED: [&str; 5] = [
     "content-length",
@@ -322,7 +316,7 @@ impl<'b> Head<'b> {
             part.iter()
                 .all(|&byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f))
         };
-        if !is_token(name) {
+        if !scan::is_token(name.as_bytes()) {
             self.fault = Some("a field name in the reply is not a token");
         } else if RESERVED
             .iter()

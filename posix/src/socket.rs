@@ -170,7 +170,9 @@ fn prepare(
         .into_iter()
         .flatten()
     {
-        if let Err(error) = set_option(socket, level, name, value) {
+        if let Err(error) = set_option(socket, level, name, value)
+            && cfg!(not(target_os = "rtems"))
+        {
             log::debug!("socket option {level}/{name} is not to be had here (error {error})");
         }
     }
@@ -340,6 +342,7 @@ impl Transport for PosixTransport {
         let socket = retry(|| sys::accept(listener.0)).map_err(error)? as c_int;
         if !sys::NODELAY_IS_INHERITED
             && let Err(error) = set_option(socket, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)
+            && cfg!(not(target_os = "rtems"))
         {
             log::debug!("TCP_NODELAY is not to be had here (error {error})");
         }

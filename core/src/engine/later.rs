@@ -87,7 +87,8 @@ where
         let (length, overflown) = (piece.len(), piece.is_overflown());
         if overflown || progress == Progress::Failed {
             if overflown {
-                log::error!(
+                report!(
+                    Error,
                     "a streamed reply was cut: a handler wrote more than there was room for"
                 );
             }
@@ -121,7 +122,10 @@ where
             let exact = remaining.checked_sub(length as u64);
             *remaining = exact.unwrap_or(0);
             if exact.is_none() || progress == Progress::Done && *remaining != 0 {
-                log::error!("a streamed reply was cut: its length was not as announced");
+                report!(
+                    Error,
+                    "a streamed reply was cut: its length was not as announced"
+                );
                 return self.cut(slot);
             }
         }

@@ -68,7 +68,7 @@ where
     }
 
     pub(super) fn broken_handler(&mut self, slot: &mut Slot, token: Token, reason: &str) {
-        log::error!("a request was answered with 500: {reason}");
+        report!(Error, "a request was answered with 500: {reason}");
         self.fail(slot, token, Status::INTERNAL_SERVER_ERROR, &"");
     }
 

@@ -2,6 +2,8 @@
 //!
 //! Chooses among the codings that exist already; nothing here compresses.
 
+use super::scan;
+
 /// A content coding (RFC 9110 section 8.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Coding {
@@ -126,7 +128,7 @@ impl Weights {
                     &mut self.gzip
                 }
                 _ if name.eq_ignore_ascii_case(b"identity") => &mut self.identity,
-                _ if is_token(name) => continue,
+                _ if scan::is_token(name) => continue,
                 _ => return None,
             };
             *entry = Some(entry.map_or(weight, |earlier| earlier.min(weight)));
@@ -190,14 +192,6 @@ fn weight(parameter: &[u8]) -> Option<Weight> {
         value * 10 + Weight::from(digit)
     });
     (thousandths <= FULL_WEIGHT).then_some(thousandths)
-}
-
-/// Whether `name` is a token (RFC 9110 section 5.6.2).
-fn is_token(name: &[u8]) -> bool {
-    !name.is_empty()
-        && name
-            .iter()
-            .all(|&byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ mod names;
 pub mod path;
 pub mod range;
 mod request_line;
-mod scan;
+pub(crate) mod scan;
 pub mod status;
 mod target;
 mod view;

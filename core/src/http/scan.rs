@@ -64,7 +64,7 @@ pub(super) const fn is(byte: u8, class: u8) -> bool {
 
 /// Whether `bytes` is a token: not empty, and token bytes only.
 #[inline]
-pub(super) fn is_token(bytes: &[u8]) -> bool {
+pub(crate) fn is_token(bytes: &[u8]) -> bool {
     looked_at(bytes.len());
     !bytes.is_empty() && bytes.iter().all(|&byte| is(byte, TOKEN))
 }

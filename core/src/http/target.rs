@@ -3,7 +3,6 @@
 use super::error::HeadError;
 use super::method::Method;
 use super::scan;
-use core::net::Ipv6Addr;
 
 /// The four forms of a request target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,9 +121,52 @@ pub(super) fn authority(value: &[u8]) -> Option<Authority> {
 #[cold]
 fn ipv6_literal(value: &[u8]) -> Option<usize> {
     let end = value.iter().position(|&byte| byte == b']')?;
-    let inner = core::str::from_utf8(value.get(1..end)?).ok()?;
-    inner.parse::<Ipv6Addr>().ok()?;
-    Some(end + 1)
+    is_ipv6(value.get(1..end)?).then_some(end + 1)
+}
+
+/// Whether `text` is an IPv6 address (RFC 3986 section 3.2.2): as `Ipv6Addr`'s parser tells, which in an
+/// image is large for one question.
+fn is_ipv6(text: &[u8]) -> bool {
+    let (mut groups, mut gap, mut rest) = (0, false, text);
+    if let Some(behind) = rest.strip_prefix(b"::") {
+        gap = true;
+        rest = behind;
+    }
+    while !(gap && rest.is_empty()) {
+        let end = rest.iter().position(|&byte| byte == b':');
+        let group = &rest[..end.unwrap_or(rest.len())];
+        if end.is_none() && is_ipv4(group) {
+            groups += 2;
+        } else if (1..=4).contains(&group.len()) && group.iter().all(u8::is_ascii_hexdigit) {
+            groups += 1;
+        } else {
+            return false;
+        }
+        let Some(end) = end else { break };
+        rest = &rest[end + 1..];
+        match rest.strip_prefix(b":") {
+            Some(behind) if !gap => {
+                gap = true;
+                rest = behind;
+            }
+            // Nothing behind a colon, or a second gap: no group begins like that.
+            _ if rest.is_empty() => return false,
+            _ => {}
+        }
+    }
+    if gap { groups < 8 } else { groups == 8 }
+}
+
+fn is_ipv4(text: &[u8]) -> bool {
+    let is_octet = |octet: &[u8]| {
+        let number = octet.iter().take(4).fold(0, |number, &digit| {
+            number * 10 + u32::from(digit.wrapping_sub(b'0'))
+        });
+        octet.iter().all(u8::is_ascii_digit)
+            && (octet == b"0" || octet.len() <= 3 && !matches!(octet.first(), None | Some(b'0')))
+            && number < 256
+    };
+    text.split(|&byte| byte == b'.').count() == 4 && text.split(|&byte| byte == b'.').all(is_octet)
 }
 
 /// Digits of the longest port that is taken, leading zeros included.
@@ -155,6 +197,58 @@ fn port(digits: &[u8]) -> Option<Option<u16>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use core::net::Ipv6Addr;
+
+    #[test]
+    fn ipv6_addresses_are_those_of_the_standard_library() {
+        let pieces = [
+            "",
+            ":",
+            "::",
+            "0",
+            "1",
+            "ab",
+            "fFfF",
+            "12345",
+            "g",
+            "1.2.3.4",
+            "1.2.3",
+            "01.2.3.4",
+            "256.1.1.1",
+            ".",
+            "1::",
+            "::1",
+            "1:2:3:4:5:6:7",
+            "1:2:3",
+        ];
+        let mut seed = 1u64;
+        let mut random = |below: usize| {
+            seed = seed
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 33) as usize % below
+        };
+        let (mut yes, mut no) = (0, 0);
+        for _ in 0..200_000 {
+            let mut text = std::string::String::new();
+            for n in 0..random(10) {
+                if n > 0 && random(8) > 0 {
+                    text.push(':');
+                }
+                text.push_str(
+                    pieces[if random(3) > 0 {
+                        3 + random(4)
+                    } else {
+                        random(pieces.len())
+                    }],
+                );
+            }
+            let expected = text.parse::<Ipv6Addr>().is_ok();
+            assert_eq!(is_ipv6(text.as_bytes()), expected, "{text}");
+            *(if expected { &mut yes } else { &mut no }) += 1;
+        }
+        assert!(yes > 1_000 && no > 1_000, "{yes} {no}");
+    }
 
     #[test]
     fn authorities() {

@@ -36,7 +36,7 @@ where
     pub(super) fn pause_listener(&mut self, listener: usize, error: Error) {
         self.desk.stats.count(Counter::AcceptFailed);
         if self.desk.stats.value(Counter::AcceptFailed) == 1 {
-            log::error!("cannot accept a connection, new ones wait: {error}");
+            report!(Error, "cannot accept a connection, new ones wait: {error}");
         }
         if let Some(Some(paused)) = self.listeners.get_mut(listener) {
             paused.paused_until = Some(self.desk.now + EXHAUSTED_PAUSE_MS);
@@ -44,7 +44,7 @@ where
                 self.channel
                     .set_interest(paused.socket, listener_token(listener), Interest::NONE);
             if let Err(error) = result {
-                log::error!("a listener cannot be paused: {error}");
+                report!(Error, "a listener cannot be paused: {error}");
             }
         }
     }
@@ -52,14 +52,17 @@ where
     /// Closes a listener that would be reported for ever and never give a connection again.
     pub(super) fn give_up(&mut self, listener: usize, why: &dyn fmt::Display) {
         if let Some(gone) = self.listeners.get_mut(listener).and_then(Option::take) {
-            log::error!("a listener was closed, the others go on; restart to have it back: {why}");
+            report!(
+                Error,
+                "a listener was closed, the others go on; restart to have it back: {why}"
+            );
             self.close_listener(gone);
         }
     }
 
     pub(super) fn close_listener(&mut self, listener: Listener) {
         if let Err(error) = self.channel.remove(listener.socket) {
-            log::warn!("a listener cannot be unwatched: {error}");
+            report!(Warn, "a listener cannot be unwatched: {error}");
         }
         self.close_socket(listener.socket);
     }
@@ -78,7 +81,7 @@ where
                     listener_token(index),
                     Interest::READ,
                 ) {
-                    log::error!("a listener cannot be resumed: {error}");
+                    report!(Error, "a listener cannot be resumed: {error}");
                 }
             }
         }
@@ -188,7 +191,7 @@ where
         slot.generation = slot.generation.wrapping_add(1);
         slot.watch = Watch::Unknown;
         if watched && let Err(error) = self.channel.remove(socket) {
-            log::warn!("a connection's socket cannot be unwatched: {error}");
+            report!(Warn, "a connection's socket cannot be unwatched: {error}");
         }
         self.close_socket(socket);
         self.open -= 1;
@@ -208,7 +211,10 @@ where
         if let Err(error) = self.desk.transport.close(socket) {
             self.desk.stats.count(Counter::CloseFailed);
             if self.desk.stats.value(Counter::CloseFailed) == 1 {
-                log::error!("a socket did not close, descriptors may run out: {error}");
+                report!(
+                    Error,
+                    "a socket did not close, descriptors may run out: {error}"
+                );
             }
         }
     }

@@ -142,7 +142,10 @@ where
                 slot.watch = watch;
             }
             Err(error) => {
-                log::warn!("a connection was closed because it cannot be watched: {error}");
+                report!(
+                    Warn,
+                    "a connection was closed because it cannot be watched: {error}"
+                );
                 self.close(index);
             }
         }

@@ -212,24 +212,51 @@ typedef struct {
 #define CAPUCHIN_CONFIG_DEFAULT                                                  \
   {                                                                              \
     .config_size = sizeof(capuchin_config), .port = 80, .workers = 1,            \
-    .connections = 32, .buffers = 12, .buffer_size = 2048, .fields = 32,         \
+    .connections = 32, .buffers = 6, .buffer_size = 2048, .fields = 32,          \
     .messages = 32, .descriptors = 64, .priority = 120, .stack_size = 8192       \
   }
 
+/* Bytes of each; the library's own build checks them. Elsewhere than on RTEMS there is enough. */
+#ifdef __rtems__
+#define CAPUCHIN_SIZE_SERVER 256u
+#define CAPUCHIN_SIZE_WORKER 3072u
+#define CAPUCHIN_SIZE_ACCEPTOR 1536u
+#define CAPUCHIN_SIZE_CONNECTION 136u
+#define CAPUCHIN_SIZE_FILE 128u
+#define CAPUCHIN_SIZE_MESSAGE 52u
+#define CAPUCHIN_SIZE_DESCRIPTOR 52u
+#define CAPUCHIN_SIZE_ROUTE 56u
+#define CAPUCHIN_SIZE_PAGE 232u
+#else
+#define CAPUCHIN_SIZE_SERVER 2048u
+#define CAPUCHIN_SIZE_WORKER 10240u
+#define CAPUCHIN_SIZE_ACCEPTOR 4096u
+#define CAPUCHIN_SIZE_CONNECTION 176u
+#define CAPUCHIN_SIZE_FILE 192u
+#define CAPUCHIN_SIZE_MESSAGE 96u
+#define CAPUCHIN_SIZE_DESCRIPTOR 96u
+#define CAPUCHIN_SIZE_ROUTE 112u
+#define CAPUCHIN_SIZE_PAGE 320u
+#endif
+
 /*
  * Bytes of memory for a server of these sizes; descriptors, fields and buffer_size as in the
- * configuration. An upper bound: capuchin_start() says when it is not enough.
+ * configuration. An upper bound, and a close one: capuchin_start() says when it is not enough. Sixteen
+ * connections more are there to be refused, and a file for each buffer, should a directory be served.
  */
-#define CAPUCHIN_MEMORY_SIZE(workers, connections, buffers, buffer_size, fields, messages, \
-                             descriptors, routes, pages)                                   \
-  (2048u + (workers) * (10240u + ((connections) + 16u) * 176u +                            \
-                        (buffers) * ((buffer_size) + 8u * ((fields) + 1u)) +               \
-                        (buffer_size) + (messages) * 48u + (descriptors) * 96u) +          \
-   ((workers) > 1 ? 4096u + (descriptors) * 96u : 0u) + (routes) * 48u + (pages) * 224u)
+#define CAPUCHIN_MEMORY_SIZE(workers, connections, buffers, buffer_size, fields, messages,    \
+                             descriptors, routes, pages)                                      \
+  (CAPUCHIN_SIZE_SERVER +                                                                     \
+   (workers) * (CAPUCHIN_SIZE_WORKER + ((connections) + 16u) * CAPUCHIN_SIZE_CONNECTION +     \
+                (buffers) * ((buffer_size) + 8u * ((fields) + 1u) + CAPUCHIN_SIZE_FILE) +     \
+                (buffer_size) / 2u + (messages) * CAPUCHIN_SIZE_MESSAGE +                     \
+                (descriptors) * CAPUCHIN_SIZE_DESCRIPTOR) +                                   \
+   ((workers) > 1 ? CAPUCHIN_SIZE_ACCEPTOR + (descriptors) * CAPUCHIN_SIZE_DESCRIPTOR : 0u) + \
+   (routes) * CAPUCHIN_SIZE_ROUTE + (pages) * CAPUCHIN_SIZE_PAGE)
 
 /* The same for the sizes of CAPUCHIN_CONFIG_DEFAULT. */
 #define CAPUCHIN_MEMORY_SIZE_DEFAULT(routes, pages) \
-  CAPUCHIN_MEMORY_SIZE(1u, 32u, 12u, 2048u, 32u, 32u, 64u, routes, pages)
+  CAPUCHIN_MEMORY_SIZE(1u, 32u, 6u, 2048u, 32u, 32u, 64u, routes, pages)
 
 /*
  * Starts a server. The network has to be up. The calling task waits until the workers listen.

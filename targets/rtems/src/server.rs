@@ -22,7 +22,7 @@ use capuchin_core::transport::{Socket, Transport};
 use capuchin_posix::{Links, ListenOptions, PosixTransport, Root, listen, local_address};
 use capuchin_rtems::cell::Cell;
 use capuchin_rtems::task::{self, Task};
-use capuchin_rtems::{Control, Room, StartError, StatusCode};
+use capuchin_rtems::{Control, Letter, Room, StartError, StatusCode};
 use core::ffi::CStr;
 use core::fmt;
 use core::mem::MaybeUninit;
@@ -509,6 +509,26 @@ struct CarvedWorker {
     own: WorkerMemory,
 }
 
+// The figures of CAPUCHIN_MEMORY_SIZE in `capuchin.h`.
+#[cfg(target_os = "rtems")]
+const _: () = {
+    use crate::worker::{AcceptorPlace, ImageWorkerPlace};
+    use capuchin_core::Slot;
+    use capuchin_rtems::RtemsNotifier;
+    assert!(size_of::<Server>() + size_of::<Common>() <= 240);
+    // In these two, 64 bytes for what each worker has with the acceptor, and for alignment.
+    let worker = size_of::<WorkerControl>() + size_of::<Control>() + size_of::<ImageWorkerPlace>();
+    assert!(worker <= 3_072 - 64 && size_of::<RtemsNotifier>() <= 32);
+    let acceptor = size_of::<AcceptorControl>() + size_of::<Control>() + size_of::<AcceptorPlace>();
+    assert!(acceptor + Room::area_bytes(0, ACCEPTOR_MESSAGES) <= 1_536 - 64);
+    assert!(size_of::<Slot>() + size_of::<Note>() <= 136);
+    assert!(size_of::<Held>() <= 128);
+    assert!(size_of::<Letter>() + Room::area_bytes(0, 1) <= 52);
+    assert!(size_of::<Cell>() + Room::area_bytes(1, 0) <= 52);
+    assert!(size_of::<Bound>() + size_of::<Route<'static, App>>() <= 56);
+    assert!(size_of::<Entry>() <= 232);
+};
+
 /// Cuts everything, so that the carver knows what all of it needs, whether or not it was there.
 #[inline(never)]
 fn carve(config: &CConfig, carver: &mut Carver) -> Option<Carved> {
@@ -605,13 +625,15 @@ fn carve_room(config: &CConfig, carver: &mut Carver, messages: usize) -> Option<
     let bytes = Room::area_bytes(descriptors, messages);
     let control = carver.fill(1, Control::new);
     let cells = carver.fill(descriptors, Cell::new);
+    let letters = carver.fill(messages, Letter::new);
     let area = carver.take::<usize>(bytes.div_ceil(size_of::<usize>()));
-    let (control, cells, area) = (control?, cells?, area?);
+    let (control, cells, letters, area) = (control?, cells?, letters?, area?);
     // SAFETY: the area was cut out for this room, aligned for words, which are as wide as pointers.
     Some(unsafe {
         Room::from_parts(
             control.first()?,
             cells,
+            letters,
             area.as_mut_ptr().cast(),
             size_of_val(area),
         )
