@@ -179,13 +179,15 @@ impl Letter {
     new!();
 
     /// Takes the letter, from any context; `false` when it is not free.
-    fn take(&self) -> bool {
-        !self.taken.load(SeqCst) && !self.taken.swap(true, SeqCst)
+    #[must_use]
+    pub fn take(&self) -> bool {
+        !self.taken.swap(true, SeqCst)
     }
 
     /// Gives it back.
-    pub(crate) fn give(&self) {
-        self.taken.store(false, SeqCst);
+    pub fn give(&self) {
+        // An exchange, not a store: it takes its place in one chain with the senders' exchanges.
+        self.taken.swap(false, SeqCst);
     }
 
     /// The worker's, for each entry once: the message, and the letter is free.

@@ -6,7 +6,7 @@
 #![cfg(loom)]
 
 use capuchin_core::event::{Interest, Token};
-use capuchin_rtems::Places;
+use capuchin_rtems::Letter;
 use capuchin_rtems::cell::{Cell, Direction};
 use loom::sync::{Arc, Mutex};
 use loom::thread;
@@ -139,23 +139,23 @@ fn change_that_nobody_cared_for_shows_when_somebody_does() {
 }
 
 #[test]
-fn messages_never_outnumber_their_places() {
-    const LIMIT: u32 = 2;
+fn letter_is_one_sender_s_until_it_is_opened() {
+    const LETTERS: usize = 2;
     check(|| {
-        let places = Places::new();
-        places.open(LIMIT);
-        let world = Arc::new((places, Mutex::new(VecDeque::new())));
+        let letters: Vec<_> = (0..LETTERS).map(|_| Letter::new()).collect();
+        let world = Arc::new((letters, Mutex::new(VecDeque::new())));
         let senders: Vec<_> = (0..2)
-            .map(|sender| {
+            .map(|_| {
                 let world = world.clone();
                 thread::spawn(move || {
-                    let (places, queue) = &*world;
+                    let (letters, queue) = &*world;
                     let mut sent = 0;
-                    for number in 0..2 {
-                        if places.take() {
+                    for _ in 0..2 {
+                        if let Some(index) = letters.iter().position(Letter::take) {
                             let mut queue = queue.lock().unwrap();
-                            queue.push_back((sender, number));
-                            assert!(queue.len() <= LIMIT as usize, "the queue overflows");
+                            assert!(!queue.contains(&index), "two messages in one letter");
+                            queue.push_back(index);
+                            assert!(queue.len() <= LETTERS, "the queue overflows");
                             sent += 1;
                         }
                     }
@@ -163,11 +163,12 @@ fn messages_never_outnumber_their_places() {
                 })
             })
             .collect();
-        let (places, queue) = &*world;
+        let (letters, queue) = &*world;
         let receive = || {
             let entry = queue.lock().unwrap().pop_front();
-            if entry.is_some() {
-                places.give();
+            if let Some(index) = entry {
+                let letter: &Letter = &letters[index];
+                letter.give();
             }
             usize::from(entry.is_some())
         };
@@ -181,13 +182,9 @@ fn messages_never_outnumber_their_places() {
         }
         assert_eq!(received, sent);
         assert!(
-            sent >= LIMIT as usize,
-            "places are not refused while there are some"
+            sent >= LETTERS,
+            "letters are not refused while there are some"
         );
-        // All are free again.
-        for _ in 0..LIMIT {
-            assert!(places.take());
-        }
-        assert!(!places.take());
+        assert!(letters.iter().all(Letter::take), "all are free again");
     });
 }
