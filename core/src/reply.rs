@@ -119,8 +119,8 @@ pub struct Draft<'b> {
 }
 
 impl<'b> Draft<'b> {
+    /// `made` is [`Made::NOTHING`].
     pub(crate) fn new(buffer: &'b mut [u8], terms: Terms<'b>, made: &'b mut Made) -> Self {
-        *made = Made::NOTHING;
         Self {
             buffer,
             terms,
@@ -184,7 +184,7 @@ impl<'b> Reply<'b> {
     /// Begins the reply. Interim statuses (1xx) are the engine's: one of them turns the reply into a
     /// 500 and a line in the log, for the client would go on to wait for the reply.
     #[must_use]
-    #[inline]
+    #[cfg_attr(not(target_os = "rtems"), inline(always))]
     pub fn status(self, status: Status) -> Head<'b> {
         let Self {
             mut out,

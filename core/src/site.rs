@@ -286,7 +286,23 @@ pub fn respond<S: Site>(
 }
 
 /// The reply for one representation.
+#[cfg_attr(not(target_os = "rtems"), inline(always))]
 fn represent(
+    id: ContentId,
+    representation: &Representation<'_>,
+    request: &Request<'_>,
+    draft: &mut Draft<'_>,
+    unix_time: u64,
+) -> Next {
+    if has_conditions(request) {
+        return represent_on_conditions(id, representation, request, draft, unix_time);
+    }
+    draft.reply().status(Status::OK).whole(id, representation)
+}
+
+/// The same for a request with preconditions or a range.
+#[inline(never)]
+fn represent_on_conditions(
     id: ContentId,
     representation: &Representation<'_>,
     request: &Request<'_>,
@@ -295,34 +311,32 @@ fn represent(
 ) -> Next {
     let head = request.head();
     let mut range = None;
-    if has_conditions(request) {
-        let conditions = Conditions {
-            if_match: head.values(Name::IfMatch),
-            if_none_match: head.values(Name::IfNoneMatch),
-            if_modified_since: head.single(Name::IfModifiedSince),
-            if_unmodified_since: head.single(Name::IfUnmodifiedSince),
-            // There, but twice: an empty one, which nothing matches, so that all is sent.
-            if_range: head
-                .value(Name::IfRange)
-                .map(|_| head.single(Name::IfRange).unwrap_or_default()),
-        };
-        let validators = Validators {
-            tag: representation.tag,
-            modified: representation.modified,
-        };
-        match evaluate(conditions, true, Some(&validators), unix_time) {
-            Verdict::NotModified => {
-                let head = draft.reply().status(Status::NOT_MODIFIED);
-                return validators_of(head, representation).empty();
-            }
-            Verdict::PreconditionFailed => {
-                return draft.reply().error(Status::PRECONDITION_FAILED, "");
-            }
-            Verdict::Proceed { range_applies } => {
-                // Range is defined for GET only (RFC 9110 section 14.2).
-                if range_applies && request.method() == Method::Get {
-                    range = head.single(Name::Range);
-                }
+    let conditions = Conditions {
+        if_match: head.values(Name::IfMatch),
+        if_none_match: head.values(Name::IfNoneMatch),
+        if_modified_since: head.single(Name::IfModifiedSince),
+        if_unmodified_since: head.single(Name::IfUnmodifiedSince),
+        // There, but twice: an empty one, which nothing matches, so that all is sent.
+        if_range: head
+            .value(Name::IfRange)
+            .map(|_| head.single(Name::IfRange).unwrap_or_default()),
+    };
+    let validators = Validators {
+        tag: representation.tag,
+        modified: representation.modified,
+    };
+    match evaluate(conditions, true, Some(&validators), unix_time) {
+        Verdict::NotModified => {
+            let head = draft.reply().status(Status::NOT_MODIFIED);
+            return validators_of(head, representation).empty();
+        }
+        Verdict::PreconditionFailed => {
+            return draft.reply().error(Status::PRECONDITION_FAILED, "");
+        }
+        Verdict::Proceed { range_applies } => {
+            // Range is defined for GET only (RFC 9110 section 14.2).
+            if range_applies && request.method() == Method::Get {
+                range = head.single(Name::Range);
             }
         }
     }
@@ -353,17 +367,14 @@ fn represent(
 /// Whether any field is there that could make the reply another than 200.
 #[cfg_attr(target_os = "rtems", inline(never))]
 fn has_conditions(request: &Request<'_>) -> bool {
-    const CONDITIONS: [Name; 6] = [
+    request.head().has_any(&[
         Name::IfMatch,
         Name::IfNoneMatch,
         Name::IfModifiedSince,
         Name::IfUnmodifiedSince,
         Name::IfRange,
         Name::Range,
-    ];
-    CONDITIONS
-        .into_iter()
-        .any(|name| request.head().value(name).is_some())
+    ])
 }
 
 /// The fields that describe content which is sent.

@@ -119,7 +119,7 @@ impl Name {
 
     /// The known name that `bytes` spells in any case.
     #[must_use]
-    #[inline]
+    #[cfg_attr(not(target_os = "rtems"), inline(always))]
     pub fn recognise(bytes: &[u8]) -> Option<Self> {
         scan::looked_at(bytes.len());
         let number = SLOTS[slot(key(bytes)?, MULTIPLIER)];

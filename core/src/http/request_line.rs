@@ -18,6 +18,17 @@ impl HeadParser {
         let mut position = usize::from(self.position);
         let mut mark = usize::from(self.mark);
         let mut stage = self.stage;
+        // What most requests begin with, in one look.
+        if stage == Stage::Start
+            && position == 0
+            && let (Some(GET), Some(entry)) = (bytes.first_chunk(), fields.first_mut())
+        {
+            *entry = Field::numbered(0, GET.len() as u8 - 1, Method::Get as u8);
+            scan::looked_at(GET.len());
+            position = GET.len();
+            mark = position;
+            stage = Stage::Target;
+        }
         while stage <= Stage::StartLf {
             let Some(&byte) = bytes.get(position) else {
                 pause!(self, stage, position, mark);
@@ -105,6 +116,8 @@ impl HeadParser {
         pause!(self, Stage::LineStart, position + 1, mark);
     }
 }
+
+const GET: &[u8; 4] = b"GET ";
 
 /// What follows the target when all is well.
 const VERSION_LINE: &[u8; 10] = b"HTTP/1.1\r\n";

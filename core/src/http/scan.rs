@@ -78,7 +78,40 @@ pub(super) fn token_end(bytes: &[u8], from: usize) -> usize {
 /// The end of a registered name: the first byte that is not of [`HOST`].
 #[inline]
 pub(super) fn host_end(bytes: &[u8], from: usize) -> usize {
-    class_end(bytes, from, HOST)
+    if !BY_WORDS {
+        return class_end(bytes, from, HOST);
+    }
+    let mut at = from;
+    loop {
+        at = plain_host_end(bytes, at);
+        match bytes.get(at) {
+            // The others are rare; they go one at a time.
+            Some(&byte) if is(byte, HOST) => {
+                looked_at(1);
+                at += 1;
+            }
+            _ => return at,
+        }
+    }
+}
+
+/// The first byte that is no letter, digit, hyphen or dot.
+#[inline]
+fn plain_host_end(bytes: &[u8], from: usize) -> usize {
+    scan(
+        bytes,
+        from,
+        |word| {
+            // No carry leaves a byte: both terms of each sum have seven bits, or one of them 0x80.
+            let low = word & each(0x7f);
+            let within = |bytes: u64, first: u8, last: u8| {
+                bytes.wrapping_add(each(0x80 - first)) & !bytes.wrapping_add(each(0x7f - last))
+            };
+            let letters = within(low | each(0x20), b'a', b'z');
+            !(letters | within(low, b'0', b'9') | within(low, b'-', b'.')) | word
+        },
+        |byte| !is(byte, HOST),
+    )
 }
 
 /// The end of a path: the first `?`.
@@ -197,20 +230,25 @@ fn scan(
     let Some(mut rest) = bytes.get(from..) else {
         return from;
     };
-    while let Some((chunk, tail)) = rest.split_first_chunk::<8>().filter(|_| BY_WORDS) {
-        let found = marks(u64::from_le_bytes(*chunk)) & each(0x80);
-        if found != 0 {
-            let end = bytes.len() - rest.len() + found.trailing_zeros() as usize / 8;
-            looked_at(end - from);
-            return end;
+    let last = rest.last_chunk::<8>().filter(|_| BY_WORDS);
+    let end = if let Some(last) = last {
+        loop {
+            // The last word overlaps the one before it, in which nothing stopped.
+            let (chunk, tail) = rest.split_first_chunk::<8>().unwrap_or((last, &[]));
+            let begin = bytes.len() - rest.len().max(8);
+            let found = marks(u64::from_le_bytes(*chunk)) & each(0x80);
+            if found != 0 {
+                break begin + found.trailing_zeros() as usize / 8;
+            }
+            if tail.is_empty() {
+                break bytes.len();
+            }
+            rest = tail;
         }
-        rest = tail;
-    }
-    let short = rest
-        .iter()
-        .position(|&byte| stops(byte))
-        .unwrap_or(rest.len());
-    let end = bytes.len() - rest.len() + short;
+    } else {
+        let short = rest.iter().position(|&byte| stops(byte));
+        short.map_or(bytes.len(), |short| from + short)
+    };
     looked_at(end - from);
     end
 }

@@ -25,6 +25,15 @@ pub(super) enum Form {
 /// [`HeadError::Misdirected`] for a well-formed target of `https`.
 #[inline]
 pub(super) fn form(method: Method, target: &[u8]) -> Result<Form, HeadError> {
+    match target {
+        [b'/', ..] if method != Method::Connect => Ok(Form::Origin),
+        _ => other_form(method, target),
+    }
+}
+
+/// What is not a plain path.
+#[inline(never)]
+fn other_form(method: Method, target: &[u8]) -> Result<Form, HeadError> {
     if method == Method::Connect {
         return match authority(target) {
             Some(Authority {
@@ -34,18 +43,15 @@ pub(super) fn form(method: Method, target: &[u8]) -> Result<Form, HeadError> {
             _ => Err(HeadError::TargetForm),
         };
     }
-    match target {
-        [b'/', ..] => Ok(Form::Origin),
-        b"*" if method == Method::Options => Ok(Form::Asterisk),
-        _ => {
-            let parts = Absolute::split(target).ok_or(HeadError::TargetForm)?;
-            match authority(parts.authority) {
-                // RFC 9110 section 4.2.1: an http URI without a host is invalid.
-                Some(Authority { named: true, .. }) if parts.secure => Err(HeadError::Misdirected),
-                Some(Authority { named: true, .. }) => Ok(Form::Absolute),
-                _ => Err(HeadError::TargetForm),
-            }
-        }
+    if target == b"*" && method == Method::Options {
+        return Ok(Form::Asterisk);
+    }
+    let parts = Absolute::split(target).ok_or(HeadError::TargetForm)?;
+    match authority(parts.authority) {
+        // RFC 9110 section 4.2.1: an http URI without a host is invalid.
+        Some(Authority { named: true, .. }) if parts.secure => Err(HeadError::Misdirected),
+        Some(Authority { named: true, .. }) => Ok(Form::Absolute),
+        _ => Err(HeadError::TargetForm),
     }
 }
 
@@ -96,7 +102,7 @@ pub(super) struct Authority {
 /// most a 16-bit port. Address literals of future versions and zone identifiers are not taken, nor
 /// are names with a `%` or a comma: no name in DNS has them, an application that maps hosts to
 /// directories would decode the one, and the other joins the values of two fields.
-#[inline]
+#[cfg_attr(not(target_os = "rtems"), inline(always))]
 pub(super) fn authority(value: &[u8]) -> Option<Authority> {
     let length = match value.first() {
         Some(b'[') => ipv6_literal(value)?,

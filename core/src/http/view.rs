@@ -84,7 +84,7 @@ impl<'b> Head<'b> {
     /// The path as it was sent, neither decoded nor normalised: it begins with `/`, or is `*` for
     /// `OPTIONS *`, or is empty for CONNECT, whose target is an authority.
     #[must_use]
-    #[inline]
+    #[cfg_attr(not(target_os = "rtems"), inline(always))]
     pub fn path(&self) -> &'b [u8] {
         if self.has(flag::AUTHORITY) {
             return b"";
@@ -130,6 +130,14 @@ impl<'b> Head<'b> {
         let number = name as u8;
         let field = self.fields.iter().find(|field| field.number() == number)?;
         Some(field.value(self.bytes))
+    }
+
+    /// Whether any of these known fields is there.
+    #[inline(always)]
+    pub(crate) fn has_any(&self, names: &[Name]) -> bool {
+        let bits = names.iter().fold(0, |bits, name| bits | name.bit());
+        // A rare name may share its bit with others.
+        self.seen & bits != 0 && names.iter().any(|&name| self.value(name).is_some())
     }
 
     /// The value of a known field that came exactly once: what to ask for where a second line would

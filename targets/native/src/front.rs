@@ -34,17 +34,18 @@ pub(crate) struct StatusPage {
 const STATUS_REPLY: usize = 8 << 10;
 
 /// A service with all that the native target adds.
-pub(crate) struct Front<S, M> {
+pub(crate) struct Front<'m, S> {
     pub inner: S,
     pub log: Option<Lines>,
     pub status: Option<StatusPage>,
-    pub on_message: M,
+    /// Not a type of its own: there would be an engine for each.
+    pub on_message: &'m mut dyn FnMut(u64),
 }
 
 /// What the log says when a handler panicked; where, the panic's own message has told.
 const PANICKED: &str = "a handler panicked";
 
-impl<S: Service, M: FnMut(u64)> Service for Front<S, M> {
+impl<S: Service> Service for Front<'_, S> {
     type File = S::File;
 
     fn connected(&mut self, index: u32, socket: Socket) {
@@ -156,7 +157,7 @@ impl<S: Service, M: FnMut(u64)> Service for Front<S, M> {
     }
 }
 
-impl<S: Chores, M> Chores for Front<S, M> {
+impl<S: Chores> Chores for Front<'_, S> {
     fn chores(&mut self, now: u64) -> Option<u32> {
         let retry = self.log.as_ref().and_then(Lines::retry_in);
         let site = self.inner.chores(now);

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use std::{io, thread};
 
 /// Lines that may wait to be written.
-const QUEUE: usize = 1_024;
+const QUEUE: usize = 256;
 
 /// How long the end of the process waits for the lines before it.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -29,7 +29,8 @@ struct Counts {
 
 /// The end of the queue that anybody may write to.
 struct Queue {
-    sender: SyncSender<String>,
+    /// Bytes, as the access log's: one kind of queue is enough code.
+    sender: SyncSender<Vec<u8>>,
     counts: Arc<Counts>,
 }
 
@@ -45,7 +46,7 @@ impl Queue {
         Ok(Self { sender, counts })
     }
 
-    fn put(&self, line: String) {
+    fn put(&self, line: Vec<u8>) {
         self.counts.waiting.fetch_add(1, Ordering::SeqCst);
         if self.sender.try_send(line).is_err() {
             self.counts.waiting.fetch_sub(1, Ordering::SeqCst);
@@ -66,24 +67,24 @@ impl Queue {
     }
 }
 
-fn write_all(lines: &Receiver<String>, counts: &Counts, mut out: impl Write) {
+fn write_all(lines: &Receiver<Vec<u8>>, counts: &Counts, mut out: impl Write) {
     for line in lines {
         // Standard error may be closed; there is no other place to say so.
-        let _ = out.write_all(line.as_bytes());
+        let _ = out.write_all(&line);
         let lost = counts.lost.swap(0, Ordering::SeqCst);
         if lost > 0 {
             let text = format!("{lost} lines of this log were lost: nobody took them");
-            let _ = out.write_all(line_of(log::Level::Warn, &text).as_bytes());
+            let _ = out.write_all(&line_of(log::Level::Warn, &text));
         }
         counts.waiting.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
-fn line_of(level: log::Level, text: &dyn std::fmt::Display) -> String {
+fn line_of(level: log::Level, text: &dyn std::fmt::Display) -> Vec<u8> {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs());
-    format!("{} {level:5} {text}\n", HttpDate(now))
+    format!("{} {level:5} {text}\n", HttpDate(now)).into_bytes()
 }
 
 struct Stderr;
@@ -139,7 +140,7 @@ mod tests {
         let queue = Queue::start(writer).unwrap();
         let begin = Instant::now();
         for n in 0..10_000 {
-            queue.put(format!("{n} {}\n", "x".repeat(100)));
+            queue.put(format!("{n} {}\n", "x".repeat(100)).into());
         }
         assert!(begin.elapsed() < Duration::from_secs(2));
         assert!(!queue.flush(), "nobody reads");

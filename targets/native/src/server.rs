@@ -345,7 +345,7 @@ impl<A: Send + Sync + 'static> Server<A> {
                     inner: Routed::new(&routes, &*app, site),
                     log,
                     status,
-                    on_message: |value| {
+                    on_message: &mut |value| {
                         if let Some(on_message) = &on_message {
                             on_message(&app, index as u32, value);
                         }
@@ -379,9 +379,9 @@ impl<A: Send + Sync + 'static> Server<A> {
             }
         }
         if self.status_address.is_some() {
-            let page = status_page("/");
+            let (page, app) = (status_page("/"), Arc::clone(&self.app));
             match spawn("status", &failures, move |ready| {
-                serve_status(status_listener, page, limits, ready)
+                serve_status(&*app, status_listener, page, limits, ready)
             }) {
                 Ok((notifier, thread)) => {
                     running.status = Some(notifier);
@@ -650,7 +650,9 @@ const STATUS_CONNECTIONS: u32 = 16;
 /// Bytes of a head that the status listener takes at least: monitoring programs send many fields.
 const STATUS_HEAD: u16 = 2_048;
 
-fn serve_status(
+/// `app` is there to make this worker one of the same type as the others, with one engine for all.
+fn serve_status<A>(
+    app: &A,
     listener: Listeners,
     page: StatusPage,
     mut limits: Limits,
@@ -658,12 +660,12 @@ fn serve_status(
 ) -> Result<(), event::Error> {
     limits.connections = STATUS_CONNECTIONS;
     limits.head_bytes = limits.head_bytes.max(STATUS_HEAD);
-    let inner = Routed::new(&[], &(), AnySite::Nothing(NoSite::default()));
+    let inner = Routed::new(&[], app, AnySite::Nothing(NoSite::default()));
     let front = Front {
         inner,
         log: None,
         status: Some(page),
-        on_message: |_| {},
+        on_message: &mut |_| {},
     };
     worker::serve(u32::MAX, listener, front, &Stats::new(), limits, ready)
 }
@@ -678,7 +680,7 @@ enum AnySite {
 impl Site for AnySite {
     type File = File;
 
-    #[inline]
+    #[inline(always)]
     fn find(
         &mut self,
         path: &[u8],
@@ -692,7 +694,7 @@ impl Site for AnySite {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn content(&mut self, id: ContentId, range: Range<u64>) -> Content<'_, File> {
         match self {
             Self::Nothing(site) => site.content(id, range),
@@ -701,7 +703,7 @@ impl Site for AnySite {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn release(&mut self, id: ContentId) {
         match self {
             Self::Nothing(site) => site.release(id),
