@@ -26,6 +26,8 @@ static rtems_task Init(rtems_task_argument argument)
 /* libbsd's configuration has as many objects as there is memory for. */
 #ifdef CAPUCHIN_STACK_LEGACY
 #define CONFIGURE_MAXIMUM_TASKS 24
+/* Its service routine is the interrupt that sends messages. */
+#define CONFIGURE_MAXIMUM_TIMERS 1
 #endif
 
 /*

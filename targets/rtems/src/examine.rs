@@ -4,12 +4,14 @@
 //! Only with the feature `conformance`; never part of a server.
 
 use crate::console::{self, say};
+use crate::interrupts::messages_come_from_interrupts;
 use capuchin_core::conformance::{Aide, Lab, run};
 use capuchin_core::transport::{Clock, Error, Socket, Transport};
 use capuchin_posix::{ListenOptions, PosixTransport, listen, local_address};
 use capuchin_rtems::task::{self, Task};
 use capuchin_rtems::{Memory, Room, RtemsChannel, RtemsTransport, TickClock};
 use core::ffi::c_int;
+use core::fmt::Display;
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -228,7 +230,7 @@ pub extern "C" fn capuchin_examine() -> c_int {
         open: heapless::Vec::new(),
     };
     let (mut passed, mut failed) = (0, 0);
-    run(&mut lab, &mut |name, outcome| match outcome {
+    let mut report = |name: &str, outcome: Result<(), &dyn Display>| match outcome {
         Ok(()) => {
             passed += 1;
             say(format_args!("ok {name}"));
@@ -237,7 +239,24 @@ pub extern "C" fn capuchin_examine() -> c_int {
             failed += 1;
             say(format_args!("FAILED {name}: {failure}"));
         }
+    };
+    run(&mut lab, &mut |name, outcome| {
+        report(
+            name,
+            outcome
+                .as_ref()
+                .map_err(|failure| failure as &dyn Display)
+                .copied(),
+        );
     });
+    let outcome = messages_come_from_interrupts(rooms[0]);
+    report(
+        "messages_from_interrupts_wake_and_come_in_order",
+        outcome
+            .as_ref()
+            .map_err(|fault| fault as &dyn Display)
+            .copied(),
+    );
     say(format_args!(
         "conformance: {passed} passed, {failed} failed"
     ));

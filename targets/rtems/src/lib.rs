@@ -18,6 +18,8 @@ mod examine;
 mod exchange;
 mod files;
 mod handler;
+#[cfg(feature = "conformance")]
+mod interrupts;
 mod look;
 mod memory;
 #[cfg(target_os = "rtems")]
