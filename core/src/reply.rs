@@ -213,15 +213,13 @@ impl<'b> Reply<'b> {
 
     /// 200 with a short text.
     pub fn text(self, text: &str) -> Next {
-        self.status(Status::OK)
-            .field("Content-Type", b"text/plain; charset=utf-8")
-            .body(text.as_bytes())
+        self.status(Status::OK).plain_text().body(text.as_bytes())
     }
 
     /// 200 with JSON.
     pub fn json(self, json: &[u8]) -> Next {
         self.status(Status::OK)
-            .field("Content-Type", b"application/json")
+            .trusted("Content-Type", b"application/json")
             .body(json)
     }
 
@@ -334,6 +332,12 @@ impl<'b> Head<'b> {
             }
             self.out.put(b"\r\n");
         }
+    }
+
+    /// `Content-Type: text/plain; charset=utf-8`, without the checks that [`Head::field`] makes.
+    #[must_use]
+    pub fn plain_text(self) -> Self {
+        self.trusted("Content-Type", b"text/plain; charset=utf-8")
     }
 
     /// Adds a field whose name and value are known to be clean.
@@ -459,15 +463,14 @@ impl<'b> Head<'b> {
     pub(crate) fn explained_by(self, why: &dyn core::fmt::Display) -> Next {
         use core::fmt::Write as _;
         let status = self.status;
-        self.trusted("Content-Type", b"text/plain; charset=utf-8")
-            .body_in_place(|room| {
-                let mut text = Writer::new(room);
-                if write!(text, "{status}\n{why}\n").is_err() {
-                    text = Writer::new(room);
-                    text.put(status.reason().as_bytes());
-                }
-                Some(text.len()).filter(|_| !text.is_overflown())
-            })
+        self.plain_text().body_in_place(|room| {
+            let mut text = Writer::new(room);
+            if write!(text, "{status}\n{why}\n").is_err() {
+                text = Writer::new(room);
+                text.put(status.reason().as_bytes());
+            }
+            Some(text.len()).filter(|_| !text.is_overflown())
+        })
     }
 
     /// Ends the head; [`crate::service::Service::stream`] supplies the content while the socket

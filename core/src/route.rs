@@ -345,7 +345,7 @@ impl<'t, A: ?Sized, S: Site> Routed<'t, A, S> {
         let head = draft
             .reply()
             .status(status)
-            .field("Allow", allowed.list().as_slice());
+            .trusted("Allow", allowed.list().as_slice());
         if options {
             head.empty()
         } else {
@@ -435,7 +435,7 @@ impl<A: ?Sized, S: Site> Service for Routed<'_, A, S> {
             return draft
                 .reply()
                 .status(Status::NO_CONTENT)
-                .field("Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+                .trusted("Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
                 .empty();
         }
         site::respond(

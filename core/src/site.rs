@@ -253,7 +253,7 @@ pub fn respond<S: Site>(
                 let head = draft
                     .reply()
                     .status(status)
-                    .field("Allow", b"GET, HEAD, OPTIONS");
+                    .trusted("Allow", b"GET, HEAD, OPTIONS");
                 if options {
                     head.empty()
                 } else {
