@@ -217,10 +217,7 @@ pub unsafe extern "C" fn capuchin_reply_text(
 ) -> c_int {
     // SAFETY: the caller's word.
     let (reply, content) = unsafe { (of(reply), CStr::from_ptr(content).to_bytes()) };
-    reply.end(ANSWERED, |head| {
-        head.field("Content-Type", b"text/plain; charset=utf-8")
-            .body(content)
-    })
+    reply.end(ANSWERED, |head| head.plain_text().body(content))
 }
 
 /// `capuchin_reply_error`.
