@@ -59,7 +59,9 @@ static bool write_log(void)
  * The server's memory, aligned by its type: the default sizes but for connections and descriptors. No
  * routes and no pages: the directory is all there is.
  */
-#define MEMORY_SIZE CAPUCHIN_MEMORY_SIZE(1u, CONNECTIONS, 6u, 2048u, 32u, 32u, DESCRIPTORS, 0u, 0u)
+#define MEMORY_SIZE                                                                  \
+  (CAPUCHIN_MEMORY_SIZE(1u, CONNECTIONS, 6u, 2048u, 32u, 32u, DESCRIPTORS, 0u, 0u) + \
+   CAPUCHIN_MEMORY_SIZE_DIRECTORY(1u, 6u))
 static uint64_t memory[MEMORY_SIZE / sizeof(uint64_t) + 1];
 
 void example_start(void)
