@@ -393,6 +393,7 @@ impl Allowed {
 impl<A: ?Sized, S: Site> Service for Routed<'_, A, S> {
     type File = S::File;
 
+    #[cfg_attr(target_os = "rtems", inline(never))]
     fn request(
         &mut self,
         exchange: &mut Exchange<'_>,

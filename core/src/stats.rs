@@ -22,7 +22,7 @@ macro_rules! counters {
             /// The name used in texts: lower case with underscores.
             #[must_use]
             pub const fn name(self) -> &'static str {
-                match self { $(Counter::$name => $text,)* }
+                NAMES[self as usize]
             }
 
             /// One line that says what is counted.
@@ -33,6 +33,9 @@ macro_rules! counters {
         }
 
         const COUNTERS: usize = Counter::ALL.len();
+
+        /// One table, where a `match` would be one in each place that it is inlined in.
+        static NAMES: [&str; COUNTERS] = [$($text,)*];
     };
 }
 

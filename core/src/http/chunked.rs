@@ -215,6 +215,7 @@ impl ChunkedDecoder {
         self.stage == Stage::Done
     }
 
+    #[cfg_attr(target_os = "rtems", inline(never))]
     fn run(&mut self, input: &[u8]) -> Result<ChunkStep, ChunkError> {
         for (at, &byte) in input.iter().enumerate() {
             match self.stage {

@@ -132,6 +132,7 @@ fn ipv6_literal(value: &[u8]) -> Option<usize> {
 
 /// Whether `text` is an IPv6 address (RFC 3986 section 3.2.2): as `Ipv6Addr`'s parser tells, which in an
 /// image is large for one question.
+#[cfg_attr(target_os = "rtems", inline(never))]
 fn is_ipv6(text: &[u8]) -> bool {
     let (mut groups, mut gap, mut rest) = (0, false, text);
     if let Some(behind) = rest.strip_prefix(b"::") {

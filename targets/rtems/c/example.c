@@ -349,7 +349,7 @@ static const capuchin_page pages[] = {
 
 /* All that the server ever uses, and aligned by its type: the default sizes but for descriptors. */
 #define MEMORY_SIZE \
-  CAPUCHIN_MEMORY_SIZE(1u, 32u, 12u, 2048u, 32u, 32u, EXAMPLE_DESCRIPTORS, ROUTES, PAGES)
+  CAPUCHIN_MEMORY_SIZE(1u, 32u, 6u, 2048u, 32u, 32u, EXAMPLE_DESCRIPTORS, ROUTES, PAGES)
 static uint64_t memory[MEMORY_SIZE / sizeof(uint64_t) + 1];
 
 void example_start(void)

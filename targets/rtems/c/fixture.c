@@ -233,11 +233,12 @@ static const capuchin_route routes[] = {
 
 /* ---- start and stop ---- */
 
-#define MEMORY_SIZE                                                                        \
-  CAPUCHIN_MEMORY_SIZE(                                                                    \
-    FIXTURE_WORKERS, FIXTURE_CONNECTIONS, FIXTURE_BUFFERS, FIXTURE_BUFFER_SIZE,            \
-    FIXTURE_FIELDS, FIXTURE_MESSAGES, FIXTURE_DESCRIPTORS, (unsigned) ARRAY_LENGTH(routes), \
-    FIXTURE_PAGES)
+#define MEMORY_SIZE                                                                          \
+  (CAPUCHIN_MEMORY_SIZE(                                                                     \
+     FIXTURE_WORKERS, FIXTURE_CONNECTIONS, FIXTURE_BUFFERS, FIXTURE_BUFFER_SIZE,             \
+     FIXTURE_FIELDS, FIXTURE_MESSAGES, FIXTURE_DESCRIPTORS, (unsigned) ARRAY_LENGTH(routes), \
+     FIXTURE_PAGES) +                                                                        \
+   CAPUCHIN_MEMORY_SIZE_DIRECTORY(FIXTURE_WORKERS, FIXTURE_BUFFERS))
 
 #ifdef __rtems__
 #define SPARE_MEMORY 0u

@@ -200,7 +200,8 @@ typedef struct {
   size_t route_count;
   const capuchin_page *pages;
   size_t page_count;
-  const char *directory;         /* files below it are served where no route or page fits; may be NULL */
+  const char *directory;         /* files below it are served where no route or page fits; may be NULL;
+                                    CAPUCHIN_MEMORY_SIZE_DIRECTORY bytes of memory more */
   bool follow_links;             /* of the directory: also those that lead out of it */
   void *application;             /* handed to every handler */
   void (*on_message)(void *application, uint64_t value); /* for capuchin_send(); may be NULL */
@@ -218,7 +219,7 @@ typedef struct {
 
 /* Bytes of each; the library's own build checks them. Elsewhere than on RTEMS there is enough. */
 #ifdef __rtems__
-#define CAPUCHIN_SIZE_SERVER 256u
+#define CAPUCHIN_SIZE_SERVER 160u
 #define CAPUCHIN_SIZE_WORKER 3072u
 #define CAPUCHIN_SIZE_ACCEPTOR 1536u
 #define CAPUCHIN_SIZE_CONNECTION 136u
@@ -242,14 +243,14 @@ typedef struct {
 /*
  * Bytes of memory for a server of these sizes; descriptors, fields and buffer_size as in the
  * configuration. An upper bound, and a close one: capuchin_start() says when it is not enough. Sixteen
- * connections more are there to be refused, and a file for each buffer, should a directory be served.
+ * connections more are there to be refused. A directory needs CAPUCHIN_MEMORY_SIZE_DIRECTORY besides.
  */
 #define CAPUCHIN_MEMORY_SIZE(workers, connections, buffers, buffer_size, fields, messages,    \
                              descriptors, routes, pages)                                      \
   (CAPUCHIN_SIZE_SERVER +                                                                     \
    (workers) * (CAPUCHIN_SIZE_WORKER + ((connections) + 16u) * CAPUCHIN_SIZE_CONNECTION +     \
-                (buffers) * ((buffer_size) + 8u * ((fields) + 1u) + CAPUCHIN_SIZE_FILE) +     \
-                (buffer_size) / 2u + (messages) * CAPUCHIN_SIZE_MESSAGE +                     \
+                (buffers) * ((buffer_size) + 8u * ((fields) + 1u)) + (buffer_size) / 2u +     \
+                (messages) * CAPUCHIN_SIZE_MESSAGE +                                          \
                 (descriptors) * CAPUCHIN_SIZE_DESCRIPTOR) +                                   \
    ((workers) > 1 ? CAPUCHIN_SIZE_ACCEPTOR + (descriptors) * CAPUCHIN_SIZE_DESCRIPTOR : 0u) + \
    (routes) * CAPUCHIN_SIZE_ROUTE + (pages) * CAPUCHIN_SIZE_PAGE)
@@ -257,6 +258,10 @@ typedef struct {
 /* The same for the sizes of CAPUCHIN_CONFIG_DEFAULT. */
 #define CAPUCHIN_MEMORY_SIZE_DEFAULT(routes, pages) \
   CAPUCHIN_MEMORY_SIZE(1u, 32u, 6u, 2048u, 32u, 32u, 64u, routes, pages)
+
+/* What a directory needs besides: an open file for each buffer. */
+#define CAPUCHIN_MEMORY_SIZE_DIRECTORY(workers, buffers) \
+  ((workers) * (buffers) * CAPUCHIN_SIZE_FILE)
 
 /*
  * Starts a server. The network has to be up. The calling task waits until the workers listen.

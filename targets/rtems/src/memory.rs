@@ -3,6 +3,7 @@
 use capuchin_core::Slot;
 use capuchin_core::pool::Arena;
 use core::mem::MaybeUninit;
+use core::ptr::NonNull;
 
 /// Cuts pieces off the front. It goes on counting when the memory is used up, so that the message can
 /// say how much is needed.
@@ -30,15 +31,23 @@ impl Carver {
 
     /// Room for `count` values; `None` when the memory is too small.
     pub fn take<T>(&mut self, count: usize) -> Option<&'static mut [MaybeUninit<T>]> {
-        // The memory is aligned for the strictest of what lies in it.
-        let begin = self.used.next_multiple_of(align_of::<T>());
-        self.used = begin + size_of::<T>() * count;
+        let begin = self.cut(align_of::<T>(), size_of::<T>() * count)?;
+        // SAFETY: the bytes lie within the memory and are cut off once; they are aligned.
+        // Uninitialised values may be anything.
+        Some(unsafe { core::slice::from_raw_parts_mut(begin.as_ptr().cast(), count) })
+    }
+
+    /// So many bytes; `None` when the memory is too small. One function for all that lies there.
+    #[inline(never)]
+    fn cut(&mut self, align: usize, bytes: usize) -> Option<NonNull<u8>> {
+        // The memory is aligned for the strictest of what lies in it, and alignments are powers of 2.
+        let begin = (self.used + align - 1) & !(align - 1);
+        self.used = begin + bytes;
         if self.used > self.size {
             return None;
         }
-        // SAFETY: the bytes lie within the memory and are cut off once; the offset is aligned, and so
-        // is the memory. Uninitialised values may be anything.
-        Some(unsafe { core::slice::from_raw_parts_mut(self.begin.add(begin).cast(), count) })
+        // SAFETY: within the memory.
+        NonNull::new(unsafe { self.begin.add(begin) })
     }
 
     /// `count` values, each made by `make`.
