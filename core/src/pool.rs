@@ -175,17 +175,24 @@ impl<'m> Leases<'m> {
 
     #[inline]
     pub(crate) fn bytes(&mut self, id: LeaseId) -> &mut [u8] {
-        &mut self.bytes[id.number() * self.size..][..self.size]
+        nth(self.bytes, self.size, id.number())
     }
 
     #[inline]
     pub(crate) fn parts(&mut self, id: LeaseId) -> (&mut [u8], &mut [Field]) {
         let index = id.number();
         (
-            &mut self.bytes[index * self.size..][..self.size],
-            &mut self.fields[index * self.rows..][..self.rows],
+            nth(self.bytes, self.size, index),
+            nth(self.fields, self.rows, index),
         )
     }
+}
+
+/// The part at `index` of as many equal ones.
+#[inline]
+fn nth<T>(all: &mut [T], size: usize, index: usize) -> &mut [T] {
+    let begin = index * size;
+    &mut all[begin..begin + size]
 }
 
 #[cfg(test)]
