@@ -336,8 +336,9 @@ impl<'b> Head<'b> {
 
     /// `Content-Type: text/plain; charset=utf-8`, without the checks that [`Head::field`] makes.
     #[must_use]
-    pub fn plain_text(self) -> Self {
-        self.trusted("Content-Type", b"text/plain; charset=utf-8")
+    pub fn plain_text(mut self) -> Self {
+        self.out.put(b"Content-Type: text/plain; charset=utf-8\r\n");
+        self
     }
 
     /// Adds a field whose name and value are known to be clean.

@@ -25,14 +25,12 @@ impl<'b> Writer<'b> {
     /// Appends all of `bytes`, or marks the writer overflown.
     #[inline]
     pub fn put(&mut self, bytes: &[u8]) {
-        match self
-            .buffer
-            .get_mut(self.length..)
-            .and_then(|rest| rest.get_mut(..bytes.len()))
-        {
+        // Two lengths of memory add up without a wrap.
+        let end = self.length + bytes.len();
+        match self.buffer.get_mut(self.length..end) {
             Some(room) if !self.overflown => {
                 room.copy_from_slice(bytes);
-                self.length += bytes.len();
+                self.length = end;
             }
             _ => self.overflown = true,
         }
