@@ -51,11 +51,11 @@ impl<'r> Parameters<'r> {
 
 /// Whether `path` fits `pattern`, telling each parameter on the way.
 fn walk<'r>(pattern: &str, path: &'r [u8], tell: &mut dyn FnMut(&[u8], &'r [u8])) -> bool {
-    let Some(mut path) = path.strip_prefix(b"/") else {
+    // Patterns begin with a slash; of paths all but `*` do.
+    let ([b'/', path @ ..], [b'/', pattern @ ..]) = (path, pattern.as_bytes()) else {
         return pattern.as_bytes() == path;
     };
-    let pattern = pattern.as_bytes();
-    let mut pattern = pattern.strip_prefix(b"/").unwrap_or(pattern);
+    let (mut path, mut pattern) = (path, pattern);
     loop {
         let end = memchr::memchr(b'/', pattern).unwrap_or(pattern.len());
         let segment = &pattern[..end];

@@ -230,8 +230,7 @@ fn scan(
     let Some(mut rest) = bytes.get(from..) else {
         return from;
     };
-    let last = rest.last_chunk::<8>().filter(|_| BY_WORDS);
-    let end = if let Some(last) = last {
+    let end = if BY_WORDS && let Some(last) = rest.last_chunk::<8>() {
         loop {
             // The last word overlaps the one before it, in which nothing stopped.
             let (chunk, tail) = rest.split_first_chunk::<8>().unwrap_or((last, &[]));
