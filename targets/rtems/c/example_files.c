@@ -56,7 +56,7 @@ static bool write_log(void)
  * The server's memory, aligned by its type: the default sizes but for descriptors. No routes and no
  * pages: the directory is all there is.
  */
-#define MEMORY_SIZE CAPUCHIN_MEMORY_SIZE(1u, 32u, 12u, 2048u, 32u, 32u, DESCRIPTORS, 0u, 0u)
+#define MEMORY_SIZE CAPUCHIN_MEMORY_SIZE(1u, 32u, 6u, 2048u, 32u, 32u, DESCRIPTORS, 0u, 0u)
 static uint64_t memory[MEMORY_SIZE / sizeof(uint64_t) + 1];
 
 void example_start(void)
@@ -71,8 +71,6 @@ void example_start(void)
   }
   config.directory = DIRECTORY;
   config.descriptors = DESCRIPTORS;
-  /* As many files as there are buffers can be open, and the image has 64 descriptors for all. */
-  config.connections = 24;
   config.memory = memory;
   config.memory_size = sizeof(memory);
 

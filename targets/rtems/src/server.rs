@@ -214,7 +214,7 @@ fn nobody_has_memory(config: &CConfig) -> Result<(), Code> {
             return Err(refuse(
                 Code::ResourceInUse,
                 format_args!(
-                    "memory is that of the server on port {}: stop it first, or give this one its own",
+                    "memory is that of the server on port {}: stop it, or give this one its own",
                     server.port
                 ),
             ));
@@ -780,7 +780,7 @@ pub unsafe extern "C" fn capuchin_stop(server: *mut Server, at_once: bool) -> Co
         return refuse(
             Code::IncorrectState,
             format_args!(
-                "capuchin_stop() was called by a handler, for whose end it would wait: have another task call it"
+                "capuchin_stop() by the server's own handler would wait for itself: leave it to a task"
             ),
         );
     }

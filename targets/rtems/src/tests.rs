@@ -247,6 +247,9 @@ fn start_in_the_memory_of_a_running_server_is_refused_and_harms_nothing() {
     stop(start(&first).unwrap());
 }
 
+/// What is wrong, how it gets wrong, and what is answered.
+type Fault = (&'static str, fn(&mut CConfig), Code);
+
 #[test]
 fn start_that_fails_writes_nothing() {
     let _alone = alone();
@@ -254,7 +257,7 @@ fn start_that_fails_writes_nothing() {
     let memory = memory();
     let right = config(memory);
     let before = memory.to_vec();
-    let faults: [(&str, fn(&mut CConfig), Code); 4] = [
+    let faults: [Fault; 4] = [
         (
             "small",
             |wrong| wrong.memory_size = 4_096,
