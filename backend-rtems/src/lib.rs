@@ -39,3 +39,11 @@ pub use feed::FeedError;
 pub use memory::{Control, Letter, Memory, Room};
 pub use queue::StatusCode;
 pub use transport::RtemsTransport;
+
+/// Queues of the test double that there are: for tests that look whether one was left behind.
+#[cfg(not(target_os = "rtems"))]
+#[doc(hidden)]
+#[must_use]
+pub fn queues() -> usize {
+    sys::queues()
+}

@@ -57,6 +57,12 @@ impl Task {
     }
 }
 
+/// The identifier of the task that calls.
+#[must_use]
+pub fn this() -> u32 {
+    sys::rtems_task_self()
+}
+
 /// Ends the task that calls.
 pub fn exit() -> ! {
     sys::rtems_task_exit()

@@ -519,6 +519,11 @@ impl<A: ?Sized, S: Site> Service for Routed<'_, A, S> {
         }
     }
 
+    fn route_name(&self, route: u16) -> &str {
+        let row = usize::from(route).wrapping_sub(1);
+        self.routes.get(row).map_or("", Route::pattern)
+    }
+
     fn message(&mut self, _value: u64) {}
 
     fn content(&mut self, id: ContentId, range: Range<u64>) -> Content<'_, S::File> {

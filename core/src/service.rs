@@ -154,6 +154,13 @@ pub trait Service {
     /// content (HEAD). Called once; state that the exchange refers to can be freed.
     fn abandoned(&mut self, exchange: &mut Exchange<'_>);
 
+    /// What the log calls the route that answers, for [`Exchange::route`]'s number; nothing where the
+    /// service has no names.
+    fn route_name(&self, route: u16) -> &str {
+        let _ = route;
+        ""
+    }
+
     /// [`crate::event::Message::Application`] arrived.
     fn message(&mut self, value: u64);
 

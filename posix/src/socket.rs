@@ -61,6 +61,10 @@ impl fmt::Display for ListenError {
                 f,
                 "no file descriptor is left to listen on {address}: raise the limit (ulimit -n)"
             ),
+            number if cfg!(target_os = "rtems") && *step == "socket" => write!(
+                f,
+                "there is no network: initialise it before capuchin_start() (error {number})"
+            ),
             number => write!(
                 f,
                 "cannot listen on {address}: {step} was refused (error {number}), see its manual page"

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -109,13 +109,19 @@ impl Console {
         }
     }
 
-    /// Reads `input` to its end, and then says that nothing more will come.
-    pub(crate) fn collect(&self, mut input: impl Read, mut file: Option<File>) {
+    /// Reads `input` to its end, and then says that nothing more will come. What is read goes to
+    /// standard output at once where it is `live`.
+    pub(crate) fn collect(&self, mut input: impl Read, mut file: Option<File>, mut live: bool) {
         let mut buffer = [0; 4 << 10];
         loop {
             match input.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(count) => {
+                    if live {
+                        // Whoever looked on has gone: the console goes on.
+                        let mut out = io::stdout().lock();
+                        live = out.write_all(&buffer[..count]).is_ok() && out.flush().is_ok();
+                    }
                     if let Some(open) = &mut file
                         && let Err(error) = open.write_all(&buffer[..count])
                     {
@@ -216,7 +222,7 @@ mod tests {
         assert_eq!(console.find("link up", NO_WAIT), hit("link up"));
         assert_eq!(console.find("link up", NO_WAIT), hit("link up again"));
         assert_eq!(console.find("link up", NO_WAIT), Found::NotYet);
-        console.collect(&b" here"[..], None);
+        console.collect(&b" here"[..], None, false);
         assert_eq!(
             console.find("link up", NO_WAIT),
             hit("unfinished link up here")

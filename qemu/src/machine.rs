@@ -10,7 +10,7 @@ use crate::process::{self, Starter};
 use crate::sdk::find_qemu;
 use crate::spec::{Forward, Spec};
 use std::fs::{self, File};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -108,7 +108,7 @@ impl Machine {
             .stderr(Stdio::from(words));
         let console = Console::default();
         let power_on = Instant::now();
-        let (child, starter) = process::start(command, console.clone(), file)
+        let (child, starter) = process::start(command, console.clone(), file, spec.interactive)
             .map_err(|error| Error::System("QEMU cannot be started", error))?;
         let mut machine = Self {
             child,
@@ -203,6 +203,24 @@ impl Machine {
     #[must_use]
     pub fn console(&self) -> &Console {
         &self.console
+    }
+
+    /// Hands this process's standard input on to the serial console from now on, until it ends. For
+    /// [`Spec::interactive`] machines, once; nothing happens otherwise.
+    pub fn hand_on_input(&mut self) {
+        if let Some(mut console) = self.child.stdin.take() {
+            // It ends with the input, with QEMU, or with this process.
+            thread::spawn(move || {
+                let mut bytes = [0; 256];
+                let mut input = io::stdin().lock();
+                while let Ok(count) = input.read(&mut bytes)
+                    && count > 0
+                    && console.write_all(&bytes[..count]).is_ok()
+                {}
+                // The end of the input is not the end of the console: QEMU keeps its end.
+                std::mem::forget(console);
+            });
+        }
     }
 
     /// How QEMU ended, if it has.

@@ -2,8 +2,9 @@
 
 mod options;
 mod signals;
+mod terminal;
 
-use capuchin_qemu::{Error, Machine};
+use capuchin_qemu::{Error, Machine, written_status};
 use options::{Command, LinkOff, Options};
 use std::io::{self, Write};
 use std::os::unix::process::ExitStatusExt;
@@ -71,6 +72,13 @@ fn run() -> Result<u8, Failure> {
         begin: answered,
         state: LinkState::Up,
     };
+    // The image's shell waits for the keys as they are.
+    let _terminal = options
+        .spec
+        .interactive
+        .then(terminal::Terminal::by_keys)
+        .flatten();
+    machine.hand_on_input();
     let status = if options.command.is_empty() {
         show_console(&mut machine, &options, link)
     } else {
@@ -147,65 +155,88 @@ fn show_console(machine: &mut Machine, options: &Options, mut link: Link) -> Res
         let status = machine.exit_status();
         let (lines, number) = machine.console().lines_from(next, TICK);
         next = number;
-        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
-        print(&text)?;
+        if !options.spec.interactive {
+            let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+            print(&text)?;
+        }
         if signals::caught().is_some() || is_over(options, &link) {
             return Ok(0);
         }
         if let Some(status) = status {
-            if status.success() {
-                return Ok(0);
-            }
-            return Err((FAILED, format!("the image ended QEMU: {status}")));
+            return Err((FAILED, how_it_ended(status)));
         }
         link.turn(machine);
+    }
+}
+
+/// Nobody asked for the end of QEMU.
+fn how_it_ended(status: ExitStatus) -> String {
+    match written_status(status) {
+        _ if status.success() => {
+            "QEMU ended with status 0: the image has reset the machine, which is what a fatal error does"
+                .into()
+        }
+        Some(value) => format!("the image ended QEMU by writing {value} ({status})"),
+        None => format!("QEMU ended: {status}"),
     }
 }
 
 /// Runs the command to its end and returns its status.
 fn run_command(machine: &mut Machine, options: &Options, mut link: Link) -> Result<u8, Failure> {
     let name = options.command[0].to_string_lossy();
-    let mut child = std::process::Command::new(&options.command[0])
+    let mut command = std::process::Command::new(&options.command[0]);
+    command
         .args(&options.command[1..])
-        .env("CAPUCHIN_TEST_ADDR", machine.address().to_string())
-        .spawn()
-        .map_err(|error| {
-            (
-                FAILED,
-                format!("the command {name} does not start: {error}"),
-            )
-        })?;
+        .env("CAPUCHIN_TEST_ADDR", machine.address().to_string());
+    signals::in_own_group(&mut command);
+    let mut child = command.spawn().map_err(|error| {
+        (
+            FAILED,
+            format!("the command {name} does not start: {error}"),
+        )
+    })?;
     let mut machine_told = false;
-    let status = loop {
+    let ended = loop {
         match child.try_wait() {
             Ok(Some(status)) => break status_byte(status),
             Ok(None) => {}
             Err(error) => return Err((FAILED, format!("the command {name} is lost: {error}"))),
         }
         if let Some(signal) = signals::caught() {
-            end(&mut child);
+            end(&mut child, libc::c_int::from(signal));
             break SIGNALLED.saturating_add(signal);
         }
         if is_over(options, &link) {
-            end(&mut child);
+            end(&mut child, libc::SIGTERM);
             say("the command took too long");
             break OVER_LIMIT;
         }
         match machine.exit_status() {
             Some(status) if !machine_told => {
                 machine_told = true;
-                say(&format!("QEMU ended while the command runs: {status}"));
+                say(&format!("while the command runs, {}", how_it_ended(status)));
             }
             Some(_) => {}
             None => link.turn(machine),
         }
         std::thread::sleep(TICK);
     };
+    signals::take_terminal_back(&child);
+    // What the command said of a machine that is gone does not count, if it was success.
+    let mut status = ended;
+    if ended == 0
+        && let Some(end) = machine.exit_status()
+    {
+        if !machine_told {
+            say(&how_it_ended(end));
+        }
+        status = FAILED;
+    }
     if status != 0 {
         let lines = machine.console().tail(CONSOLE_LINES);
         let text: String = lines.iter().map(|line| format!("\n  | {line}")).collect();
         say(&format!(
-            "{name} ended with status {status}; the last lines on the console:{text}"
+            "{name} ended with status {ended}; the last lines on the console:{text}"
         ));
     }
     Ok(status)
@@ -217,9 +248,9 @@ fn is_over(options: &Options, link: &Link) -> bool {
         .is_some_and(|limit| link.begin.elapsed() >= limit)
 }
 
-/// Asks the command to end, and kills it when it does not.
-fn end(child: &mut Child) {
-    signals::ask_to_end(child);
+/// Asks the command and what it has started to end, and kills them when it does not.
+fn end(child: &mut Child, signal: libc::c_int) {
+    signals::send_to_group(child, signal);
     let begin = Instant::now();
     while begin.elapsed() < END_LIMIT {
         if !matches!(child.try_wait(), Ok(None)) {
@@ -227,8 +258,8 @@ fn end(child: &mut Child) {
         }
         std::thread::sleep(TICK);
     }
-    // They fail only when it is gone already.
-    let _ = child.kill();
+    signals::send_to_group(child, libc::SIGKILL);
+    // It fails only when it is gone already.
     let _ = child.wait();
 }
 

@@ -25,6 +25,8 @@ its environment, and ends QEMU after it:
                          free port; may be repeated, the HTTP server's is the first [0:80]
   --append TEXT          the image's command line [--console=/dev/com1]
   --console FILE         write the console to FILE as well
+  --interactive          print the console as it comes, and hand what is typed on to it from the
+                         first answer on: for images with a shell; without COMMAND
   --wait SECONDS         for the first answer [60]
   --limit SECONDS        for all that comes after it [none]
   --link-off AFTER[:FOR] take the network link down AFTER seconds from the first answer, and up
@@ -34,8 +36,9 @@ its environment, and ends QEMU after it:
   -V, --version          print the version
 
 SECONDS may have decimals. The status is that of COMMAND, or
-  0    the console was printed until Ctrl-C, SIGTERM or --limit, or the image ended QEMU with 0
-  1    no answer in time, QEMU or COMMAND did not start, or the image ended QEMU otherwise
+  0    the console was printed until Ctrl-C, SIGTERM, SIGHUP or --limit
+  1    no answer in time, QEMU or COMMAND did not start, or QEMU ended by itself, also while COMMAND
+       ran: an image that fails resets the machine, and that ends it
   2    a wrong option, or a file that cannot be used
   3    QEMU is not installed
   124  COMMAND was ended because of --limit
@@ -104,6 +107,7 @@ fn parse_words(
 ) -> Result<Command, lexopt::Error> {
     let mut stack = Stack::Legacy;
     let (mut image, mut memory, mut append, mut console) = (None, None, None, None);
+    let mut interactive = false;
     let mut forwards = Vec::new();
     let (mut wait, mut limit, mut link_off) = (Duration::from_secs(60), None, None);
     while let Some(word) = words.next()? {
@@ -114,6 +118,7 @@ fn parse_words(
             Long("memory") => memory = Some(megabytes(&text("--memory", words.value()?)?)?),
             Long("forward") => forwards.push(forward(&text("--forward", words.value()?)?)?),
             Long("append") => append = Some(text("--append", words.value()?)?),
+            Long("interactive") => interactive = true,
             Long("console") => console = Some(words.value()?.into()),
             Long("wait") => wait = seconds("--wait", &text("--wait", words.value()?)?)?,
             Long("limit") => limit = Some(seconds("--limit", &text("--limit", words.value()?)?)?),
@@ -132,7 +137,13 @@ fn parse_words(
         }
     }
     let image = image.ok_or("which image? Write capuchin-qemu IMAGE")?;
+    if interactive && !command.is_empty() {
+        return Err(
+            "--interactive is for the console, and a COMMAND prints itself: leave one out".into(),
+        );
+    }
     let mut spec = Spec::new(stack, image);
+    spec.interactive = interactive;
     spec.memory_mb = memory.unwrap_or(spec.memory_mb);
     spec.append = append.unwrap_or(spec.append);
     spec.console_file = console;
@@ -273,6 +284,7 @@ mod tests {
             ("--limit nan a", "try 30 or 0.5"),
             ("--link-off 1:x a", "try 30 or 0.5"),
             ("--nonsense a", "no option"),
+            ("--interactive a -- b", "leave one out"),
             ("--wait", "needs a value"),
         ];
         for (line, expected) in cases {

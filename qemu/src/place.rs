@@ -15,10 +15,11 @@ pub(crate) struct Place(PathBuf);
 impl Place {
     pub(crate) fn new() -> io::Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
+        let folder = folder(std::env::temp_dir());
         loop {
             let number = NEXT.fetch_add(1, Ordering::Relaxed);
             let name = format!("capuchin-qemu-{}-{number}", std::process::id());
-            let path = std::env::temp_dir().join(name);
+            let path = folder.join(name);
             match DirBuilder::new().mode(0o700).create(&path) {
                 // Left by an earlier process of this number that was killed.
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
@@ -37,6 +38,21 @@ impl Drop for Place {
     fn drop(&mut self) {
         // Nothing depends on its being gone.
         let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Bytes of a local socket's path on the systems that have least, without the NUL.
+const SOCKET_PATH: usize = 103;
+
+/// Bytes of what stands behind the folder: `/capuchin-qemu-PID-NUMBER/monitor`.
+const BEHIND_FOLDER: usize = 48;
+
+/// The folder for temporary files, or `/tmp` where sockets in that would have too long a path.
+fn folder(usual: PathBuf) -> PathBuf {
+    if usual.as_os_str().len() + BEHIND_FOLDER <= SOCKET_PATH {
+        usual
+    } else {
+        PathBuf::from("/tmp")
     }
 }
 
@@ -72,6 +88,16 @@ mod tests {
         fs::write(path.join("file"), "text").unwrap();
         drop(one);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn folder_with_a_long_name_makes_way_for_one_that_sockets_take() {
+        let longest = PathBuf::from("x".repeat(SOCKET_PATH - BEHIND_FOLDER));
+        assert_eq!(folder(longest.clone()), longest);
+        let longer = PathBuf::from("x".repeat(SOCKET_PATH - BEHIND_FOLDER + 1));
+        assert_eq!(folder(longer), Path::new("/tmp"));
+        let name = format!("/capuchin-qemu-{}-{}/monitor", u32::MAX, u32::MAX);
+        assert!(name.len() <= BEHIND_FOLDER);
     }
 
     #[test]

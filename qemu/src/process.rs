@@ -15,13 +15,19 @@ pub(crate) struct Starter {
 }
 
 /// Starts `command` and a thread that collects its standard output as the console. The file gets a
-/// copy.
+/// copy. When it is `interactive`, standard output gets one, too, and the child has an input.
 pub(crate) fn start(
     mut command: Command,
     console: Console,
     file: Option<File>,
+    interactive: bool,
 ) -> io::Result<(Child, Starter)> {
-    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let input = if interactive {
+        Stdio::piped()
+    } else {
+        Stdio::null()
+    };
+    command.stdin(input).stdout(Stdio::piped());
     // Ctrl-C in a terminal goes to all of a group: whoever started QEMU decides when it ends.
     command.process_group(0);
     end_with_parent(&mut command);
@@ -37,7 +43,7 @@ pub(crate) fn start(
                 // Nobody waits for it only when this process is ending.
                 let _ = sender.send(Ok(child));
                 if let Some(output) = output {
-                    console.collect(output, file);
+                    console.collect(output, file, interactive);
                 }
                 // An error is what comes: the other side was dropped.
                 let _ = ended.recv();

@@ -90,6 +90,9 @@ pub struct Spec {
     pub outside: bool,
     /// A file that everything on the console is written to as well.
     pub console_file: Option<PathBuf>,
+    /// Everything on the console goes to this process's standard output as it comes, and
+    /// [`crate::Machine::hand_on_input`] can be called.
+    pub interactive: bool,
     /// Once this is set, every wait ends with [`crate::Error::Interrupted`]: for signal handlers.
     pub interrupt: Option<&'static AtomicBool>,
 }
@@ -113,6 +116,7 @@ impl Spec {
             others: Vec::new(),
             outside: false,
             console_file: None,
+            interactive: false,
             interrupt: None,
         }
     }

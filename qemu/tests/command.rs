@@ -6,7 +6,7 @@ mod common;
 mod stand_in;
 
 use common::{Image, PATIENCE, Scratch, finish, trial};
-use libc::{SIGINT, SIGTERM};
+use libc::{SIGHUP, SIGINT, SIGTERM};
 use libtest_mimic::Arguments;
 use stand_in::variable;
 use std::fs;
@@ -14,6 +14,7 @@ use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Output, Stdio};
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, Instant};
 
 const QEMU: &str = "qemu-system-i386";
@@ -52,6 +53,10 @@ fn main() -> ExitCode {
         console_is_printed_until_a_signal
         console_is_printed_until_the_limit
         console_ends_with_the_image
+        qemu_that_ends_while_the_command_runs_is_a_failure
+        signals_reach_all_that_the_command_started
+        interactive_console_takes_what_is_typed_and_prints_as_it_comes
+        temporary_folder_with_a_long_name_does
         signal_before_the_first_answer_is_heard
         port_that_was_taken_meanwhile_is_chosen_anew
         link_goes_down_and_up_when_asked
@@ -64,11 +69,24 @@ fn main() -> ExitCode {
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
-/// A status, or `hang`.
+/// A status, or `hang`; `slow` takes some time for 0, `parent` waits for a process that it starts.
 fn as_command(word: &str) -> ExitCode {
+    if word == "child" {
+        wait_for_a_signal();
+    }
     let address = std::env::var("CAPUCHIN_TEST_ADDR").expect("the server's address");
     TcpStream::connect(&address).expect("the server");
     println!("command at {address}");
+    if word == "slow" {
+        std::thread::sleep(Duration::from_secs(1));
+        return ExitCode::SUCCESS;
+    }
+    if word == "parent" {
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        let mut child = child.args([AS_COMMAND, "child"]).spawn().unwrap();
+        child.wait().unwrap();
+        return ExitCode::SUCCESS;
+    }
     match word.parse::<u8>() {
         Ok(status) => ExitCode::from(status),
         Err(_) => {
@@ -76,6 +94,26 @@ fn as_command(word: &str) -> ExitCode {
             ExitCode::SUCCESS
         }
     }
+}
+
+/// Writes its number to a file.
+fn wait_for_a_signal() -> ! {
+    static HEARD: AtomicI32 = AtomicI32::new(0);
+    extern "C" fn note(signal: libc::c_int) {
+        HEARD.store(signal, Ordering::SeqCst);
+    }
+    for number in [SIGHUP, SIGINT, SIGTERM] {
+        let handler = note as extern "C" fn(libc::c_int);
+        // SAFETY: the handler only stores to an atomic.
+        unsafe { libc::signal(number, handler as libc::sighandler_t) };
+    }
+    println!("child at work");
+    let begin = Instant::now();
+    while HEARD.load(Ordering::SeqCst) == 0 && begin.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    fs::write("heard-by-child", HEARD.load(Ordering::SeqCst).to_string()).unwrap();
+    std::process::exit(0)
 }
 
 /// A directory with the stand-in as QEMU and something as an image.
@@ -291,15 +329,86 @@ fn console_is_printed_until_the_limit() {
 
 fn console_ends_with_the_image() {
     let scratch = bench("image-ends");
-    for (status, expected) in [("0", 0), ("33", 1)] {
+    // A reset ends QEMU with 0: nobody has asked for it.
+    for (status, told_as) in [("0", "reset"), ("33", "writing 16"), ("2", "status: 2")] {
         let child = command(&scratch, "image")
             .env(variable::END, status)
             .spawn();
         let told = Told::new(finish(child.unwrap()));
-        assert_eq!(told.status, Some(expected), "{}", told.error);
+        assert_eq!(told.status, Some(1), "{}", told.error);
         assert!(told.out.ends_with("ending\n"), "{}", told.out);
-        assert_eq!(told.error.contains("33"), status == "33", "{}", told.error);
+        assert!(told.error.contains(told_as), "{}", told.error);
     }
+}
+
+fn qemu_that_ends_while_the_command_runs_is_a_failure() {
+    let scratch = bench("lost");
+    let child = command(&scratch, "image -- THIS slow")
+        .env(variable::END, "0")
+        .spawn();
+    let told = Told::new(finish(child.unwrap()));
+    assert_eq!(told.status, Some(1), "{}", told.error);
+    assert!(told.error.contains("reset"), "{}", told.error);
+    assert!(told.error.contains("\n  | ending\n"), "{}", told.error);
+}
+
+fn signals_reach_all_that_the_command_started() {
+    for number in [SIGINT, SIGTERM, SIGHUP] {
+        let scratch = bench("group");
+        // A process that the command waits for, and that tells which signal ended it.
+        let (child, _out, _) = start(command(&scratch, "image -- THIS parent"), "child at ");
+        signal(&child, number);
+        let told = Told::new(finish(child));
+        assert_eq!(told.status, Some(128 + number), "{}", told.error);
+        // It may be a moment later than its parent.
+        let begin = Instant::now();
+        let heard = scratch.path().join("heard-by-child");
+        while fs::read_to_string(&heard).unwrap_or_default() != number.to_string() {
+            assert!(
+                begin.elapsed() < PATIENCE / 4,
+                "signal {number} was not heard"
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+fn interactive_console_takes_what_is_typed_and_prints_as_it_comes() {
+    let scratch = bench("interactive");
+    let mut line = command(&scratch, "--interactive image");
+    line.stdin(Stdio::piped()).env(variable::SHELL, "");
+    let (mut child, mut out, _) = start(line, "answered after ");
+    let mut typed = child.stdin.take().unwrap();
+    std::io::Write::write_all(&mut typed, b"counters\n").unwrap();
+    // There is no line end behind it: it is printed all the same.
+    let mut text = String::new();
+    while !text.ends_with("you typed counters, more? ") {
+        let mut byte = [0];
+        std::io::Read::read_exact(&mut out, &mut byte).unwrap();
+        text.push(char::from(byte[0]));
+    }
+    // The end of the input is not the end of the console.
+    drop(typed);
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(child.try_wait().unwrap().is_none());
+    signal(&child, SIGINT);
+    let told = Told::new(finish(child));
+    assert_eq!((told.status, told.error.as_str()), (Some(0), ""));
+    assert_eq!(
+        run(&scratch, "--interactive image -- THIS 0").status,
+        Some(2)
+    );
+}
+
+fn temporary_folder_with_a_long_name_does() {
+    let scratch = bench("long");
+    let folder = scratch.path().join("x".repeat(120));
+    fs::create_dir(&folder).unwrap();
+    let child = command(&scratch, "image -- THIS 0")
+        .env("TMPDIR", folder)
+        .spawn();
+    let told = Told::new(finish(child.unwrap()));
+    assert_eq!((told.status, told.error.as_str()), (Some(0), ""));
 }
 
 fn signal_before_the_first_answer_is_heard() {

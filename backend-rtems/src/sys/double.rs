@@ -7,6 +7,7 @@
 use super::{MessageQueueConfig, NO_TIMEOUT, NO_WAIT};
 use crate::queue::StatusCode;
 use core::ffi::c_void;
+use core::sync::atomic::{AtomicU32, Ordering};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -42,6 +43,11 @@ static BOOT: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Queues that there are.
+pub(crate) fn queues() -> usize {
+    lock(&OBJECTS).queues.len()
 }
 
 fn queue(id: u32) -> Option<Arc<Queue>> {
@@ -221,6 +227,15 @@ pub(crate) unsafe fn rtems_task_start(
         Ok(_) => StatusCode::SUCCESSFUL.0,
         Err(_) => StatusCode::TOO_MANY.0,
     }
+}
+
+/// A number for each thread that asks.
+pub(crate) fn rtems_task_self() -> u32 {
+    static LAST: AtomicU32 = AtomicU32::new(0);
+    std::thread_local! {
+        static NUMBER: u32 = LAST.fetch_add(1, Ordering::Relaxed) + 1;
+    }
+    NUMBER.with(|number| *number)
 }
 
 pub(crate) fn rtems_task_delete(id: u32) -> u32 {

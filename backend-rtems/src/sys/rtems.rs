@@ -36,6 +36,7 @@ unsafe extern "C" {
         entry_point: unsafe extern "C" fn(usize),
         argument: usize,
     ) -> u32;
+    pub(crate) safe fn rtems_task_self() -> u32;
     pub(crate) safe fn rtems_task_delete(id: u32) -> u32;
     pub(crate) fn rtems_task_set_priority(id: u32, new: u32, old: *mut u32) -> u32;
     pub(crate) safe fn rtems_task_wake_after(ticks: u32) -> u32;

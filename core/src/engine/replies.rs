@@ -68,7 +68,11 @@ where
     }
 
     pub(super) fn broken_handler(&mut self, slot: &mut Slot, token: Token, reason: &str) {
-        report!(Error, "a request was answered with 500: {reason}");
+        let what = match self.service.route_name(slot.route) {
+            "" => "a request",
+            pattern => pattern,
+        };
+        report!(Error, "{what} was answered with 500: {reason}");
         self.fail(slot, token, Status::INTERNAL_SERVER_ERROR, &"");
     }
 

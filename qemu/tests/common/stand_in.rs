@@ -17,6 +17,8 @@ pub mod variable {
     pub const REFUSE_ONCE: &str = "STAND_IN_REFUSE_ONCE";
     /// Ends with this status once it was asked over HTTP.
     pub const END: &str = "STAND_IN_END";
+    /// Answers a line of its input like a shell.
+    pub const SHELL: &str = "STAND_IN_SHELL";
     /// Serves no HTTP: connections are taken, and nothing comes.
     pub const MUTE: &str = "STAND_IN_MUTE";
 }
@@ -45,6 +47,19 @@ pub fn run() -> ! {
         std::thread::spawn(move || serve(&listener.unwrap()));
     }
     println!("stand-in is up\r");
+    if set(variable::SHELL).is_some() {
+        std::thread::spawn(|| {
+            let mut line = String::new();
+            while std::io::stdin()
+                .read_line(&mut line)
+                .is_ok_and(|count| count > 0)
+            {
+                print!("you typed {}, more? ", line.trim_end());
+                let _ = std::io::stdout().flush();
+            }
+            // As QEMU: the end of the input is nothing.
+        });
+    }
     let monitor = UnixListener::bind("monitor").unwrap();
     for stream in monitor.incoming() {
         talk(stream.unwrap());

@@ -117,6 +117,10 @@ impl<S: Service> Service for Front<'_, S> {
         let _ = catch_unwind(AssertUnwindSafe(|| self.inner.abandoned(exchange)));
     }
 
+    fn route_name(&self, route: u16) -> &str {
+        self.inner.route_name(route)
+    }
+
     fn message(&mut self, value: u64) {
         if catch_unwind(AssertUnwindSafe(|| (self.on_message)(value))).is_err() {
             log::error!("the application panicked over a message");

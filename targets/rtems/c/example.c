@@ -31,7 +31,7 @@
 #define EXAMPLE_PORT 80
 #endif
 
-/* NULL until capuchin_start() has returned: the first request may be faster. */
+/* Set by capuchin_start() before the first request; NULL when there is no web interface. */
 static capuchin_server *the_server;
 
 /* ---- GET /api/status: values of this moment as JSON ---- */
@@ -62,18 +62,14 @@ static int write_status(void *argument, char *buffer, size_t room)
 {
   const capuchin_exchange *exchange = argument;
   const char *const names[] = { "false", "true" };
-  uint32_t requests = 0;
-  uint32_t connections = 0;
+  uint32_t requests = capuchin_counter(the_server, "requests");
+  uint32_t connections = capuchin_counter(the_server, "connections_open");
   long heap_free = free_heap();
   char heap[24] = "null";
   int length;
 
   if (heap_free >= 0) {
     snprintf(heap, sizeof(heap), "%ld", heap_free);
-  }
-  if (the_server != NULL) {
-    requests = capuchin_counter(the_server, "requests");
-    connections = capuchin_counter(the_server, "connections_open");
   }
   length = snprintf(
     buffer,
@@ -230,7 +226,7 @@ static void *job_thread(void *argument)
     value = measure();
     /*
      * A client that went away meanwhile is no error. Only when very many messages are under way
-     * to the worker, it has to be tried again.
+     * to the worker, it has to be tried again; any other error would stay.
      */
     while (capuchin_complete(the_server, ticket, value) == RTEMS_TOO_MANY) {
       nanosleep(&moment, NULL);

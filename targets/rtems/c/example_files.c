@@ -52,15 +52,12 @@ static bool write_log(void)
 #define DESCRIPTORS 64
 #endif
 
-/* As many files as there are buffers can be open, and the image has 64 descriptors for all. */
-#define CONNECTIONS 24
-
 /*
- * The server's memory, aligned by its type: the default sizes but for connections and descriptors. No
- * routes and no pages: the directory is all there is.
+ * The server's memory, aligned by its type: the default sizes but for descriptors. No routes and
+ * no pages: the directory is all there is.
  */
-#define MEMORY_SIZE                                                                  \
-  (CAPUCHIN_MEMORY_SIZE(1u, CONNECTIONS, 6u, 2048u, 32u, 32u, DESCRIPTORS, 0u, 0u) + \
+#define MEMORY_SIZE                                                           \
+  (CAPUCHIN_MEMORY_SIZE(1u, 32u, 6u, 2048u, 32u, 32u, DESCRIPTORS, 0u, 0u) + \
    CAPUCHIN_MEMORY_SIZE_DIRECTORY(1u, 6u))
 static uint64_t memory[MEMORY_SIZE / sizeof(uint64_t) + 1];
 
@@ -76,7 +73,6 @@ void example_start(void)
   }
   config.directory = DIRECTORY;
   config.descriptors = DESCRIPTORS;
-  config.connections = CONNECTIONS;
   config.memory = memory;
   config.memory_size = sizeof(memory);
 

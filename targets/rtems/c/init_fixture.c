@@ -50,7 +50,7 @@ static int read_options(struct fixture_options *options)
   }
 }
 
-/* The board has a clock, but nobody asks it; without a time of day there is no right Date. */
+/* The same time of day at each boot, whatever the clock of the board (config.h) has said. */
 static void set_clock(void)
 {
   static const rtems_time_of_day now = { 2026, 11, 1, 12, 0, 0, 0 };

@@ -58,6 +58,7 @@ FUNCTION(rtems_task_create,
                            rtems_id *));
 FUNCTION(rtems_task_start, rtems_status_code(rtems_id, rtems_task_entry, rtems_task_argument));
 FUNCTION(rtems_task_entry, void (*)(rtems_task_argument));
+FUNCTION(rtems_task_self, rtems_id(void));
 FUNCTION(rtems_task_delete, rtems_status_code(rtems_id));
 FUNCTION(rtems_task_set_priority,
          rtems_status_code(rtems_id, rtems_task_priority, rtems_task_priority *));

@@ -65,12 +65,16 @@ typedef struct {
   size_t length;
 } capuchin_text;
 
-/* The claim check of a deferred reply: plain data, may be copied, kept or lost. */
+/*
+ * The claim check of a deferred reply: plain data, may be copied, kept or lost. It is good for the one
+ * start of a server that it comes from; one that is all zeros is no ticket.
+ */
 typedef struct {
   uint32_t index;
   uint32_t generation;
   uint32_t sequence;
-  uint32_t worker;
+  uint16_t worker;
+  uint16_t start; /* another number for each capuchin_start(), and never 0 */
 } capuchin_ticket;
 
 /* Request methods (RFC 9110 section 9.3, RFC 5789). */
@@ -194,8 +198,8 @@ typedef struct {
   uint16_t fields;               /* field lines that a request may have */
   uint16_t messages;             /* completions and others that may be under way to a worker */
   uint16_t descriptors;          /* CONFIGURE_MAXIMUM_FILE_DESCRIPTORS: all of them have their turn */
-  uint32_t priority;             /* of the worker tasks; less urgent than the network's tasks */
-  size_t stack_size;             /* of each worker task */
+  uint32_t priority;             /* of the worker tasks; more urgent than the network's tasks */
+  size_t stack_size;             /* of each worker task; CAPUCHIN_STACK_SIZE_MINIMUM at least */
   const capuchin_route *routes;
   size_t route_count;
   const capuchin_page *pages;
@@ -214,8 +218,14 @@ typedef struct {
   {                                                                              \
     .config_size = sizeof(capuchin_config), .port = 80, .workers = 1,            \
     .connections = 32, .buffers = 6, .buffer_size = 2048, .fields = 32,          \
-    .messages = 32, .descriptors = 64, .priority = 120, .stack_size = 8192       \
+    .messages = 32, .descriptors = 64, .priority = 40, .stack_size = 8192        \
   }
+
+/*
+ * The server itself, and handlers that call snprintf(3), were measured to use 3.5 KB with the legacy
+ * stack and 4 KB with libbsd; what handlers have on the stack besides comes on top.
+ */
+#define CAPUCHIN_STACK_SIZE_MINIMUM 6144u
 
 /* Bytes of each; the library's own build checks them. Elsewhere than on RTEMS there is enough. */
 #ifdef __rtems__
@@ -226,7 +236,7 @@ typedef struct {
 #define CAPUCHIN_SIZE_FILE 128u
 #define CAPUCHIN_SIZE_MESSAGE 52u
 #define CAPUCHIN_SIZE_DESCRIPTOR 52u
-#define CAPUCHIN_SIZE_ROUTE 56u
+#define CAPUCHIN_SIZE_ROUTE 28u
 #define CAPUCHIN_SIZE_PAGE 232u
 #else
 #define CAPUCHIN_SIZE_SERVER 2048u
@@ -264,25 +274,33 @@ typedef struct {
   ((workers) * (buffers) * CAPUCHIN_SIZE_FILE)
 
 /*
- * Starts a server. The network has to be up. The calling task waits until the workers listen.
+ * Starts a server. The network has to be up. The calling task waits until the workers listen; *server
+ * is set before, so that handlers can use it, and is as it was when an error is returned. Nothing is
+ * written to the memory before all but routes and pages was found to be right.
  *
  * RTEMS_SUCCESSFUL
  * RTEMS_INVALID_ADDRESS   a pointer is NULL that must not be, or memory is not aligned
  * RTEMS_INVALID_SIZE      memory is too small, or the library's header is another one
  * RTEMS_INVALID_NUMBER    a number or a text in the configuration cannot be: the line says which
  * RTEMS_INVALID_PRIORITY  no such task priority
- * RTEMS_RESOURCE_IN_USE   another socket has the address and port
+ * RTEMS_RESOURCE_IN_USE   another socket has the address and port, or another server the memory
  * RTEMS_TOO_MANY          no task, message queue or file descriptor is left: the line says which
- * RTEMS_IO_ERROR          there is no network, or it refused; errno tells why
+ * RTEMS_IO_ERROR          there is no network, or it refused: the address may be another machine's
  */
 rtems_status_code capuchin_start(const capuchin_config *config, capuchin_server **server);
 
 /*
  * Stops a server: no new connections, and requests in flight may finish within limits.drain_ms, or
- * are cut off at once. Returns when the workers' tasks have ended; the memory is the application's
- * again. Not from a handler.
+ * are cut off at once. Returns when the workers' tasks have ended.
  *
- * RTEMS_SUCCESSFUL, RTEMS_INVALID_ADDRESS
+ * The memory is the application's again then. So whoever calls capuchin_complete(), capuchin_send() or
+ * another function with this server has to be through with that, tasks and interrupt handlers alike,
+ * before the memory is used for anything else; while the server drains they may go on, and with the
+ * next server they may begin when its capuchin_start() has returned.
+ *
+ * RTEMS_SUCCESSFUL
+ * RTEMS_INVALID_ADDRESS  server is NULL
+ * RTEMS_INCORRECT_STATE  called by one of the server's own handlers, for whose end it would wait
  */
 rtems_status_code capuchin_stop(capuchin_server *server, bool at_once);
 
@@ -295,12 +313,17 @@ uint16_t capuchin_port(const capuchin_server *server);
  * blocks. A ticket whose request is gone completes nothing.
  *
  * RTEMS_SUCCESSFUL
- * RTEMS_TOO_MANY        as many messages as the configuration has are under way: try again later
- * RTEMS_INVALID_NUMBER  no ticket of this server's
+ * RTEMS_TOO_MANY         as many messages as the configuration has are under way: try again later
+ * RTEMS_INCORRECT_STATE  the server does not run, or not any more; one that drains does
+ * RTEMS_INVALID_NUMBER   no ticket of this server's: another's, or of an earlier start, or zeros
+ * RTEMS_INVALID_ADDRESS  server is NULL
  */
 rtems_status_code capuchin_complete(capuchin_server *server, capuchin_ticket ticket, uint64_t value);
 
-/* Calls on_message with value on a worker's task; as capuchin_complete() otherwise. */
+/*
+ * Calls on_message with value on the task of worker 0, or of another up to config.workers - 1; as
+ * capuchin_complete() otherwise. RTEMS_INVALID_NUMBER: there is no such worker.
+ */
 rtems_status_code capuchin_send(capuchin_server *server, uint16_t worker, uint64_t value);
 
 /* ---- requests ---- */
@@ -312,7 +335,7 @@ capuchin_text capuchin_request_path(const capuchin_request *request);
 capuchin_text capuchin_request_query(const capuchin_request *request);
 /* The first field of this name, whatever its case. */
 capuchin_text capuchin_request_field(const capuchin_request *request, const char *name);
-/* The decoded value of ":name", or of "*". */
+/* The decoded value of ":name", or of "*"; nothing where there is none, or exchange is NULL. */
 capuchin_text capuchin_parameter(const capuchin_exchange *exchange, const char *name);
 
 /* ---- replies ---- */
@@ -320,7 +343,8 @@ capuchin_text capuchin_parameter(const capuchin_exchange *exchange, const char *
 /*
  * First the status (200 unless set) and fields, then one of the calls that end the reply. Framing
  * (Content-Length, Transfer-Encoding, Connection, Date, Trailer) is the server's and refused as a
- * field, as are control bytes: the client gets 500 then and the console a line.
+ * field, as are control bytes: the client gets 500 then and the console a line. The same goes for a
+ * status outside 200 to 599.
  */
 void capuchin_reply_status(capuchin_reply *reply, int status);
 void capuchin_reply_field(capuchin_reply *reply, const char *name, const char *value);
@@ -335,7 +359,7 @@ capuchin_next capuchin_reply_body(capuchin_reply *reply, const void *content, si
 capuchin_next capuchin_reply_static(capuchin_reply *reply, const void *content, size_t length);
 /* Ends the reply without content. */
 capuchin_next capuchin_reply_empty(capuchin_reply *reply);
-/* 200 with a text that ends with NUL. */
+/* Ends the reply with a text that ends with NUL, as text/plain; NULL fails. */
 capuchin_next capuchin_reply_text(capuchin_reply *reply, const char *text);
 /* An error reply whose text names the status and why (may be NULL). */
 capuchin_next capuchin_reply_error(capuchin_reply *reply, int status, const char *why);
@@ -345,7 +369,7 @@ capuchin_next capuchin_reply_error(capuchin_reply *reply, int status, const char
  */
 capuchin_next capuchin_reply_write(
   capuchin_reply *reply, int (*write)(void *argument, char *buffer, size_t room), void *argument);
-/* Ends the head; the handler's stream supplies the content, of unknown length. */
+/* Ends the head; the handler's stream, which it has to have, supplies the content, of unknown length. */
 capuchin_next capuchin_reply_stream(capuchin_reply *reply);
 /* As above; exactly length bytes have to follow. */
 capuchin_next capuchin_reply_stream_of(capuchin_reply *reply, uint64_t length);
@@ -369,7 +393,7 @@ struct capuchin_print_arguments {
 
 static inline int capuchin_print_into(void *argument, char *buffer, size_t room)
 {
-  struct capuchin_print_arguments *print = argument;
+  struct capuchin_print_arguments *print = (struct capuchin_print_arguments *) argument;
   int length = vsnprintf(buffer, room, print->format, *print->values);
 
   /* What needs the NUL's place has been cut. */

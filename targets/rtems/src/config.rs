@@ -18,6 +18,7 @@ pub enum Code {
     InvalidAddress = 9,
     InvalidNumber = 10,
     ResourceInUse = 12,
+    IncorrectState = 14,
     InvalidPriority = 19,
     IoError = 27,
 }
@@ -93,6 +94,10 @@ pub struct CConfig {
     pub memory_size: usize,
 }
 
+/// Bytes of a task's stack, at least (`CAPUCHIN_STACK_SIZE_MINIMUM`). RTEMS's stack checker found 3,484
+/// in use with the legacy stack and 4,000 with libbsd, with handlers that call snprintf(3).
+pub const SMALLEST_STACK: usize = 6_144;
+
 /// Workers that one server may have.
 pub const WORKERS: u16 = 8;
 
@@ -136,6 +141,10 @@ impl CConfig {
         )?;
         number(self.messages > 0, "messages has to be 1 at least")?;
         number(self.descriptors > 0, "descriptors has to be 1 at least")?;
+        number(
+            self.stack_size >= SMALLEST_STACK,
+            "stack_size has to be 6144 at least (CAPUCHIN_STACK_SIZE_MINIMUM)",
+        )?;
         number(
             self.limits.head_bytes <= u32::from(self.buffer_size) / 2,
             "limits.head_bytes is more than half of buffer_size",
@@ -253,6 +262,8 @@ capuchin_posix::assume! {
     value "RTEMS_INVALID_ADDRESS" = Code::InvalidAddress;
     value "RTEMS_INVALID_NUMBER" = Code::InvalidNumber;
     value "RTEMS_RESOURCE_IN_USE" = Code::ResourceInUse;
+    value "RTEMS_INCORRECT_STATE" = Code::IncorrectState;
+    value "CAPUCHIN_STACK_SIZE_MINIMUM" = SMALLEST_STACK;
     value "RTEMS_INVALID_PRIORITY" = Code::InvalidPriority;
     value "RTEMS_IO_ERROR" = Code::IoError;
     value "CAPUCHIN_GET" = number_of(Method::Get);

@@ -5,23 +5,26 @@ use capuchin_core::event::{Ticket, Token};
 use capuchin_core::route::{Context, Parameters};
 use core::ffi::{c_char, c_void};
 
-/// `capuchin_ticket`.
+/// `capuchin_ticket`. It is of one start of a server, by a number that is never 0: a ticket of another
+/// server, of the one that had the memory before, or of zeros is told apart.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CTicket {
     pub index: u32,
     pub generation: u32,
     pub sequence: u32,
-    pub worker: u32,
+    pub worker: u16,
+    pub start: u16,
 }
 
-impl From<Ticket> for CTicket {
-    fn from(ticket: Ticket) -> Self {
+impl CTicket {
+    fn of(ticket: Ticket, start: u16) -> Self {
         Self {
             index: ticket.connection.index,
             generation: ticket.connection.generation,
             sequence: ticket.sequence,
-            worker: ticket.worker,
+            worker: ticket.worker as u16,
+            start,
         }
     }
 }
@@ -34,7 +37,7 @@ impl From<CTicket> for Ticket {
                 generation: ticket.generation,
             },
             sequence: ticket.sequence,
-            worker: ticket.worker,
+            worker: u32::from(ticket.worker),
         }
     }
 }
@@ -53,6 +56,11 @@ pub struct CExchange {
 }
 
 impl CExchange {
+    #[cfg(test)]
+    pub fn ticket(&self) -> CTicket {
+        self.ticket
+    }
+
     /// As long as `context` lives.
     #[inline(never)]
     pub fn of(context: &mut Context<'_, App>, argument: *mut c_void) -> Self {
@@ -60,7 +68,7 @@ impl CExchange {
             application: context.app.application,
             argument,
             state: context.state.as_mut_ptr(),
-            ticket: context.ticket.into(),
+            ticket: CTicket::of(context.ticket, context.app.start),
             now_ms: context.now,
             unix_time: context.unix_time,
             parameters: (&raw const context.parameters).cast(),
@@ -103,14 +111,19 @@ pub unsafe extern "C" fn capuchin_parameter(
     let Some(Some(name)) = crate::config::text(name) else {
         return CText::of(None);
     };
-    // SAFETY: the exchange is that of the call in which this one is made, and so are the parameters.
-    let parameters = unsafe { (*exchange).parameters.cast::<Parameters<'_>>().as_ref() };
+    // SAFETY: the exchange is that of the call in which this one is made, or none, and so are the
+    // parameters.
+    let parameters = unsafe {
+        exchange
+            .as_ref()
+            .and_then(|exchange| exchange.parameters.cast::<Parameters<'_>>().as_ref())
+    };
     CText::of(parameters.and_then(|parameters| parameters.value(name)))
 }
 
 #[cfg(all(target_os = "rtems", feature = "assumptions"))]
 capuchin_posix::assume! {
-    layout "capuchin_ticket" = CTicket { index, generation, sequence, worker }
+    layout "capuchin_ticket" = CTicket { index, generation, sequence, worker, start }
     layout "capuchin_exchange" = CExchange {
         application, argument, state, ticket, now_ms, unix_time, parameters,
     }

@@ -34,7 +34,7 @@ pub struct CHandler {
 
 /// A route's functions and their argument.
 pub struct Bound {
-    handler: CHandler,
+    handler: &'static CHandler,
     argument: *mut c_void,
 }
 
@@ -43,7 +43,7 @@ pub struct Bound {
 unsafe impl Sync for Bound {}
 
 impl Bound {
-    pub fn new(handler: CHandler, argument: *mut c_void) -> Self {
+    pub fn new(handler: &'static CHandler, argument: *mut c_void) -> Self {
         Self { handler, argument }
     }
 }
@@ -69,7 +69,7 @@ impl Handle<App> for Bound {
         let mut exchange = CExchange::of(context, self.argument);
         let request = (&raw const *request).cast();
         // SAFETY: all of it lives through the call; the function is the application's.
-        CReply::made(reply, &mut |reply| unsafe {
+        CReply::made(reply, self.handler, &mut |reply| unsafe {
             function(&raw mut exchange, request, reply)
         })
     }
@@ -92,7 +92,7 @@ impl Handle<App> for Bound {
         };
         let mut exchange = CExchange::of(context, self.argument);
         // SAFETY: as above.
-        CReply::made(reply, &mut |reply| unsafe {
+        CReply::made(reply, self.handler, &mut |reply| unsafe {
             function(&raw mut exchange, reply)
         })
     }
@@ -111,7 +111,7 @@ impl Handle<App> for Bound {
         let request = (&raw const *request).cast();
         let (bytes, length) = (body.as_ptr().cast(), body.len());
         // SAFETY: as above.
-        CReply::made(reply, &mut |reply| unsafe {
+        CReply::made(reply, self.handler, &mut |reply| unsafe {
             function(&raw mut exchange, request, bytes, length, reply)
         })
     }
@@ -122,7 +122,7 @@ impl Handle<App> for Bound {
         };
         let mut exchange = CExchange::of(context, self.argument);
         // SAFETY: as above.
-        CReply::made(reply, &mut |reply| unsafe {
+        CReply::made(reply, self.handler, &mut |reply| unsafe {
             function(&raw mut exchange, value, reply)
         })
     }

@@ -29,4 +29,6 @@ mod request;
 mod server;
 mod service;
 mod site;
+#[cfg(test)]
+mod tests;
 mod worker;

@@ -1,6 +1,7 @@
 //! Replies, as C handlers write them: a builder whose stages C cannot tell apart by type.
 
 use crate::config::text;
+use crate::handler::CHandler;
 use capuchin_core::http::status::Status;
 use capuchin_core::http::write::Writer;
 use capuchin_core::reply::{Head, Next, Reply};
@@ -11,12 +12,18 @@ enum Stage<'b> {
     Open(Reply<'b>),
     Head(Head<'b>),
     Ended(Next),
+    /// There will be none: what the handler asked for cannot be.
+    Refused(&'static str),
     /// Between two of the others.
     Moving,
 }
 
 /// `capuchin_reply`.
-pub struct CReply<'b>(Stage<'b>);
+pub struct CReply<'b> {
+    stage: Stage<'b>,
+    /// The route's handler has a function for streams.
+    streams: bool,
+}
 
 /// `capuchin_next`.
 const FAILED: c_int = 0;
@@ -28,22 +35,30 @@ const COLLECTING: c_int = 4;
 impl<'b> CReply<'b> {
     /// Has `call` write the reply; what it returns only tells whether it failed.
     #[inline(never)]
-    pub fn made(reply: Reply<'b>, call: &mut dyn FnMut(*mut CReply<'_>) -> c_int) -> Next {
-        let mut place = CReply(Stage::Open(reply));
+    pub fn made(
+        reply: Reply<'b>,
+        handler: &CHandler,
+        call: &mut dyn FnMut(*mut CReply<'_>) -> c_int,
+    ) -> Next {
+        let mut place = CReply {
+            stage: Stage::Open(reply),
+            streams: handler.stream.is_some(),
+        };
         let told = call((&raw mut place).cast());
-        match place.0 {
+        match place.stage {
             Stage::Ended(next) if told != FAILED => next,
+            Stage::Refused(why) => Next::failed(why),
             _ => Next::failed("a handler failed, or returned without having ended its reply"),
         }
     }
 
     /// The head, begun with 200 where no status was set.
     fn head(&mut self) -> Option<Head<'b>> {
-        match core::mem::replace(&mut self.0, Stage::Moving) {
+        match core::mem::replace(&mut self.stage, Stage::Moving) {
             Stage::Open(reply) => Some(reply.status(Status::OK)),
             Stage::Head(head) => Some(head),
             other => {
-                self.0 = other;
+                self.stage = other;
                 None
             }
         }
@@ -52,22 +67,35 @@ impl<'b> CReply<'b> {
     fn end(&mut self, code: c_int, how: impl FnOnce(Head<'b>) -> Next) -> c_int {
         match self.head() {
             Some(head) => {
-                self.0 = Stage::Ended(how(head));
+                self.stage = Stage::Ended(how(head));
                 code
             }
             None => FAILED,
         }
     }
 
+    /// Whatever follows, there is no reply.
+    fn refuse(&mut self, why: &'static str) -> c_int {
+        self.stage = Stage::Refused(why);
+        FAILED
+    }
+
+    fn end_stream(&mut self, how: impl FnOnce(Head<'b>) -> Next) -> c_int {
+        if !self.streams {
+            return self.refuse("a handler began a stream, but has no function for it");
+        }
+        self.end(ANSWERED, how)
+    }
+
     /// For what can only be said before a status.
     fn end_open(&mut self, code: c_int, how: impl FnOnce(Reply<'b>) -> Next) -> c_int {
-        match core::mem::replace(&mut self.0, Stage::Moving) {
+        match core::mem::replace(&mut self.stage, Stage::Moving) {
             Stage::Open(reply) => {
-                self.0 = Stage::Ended(how(reply));
+                self.stage = Stage::Ended(how(reply));
                 code
             }
             other => {
-                self.0 = other;
+                self.stage = other;
                 FAILED
             }
         }
@@ -91,12 +119,11 @@ unsafe fn bytes<'r>(bytes: *const c_void, length: usize) -> &'r [u8] {
     unsafe { core::slice::from_raw_parts(bytes.cast(), length) }
 }
 
-fn status(code: c_int) -> Status {
-    u16::try_from(code)
-        .ok()
-        .and_then(Status::new)
-        .unwrap_or(Status::INTERNAL_SERVER_ERROR)
+fn status(code: c_int) -> Option<Status> {
+    u16::try_from(code).ok().and_then(Status::new)
 }
+
+const NO_STATUS: &str = "a handler's status is none: they are 200 to 599";
 
 /// `capuchin_reply_status`.
 ///
@@ -106,10 +133,15 @@ fn status(code: c_int) -> Status {
 pub unsafe extern "C" fn capuchin_reply_status(reply: *mut CReply<'_>, code: c_int) {
     // SAFETY: the caller's word.
     let reply = unsafe { of(reply) };
-    match core::mem::replace(&mut reply.0, Stage::Moving) {
-        Stage::Open(open) => reply.0 = Stage::Head(open.status(status(code))),
-        // A second status would be a second head: the reply fails.
-        _ => reply.0 = Stage::Moving,
+    let Some(status) = status(code) else {
+        reply.refuse(NO_STATUS);
+        return;
+    };
+    match core::mem::replace(&mut reply.stage, Stage::Moving) {
+        Stage::Open(open) => reply.stage = Stage::Head(open.status(status)),
+        refused @ Stage::Refused(_) => reply.stage = refused,
+        // A second status would be a second head.
+        _ => reply.stage = Stage::Refused("a handler set a status behind its reply's head"),
     }
 }
 
@@ -147,7 +179,7 @@ pub unsafe extern "C" fn capuchin_reply_field_bytes(
     // What is no text is no token either, and refused as such.
     let name = text(name).flatten().unwrap_or("");
     if let Some(head) = reply.head() {
-        reply.0 = Stage::Head(head.field(name, value));
+        reply.stage = Stage::Head(head.field(name, value));
     }
 }
 
@@ -159,10 +191,13 @@ pub unsafe extern "C" fn capuchin_reply_field_bytes(
 pub unsafe extern "C" fn capuchin_reply_close(reply: *mut CReply<'_>) {
     // SAFETY: the caller's word.
     let reply = unsafe { of(reply) };
-    match core::mem::replace(&mut reply.0, Stage::Moving) {
-        Stage::Open(open) => reply.0 = Stage::Open(open.close()),
+    match core::mem::replace(&mut reply.stage, Stage::Moving) {
+        Stage::Open(open) => reply.stage = Stage::Open(open.close()),
+        refused @ Stage::Refused(_) => reply.stage = refused,
         // Too late: the head may have said otherwise.
-        _ => reply.0 = Stage::Moving,
+        _ => {
+            reply.stage = Stage::Refused("a handler closed the connection behind its reply's head")
+        }
     }
 }
 
@@ -216,7 +251,12 @@ pub unsafe extern "C" fn capuchin_reply_text(
     content: *const c_char,
 ) -> c_int {
     // SAFETY: the caller's word.
-    let (reply, content) = unsafe { (of(reply), CStr::from_ptr(content).to_bytes()) };
+    let reply = unsafe { of(reply) };
+    if content.is_null() {
+        return reply.refuse("a handler's text is NULL");
+    }
+    // SAFETY: the caller passes a string that ends with NUL.
+    let content = unsafe { CStr::from_ptr(content) }.to_bytes();
     reply.end(ANSWERED, |head| head.plain_text().body(content))
 }
 
@@ -233,7 +273,10 @@ pub unsafe extern "C" fn capuchin_reply_error(
     let why = text(why).flatten().unwrap_or("");
     // SAFETY: the caller's word.
     let reply = unsafe { of(reply) };
-    reply.end_open(ANSWERED, |open| open.error(status(code), why))
+    match status(code) {
+        Some(status) => reply.end_open(ANSWERED, |open| open.error(status, why)),
+        None => reply.refuse(NO_STATUS),
+    }
 }
 
 /// `capuchin_reply_write`.
@@ -267,7 +310,7 @@ pub unsafe extern "C" fn capuchin_reply_write(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn capuchin_reply_stream(reply: *mut CReply<'_>) -> c_int {
     // SAFETY: the caller's word.
-    unsafe { of(reply) }.end(ANSWERED, Head::stream)
+    unsafe { of(reply) }.end_stream(Head::stream)
 }
 
 /// `capuchin_reply_stream_of`.
@@ -277,7 +320,7 @@ pub unsafe extern "C" fn capuchin_reply_stream(reply: *mut CReply<'_>) -> c_int 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn capuchin_reply_stream_of(reply: *mut CReply<'_>, length: u64) -> c_int {
     // SAFETY: the caller's word.
-    unsafe { of(reply) }.end(ANSWERED, |head| head.stream_of(length))
+    unsafe { of(reply) }.end_stream(|head| head.stream_of(length))
 }
 
 /// `capuchin_reply_defer`.

@@ -19,28 +19,34 @@ use capuchin_core::server::REFUSALS;
 use capuchin_core::stats::Stats;
 use capuchin_core::table::Entry;
 use capuchin_core::transport::{Socket, Transport};
-use capuchin_posix::{Links, ListenOptions, PosixTransport, Root, listen, local_address};
+use capuchin_posix::{
+    Links, ListenOptions, OpenError, PosixTransport, Root, listen, local_address,
+};
 use capuchin_rtems::cell::Cell;
 use capuchin_rtems::task::{self, Task};
 use capuchin_rtems::{Control, Letter, Room, StartError, StatusCode};
 use core::ffi::CStr;
 use core::fmt;
 use core::mem::MaybeUninit;
-use core::sync::atomic::{AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 
 /// Messages of an acceptor's queue.
 const ACCEPTOR_MESSAGES: usize = 1;
 
 /// `capuchin_server`.
 pub struct Server {
+    common: &'static Common,
     pub workers: &'static [WorkerControl],
     pub acceptor: Option<&'static AcceptorControl>,
     port: u16,
+    /// Where the application's memory begins, and its bytes.
+    memory: (usize, usize),
     /// The next of [`SERVERS`].
     pub next: AtomicPtr<Server>,
 }
 
-/// Servers that run, for those who want to look: the first, which names the next.
+/// Servers that start, run or stop, for those who want to look: the first, which names the next.
+/// [`Servers`] changes it.
 pub static SERVERS: AtomicPtr<Server> = AtomicPtr::new(core::ptr::null_mut());
 
 /// Tells the console.
@@ -74,17 +80,16 @@ pub unsafe extern "C" fn capuchin_start(config: *const CConfig, server: *mut *mu
         );
     }
     // SAFETY: it is of this kind, and the caller's word is that what it points to is right.
-    match start(unsafe { &*config }) {
-        Ok(started) => {
-            // SAFETY: there is a place for it.
-            unsafe { *server = core::ptr::from_ref(started).cast_mut() };
-            Code::Successful
-        }
+    match start(unsafe { &*config }, server.cast()) {
+        Ok(()) => Code::Successful,
         Err(code) => code,
     }
 }
 
-fn start(config: &CConfig) -> Result<&'static Server, Code> {
+/// Where the application wants its server to be named. It may hold nothing before, and handlers read it.
+type Place = *mut MaybeUninit<*mut Server>;
+
+fn start(config: &CConfig, place: Place) -> Result<(), Code> {
     config
         .check()
         .map_err(|(code, why)| refuse(code, format_args!("{why}")))?;
@@ -95,33 +100,11 @@ fn start(config: &CConfig) -> Result<&'static Server, Code> {
         )
     })?;
     let directory = directory_of(config)?;
-    // SAFETY: the caller's word is that the memory has that size and is nobody else's.
-    let mut carver = unsafe { Carver::new(config.memory.cast(), config.memory_size) };
-    let Some(carved) = carve(config, &mut carver) else {
-        return Err(refuse(
-            Code::InvalidSize,
-            format_args!(
-                "memory has {} bytes, but {} are needed: see CAPUCHIN_MEMORY_SIZE",
-                config.memory_size,
-                carver.used()
-            ),
-        ));
-    };
-    let routes = bind(config, carved.bound, carved.routes)?;
-    let pages = bake(config, carved.pages)?;
-    let common = carved.common.write(Common {
-        app: App {
-            application: config.application,
-            on_message: config.on_message,
-        },
-        routes,
-        pages,
-        directory,
-        limits: config.limits(),
-        buffer_size: usize::from(config.buffer_size),
-        rows: usize::from(config.fields) + 1,
-        messages: usize::from(config.messages),
-    });
+    let servers = Servers::lock();
+    // Up to here, and until all of this holds, nothing was written to the memory: it may be that of
+    // a server that runs.
+    nobody_has_memory(config)?;
+    enough_memory(config)?;
     enough_descriptors(config)?;
     let listener = listen(address, &ListenOptions::default()).map_err(|error| {
         let code = match error.errno {
@@ -132,6 +115,48 @@ fn start(config: &CConfig) -> Result<&'static Server, Code> {
         refuse(code, format_args!("{error}"))
     })?;
     let port = local_address(listener).map_or(config.port, |address| address.port());
+    let server = make(config, directory, listener, port).inspect_err(|_| close(listener))?;
+    servers.enlist(server);
+    drop(servers);
+    // Before the first request: its handler may need it.
+    let named = MaybeUninit::new(core::ptr::from_ref(server).cast_mut());
+    // SAFETY: the caller's word is that there is a place for a pointer.
+    let before = unsafe { place.replace(named) };
+    server.run(config).inspect_err(|_| {
+        server.stop(true);
+        Servers::lock().delist(server);
+        // SAFETY: as above.
+        unsafe { place.write(before) };
+    })
+}
+
+/// Cuts the memory and fills it.
+#[inline(never)]
+fn make(
+    config: &CConfig,
+    directory: Option<(&'static CStr, Links)>,
+    listener: Socket,
+    port: u16,
+) -> Result<&'static Server, Code> {
+    // SAFETY: the caller's word is that the memory has that size and is nobody else's.
+    let mut carver = unsafe { Carver::new(config.memory.cast(), config.memory_size) };
+    let carved = carve(config, &mut carver).ok_or(Code::InvalidSize)?;
+    let routes = bind(config, carved.bound, carved.routes)?;
+    let pages = bake(config, carved.pages)?;
+    let common = carved.common.write(Common {
+        app: App {
+            application: config.application,
+            on_message: config.on_message,
+            start: number_of_start(),
+        },
+        routes,
+        pages,
+        directory,
+        limits: config.limits(),
+        buffer_size: usize::from(config.buffer_size),
+        rows: usize::from(config.fields) + 1,
+        messages: usize::from(config.messages),
+    });
     let alone = carved.acceptor.is_none();
     let workers = carved.workers;
     for ((index, place), mut memory) in (0..).zip(&mut *workers).zip(carved.memories) {
@@ -139,6 +164,7 @@ fn start(config: &CConfig) -> Result<&'static Server, Code> {
             common,
             index,
             phase: Phase::new(),
+            task: AtomicU32::new(0),
             stats: Stats::new(),
             notes: core::mem::take(&mut memory.notes),
             listener: alone.then_some(listener),
@@ -160,18 +186,106 @@ fn start(config: &CConfig) -> Result<&'static Server, Code> {
             failure: Handed::empty(),
         })
     });
-    let server = carved.server.write(Server {
+    Ok(carved.server.write(Server {
+        common,
         workers,
         acceptor,
         port,
+        memory: (config.memory as usize, config.memory_size),
         next: AtomicPtr::new(core::ptr::null_mut()),
-    });
-    if let Err(code) = server.run(config) {
-        server.stop(true);
-        return Err(code);
+    }))
+}
+
+/// Another number for each start, and never 0.
+fn number_of_start() -> u16 {
+    static LAST: AtomicU32 = AtomicU32::new(0);
+    (LAST.fetch_add(1, Ordering::Relaxed) % u32::from(u16::MAX)) as u16 + 1
+}
+
+/// A second server in the memory of one that runs would be the end of both.
+#[inline(never)]
+fn nobody_has_memory(config: &CConfig) -> Result<(), Code> {
+    let (begin, size) = (config.memory as usize, config.memory_size);
+    let mut at = SERVERS.load(Ordering::SeqCst);
+    // SAFETY: what is on the list is where it was put, and the list is held.
+    while let Some(server) = unsafe { at.as_ref() } {
+        let (other, other_size) = server.memory;
+        if begin.saturating_sub(other) < other_size && other.saturating_sub(begin) < size {
+            return Err(refuse(
+                Code::ResourceInUse,
+                format_args!(
+                    "memory is that of the server on port {}: stop it, or give this one its own",
+                    server.port
+                ),
+            ));
+        }
+        at = server.next.load(Ordering::SeqCst);
     }
-    server.enlist();
-    Ok(server)
+    Ok(())
+}
+
+/// Tried with no memory at all, which counts what is needed and writes nothing.
+#[inline(never)]
+fn enough_memory(config: &CConfig) -> Result<(), Code> {
+    // SAFETY: there are no bytes that would have to be valid.
+    let mut carver = unsafe { Carver::new(config.memory.cast(), 0) };
+    let _ = carve(config, &mut carver);
+    if carver.used() <= config.memory_size {
+        return Ok(());
+    }
+    Err(refuse(
+        Code::InvalidSize,
+        format_args!(
+            "memory has {} bytes, but {} are needed: see CAPUCHIN_MEMORY_SIZE",
+            config.memory_size,
+            carver.used()
+        ),
+    ))
+}
+
+/// The list of servers, held by one task: those who start or stop one take turns.
+struct Servers;
+
+static HELD: AtomicBool = AtomicBool::new(false);
+
+impl Servers {
+    fn lock() -> Self {
+        while HELD.swap(true, Ordering::SeqCst) {
+            task::wake_after(1);
+        }
+        Self
+    }
+
+    fn enlist(&self, server: &'static Server) {
+        server
+            .next
+            .store(SERVERS.load(Ordering::SeqCst), Ordering::SeqCst);
+        SERVERS.store(core::ptr::from_ref(server).cast_mut(), Ordering::SeqCst);
+    }
+
+    /// Takes the server off the list, if it is there.
+    fn delist(&self, server: &Server) {
+        let this = core::ptr::from_ref(server).cast_mut();
+        let mut link = &SERVERS;
+        loop {
+            let at = link.load(Ordering::SeqCst);
+            // SAFETY: what is on the list is where it was put.
+            let Some(server) = (unsafe { at.as_ref() }) else {
+                return;
+            };
+            if at == this {
+                link.store(server.next.load(Ordering::SeqCst), Ordering::SeqCst);
+                return;
+            }
+            link = &server.next;
+        }
+    }
+}
+
+impl Drop for Servers {
+    fn drop(&mut self) {
+        HELD.store(false, Ordering::SeqCst);
+    }
 }
 
 impl Server {
@@ -239,39 +353,8 @@ impl Server {
         }
     }
 
-    #[inline(never)]
-    fn enlist(&'static self) {
-        let this = core::ptr::from_ref(self).cast_mut();
-        let mut first = SERVERS.load(Ordering::SeqCst);
-        loop {
-            self.next.store(first, Ordering::SeqCst);
-            match SERVERS.compare_exchange(first, this, Ordering::SeqCst, Ordering::SeqCst) {
-                Ok(_) => return,
-                Err(other) => first = other,
-            }
-        }
-    }
-
     pub fn port(&self) -> u16 {
         self.port
-    }
-
-    /// Takes the server off the list. Two that stop at the same time are the application's mistake.
-    fn delist(&self) {
-        let this = core::ptr::from_ref(self).cast_mut();
-        let mut link = &SERVERS;
-        loop {
-            let at = link.load(Ordering::SeqCst);
-            // SAFETY: what is on the list runs, and is therefore where it was put.
-            let Some(server) = (unsafe { at.as_ref() }) else {
-                return;
-            };
-            if at == this {
-                link.store(server.next.load(Ordering::SeqCst), Ordering::SeqCst);
-                return;
-            }
-            link = &server.next;
-        }
     }
 }
 
@@ -310,7 +393,7 @@ fn task_refused(StatusCode(status): StatusCode) -> Code {
         StatusCode::UNSATISFIED => refuse(
             Code::TooMany,
             format_args!(
-                "there is no memory for a worker's stack: make it smaller or the workspace larger"
+                "there is no memory for a worker's stack: make config.stack_size smaller or the workspace larger"
             ),
         ),
         StatusCode::INVALID_PRIORITY => refuse(
@@ -350,6 +433,13 @@ fn directory_of(config: &CConfig) -> Result<Option<(&'static CStr, Links)>, Code
     };
     match Root::open(path, links) {
         Ok(_) => Ok(Some((path, links))),
+        Err(OpenError::NotFound) => Err(refuse(
+            Code::InvalidNumber,
+            format_args!(
+                "directory {} is no directory",
+                path.to_str().unwrap_or_default()
+            ),
+        )),
         Err(error) => Err(refuse(
             Code::InvalidNumber,
             format_args!("directory cannot be served: {error}"),
@@ -376,7 +466,7 @@ fn bind(
         // SAFETY: the caller's word is that it points to a handler, or to none.
         let handler =
             unsafe { route.handler.as_ref() }.ok_or_else(|| wrong("it has no handler"))?;
-        let bound = bound.write(Bound::new(*handler, route.argument));
+        let bound = bound.write(Bound::new(handler, route.argument));
         row.write(Route::try_new(method, pattern, bound).map_err(wrong)?);
     }
     // SAFETY: there is a row for each route, so all were just written.
@@ -509,25 +599,54 @@ struct CarvedWorker {
     own: WorkerMemory,
 }
 
-// The figures of CAPUCHIN_MEMORY_SIZE in `capuchin.h`.
+/// `CAPUCHIN_SIZE_...` of `capuchin.h`, which CAPUCHIN_MEMORY_SIZE is made of.
 #[cfg(target_os = "rtems")]
-const _: () = {
+mod sizes {
+    use super::*;
     use crate::worker::{AcceptorPlace, ImageWorkerPlace};
     use capuchin_core::Slot;
     use capuchin_rtems::RtemsNotifier;
-    // 16 bytes for alignment; in the next two 64, also for what each worker has with the acceptor.
-    assert!(size_of::<Server>() + size_of::<Common>() <= 160 - 16);
-    let worker = size_of::<WorkerControl>() + size_of::<Control>() + size_of::<ImageWorkerPlace>();
-    assert!(worker <= 3_072 - 64 && size_of::<RtemsNotifier>() <= 32);
-    let acceptor = size_of::<AcceptorControl>() + size_of::<Control>() + size_of::<AcceptorPlace>();
-    assert!(acceptor + Room::area_bytes(0, ACCEPTOR_MESSAGES) <= 1_536 - 64);
-    assert!(size_of::<Slot>() + size_of::<Note>() <= 136);
-    assert!(size_of::<Held>() <= 128);
-    assert!(size_of::<Letter>() + Room::area_bytes(0, 1) <= 52);
-    assert!(size_of::<Cell>() + Room::area_bytes(1, 0) <= 52);
-    assert!(size_of::<Bound>() + size_of::<Route<'static, App>>() <= 56);
-    assert!(size_of::<Entry>() <= 232);
-};
+
+    pub const SERVER: usize = 160;
+    pub const WORKER: usize = 3_072;
+    pub const ACCEPTOR: usize = 1_536;
+    pub const CONNECTION: usize = 136;
+    pub const FILE: usize = 128;
+    pub const MESSAGE: usize = 52;
+    pub const DESCRIPTOR: usize = 52;
+    pub const ROUTE: usize = 28;
+    pub const PAGE: usize = 232;
+
+    const _: () = {
+        assert!(size_of::<Server>() + size_of::<Common>() <= SERVER - 16);
+        // In these two, 64 bytes for what each worker has with the acceptor, and for alignment.
+        let worker =
+            size_of::<WorkerControl>() + size_of::<Control>() + size_of::<ImageWorkerPlace>();
+        assert!(worker <= WORKER - 64 && size_of::<RtemsNotifier>() <= 32);
+        let acceptor =
+            size_of::<AcceptorControl>() + size_of::<Control>() + size_of::<AcceptorPlace>();
+        assert!(acceptor + Room::area_bytes(0, ACCEPTOR_MESSAGES) <= ACCEPTOR - 64);
+        assert!(size_of::<Slot>() + size_of::<Note>() <= CONNECTION);
+        assert!(size_of::<Held>() <= FILE);
+        assert!(size_of::<Letter>() + Room::area_bytes(0, 1) <= MESSAGE);
+        assert!(size_of::<Cell>() + Room::area_bytes(1, 0) <= DESCRIPTOR);
+        assert!(size_of::<Bound>() + size_of::<Route<'static, App>>() <= ROUTE);
+        assert!(size_of::<Entry>() <= PAGE);
+    };
+}
+
+#[cfg(all(target_os = "rtems", feature = "assumptions"))]
+capuchin_posix::assume! {
+    value "CAPUCHIN_SIZE_SERVER" = sizes::SERVER;
+    value "CAPUCHIN_SIZE_WORKER" = sizes::WORKER;
+    value "CAPUCHIN_SIZE_ACCEPTOR" = sizes::ACCEPTOR;
+    value "CAPUCHIN_SIZE_CONNECTION" = sizes::CONNECTION;
+    value "CAPUCHIN_SIZE_FILE" = sizes::FILE;
+    value "CAPUCHIN_SIZE_MESSAGE" = sizes::MESSAGE;
+    value "CAPUCHIN_SIZE_DESCRIPTOR" = sizes::DESCRIPTOR;
+    value "CAPUCHIN_SIZE_ROUTE" = sizes::ROUTE;
+    value "CAPUCHIN_SIZE_PAGE" = sizes::PAGE;
+}
 
 /// Cuts everything, so that the carver knows what all of it needs, whether or not it was there.
 #[inline(never)]
@@ -657,8 +776,17 @@ pub unsafe extern "C" fn capuchin_stop(server: *mut Server, at_once: bool) -> Co
     let Some(server) = (unsafe { of(server) }) else {
         return Code::InvalidAddress;
     };
-    server.delist();
+    if server.workers.iter().any(WorkerControl::is_this_task) {
+        return refuse(
+            Code::IncorrectState,
+            format_args!(
+                "capuchin_stop() by the server's own handler would wait for itself: leave it to a task"
+            ),
+        );
+    }
     server.stop(at_once);
+    // Only now: until then nobody else may have the memory.
+    Servers::lock().delist(server);
     Code::Successful
 }
 
@@ -682,12 +810,18 @@ pub unsafe extern "C" fn capuchin_complete(
     ticket: CTicket,
     value: u64,
 ) -> Code {
+    // SAFETY: the caller's word.
+    let Some(server) = (unsafe { of(server) }) else {
+        return Code::InvalidAddress;
+    };
+    if ticket.start != server.common.app.start {
+        return Code::InvalidNumber;
+    }
     let message = Message::Complete {
         ticket: ticket.into(),
         value,
     };
-    // SAFETY: the caller's word.
-    send(unsafe { of(server) }, ticket.worker, message)
+    send(server, ticket.worker, message)
 }
 
 /// `capuchin_send`.
@@ -696,17 +830,21 @@ pub unsafe extern "C" fn capuchin_complete(
 /// As `capuchin.h` says.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn capuchin_send(server: *mut Server, worker: u16, value: u64) -> Code {
-    let message = Message::Application(value);
     // SAFETY: the caller's word.
-    send(unsafe { of(server) }, u32::from(worker), message)
+    match unsafe { of(server) } {
+        Some(server) => send(server, worker, Message::Application(value)),
+        None => Code::InvalidAddress,
+    }
 }
 
-fn send(server: Option<&Server>, worker: u32, message: Message) -> Code {
-    let notifier = server
-        .and_then(|server| server.workers.get(worker as usize))
-        .and_then(WorkerControl::notifier);
+fn send(server: &Server, worker: u16, message: Message) -> Code {
+    let Some(worker) = server.workers.get(usize::from(worker)) else {
+        return Code::InvalidNumber;
+    };
+    // One that drains runs, too.
+    let notifier = worker.notifier().filter(|_| worker.phase.is_running());
     match notifier.map(|notifier| notifier.send(message)) {
-        None => Code::InvalidNumber,
+        None => Code::IncorrectState,
         Some(Ok(())) => Code::Successful,
         Some(Err(_)) => Code::TooMany,
     }

@@ -18,6 +18,8 @@ use core::sync::atomic::{AtomicI32, AtomicU32, Ordering::Relaxed};
 pub struct App {
     pub application: *mut c_void,
     pub on_message: Option<unsafe extern "C" fn(*mut c_void, u64)>,
+    /// Which start this is: see [`crate::exchange::CTicket`].
+    pub start: u16,
 }
 
 // SAFETY: the pointer is handed to the application's functions and not looked at here; that they may
@@ -120,6 +122,10 @@ impl Service for ImageService {
 
     fn abandoned(&mut self, exchange: &mut Exchange<'_>) {
         self.routed.abandoned(exchange);
+    }
+
+    fn route_name(&self, route: u16) -> &str {
+        self.routed.route_name(route)
     }
 
     fn message(&mut self, value: u64) {

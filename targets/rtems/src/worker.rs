@@ -158,6 +158,8 @@ pub struct WorkerControl {
     pub common: &'static Common,
     pub index: u32,
     pub phase: Phase,
+    /// The task, while it runs.
+    pub task: AtomicU32,
     pub stats: Stats,
     pub notes: &'static [Note],
     pub listener: Option<Socket>,
@@ -175,6 +177,11 @@ impl WorkerControl {
         }
         // SAFETY: the worker put it there before it left that phase.
         unsafe { self.notifier.peek() }.copied()
+    }
+
+    /// Whether this task is the worker's.
+    pub fn is_this_task(&self) -> bool {
+        self.phase.is_running() && self.task.load(Ordering::SeqCst) == task::this()
     }
 
     /// Why it could not start.
@@ -197,6 +204,7 @@ pub unsafe extern "C" fn worker_task(argument: usize) {
             Ok(worker) => {
                 // SAFETY: nobody looks at it before the phase changes.
                 unsafe { control.notifier.put(worker.notifier()) };
+                control.task.store(task::this(), Ordering::SeqCst);
                 control.phase.set(RUNNING);
                 if let Err(error) = worker.run() {
                     say(format_args!("worker {} stopped: {error}", control.index));
@@ -216,6 +224,7 @@ pub unsafe extern "C" fn worker_task(argument: usize) {
 }
 
 #[inline(never)]
+#[allow(clippy::mut_from_ref, reason = "the memory is that of `memory`")]
 fn worker_of(
     control: &'static WorkerControl,
     memory: WorkerMemory,
@@ -245,8 +254,12 @@ fn worker_of(
         limits: common.limits,
     };
     let worker = put(memory.place, parts);
-    if let Some(listener) = control.listener {
-        worker.listen(listener).map_err(StartError::Listener)?;
+    if let Some(listener) = control.listener
+        && let Err(error) = worker.listen(listener)
+    {
+        // SAFETY: written just now, and used no more: its channel gives back what it has.
+        unsafe { core::ptr::drop_in_place(worker) };
+        return Err(StartError::Listener(error));
     }
     Ok(worker)
 }
@@ -360,9 +373,11 @@ fn acceptor_of(
     let acceptor = Acceptor::new(channel, transport, clock, notifiers, stats, own.handed);
     let acceptor = &mut own.place.write(AcceptorPlace(acceptor)).0;
     // The acceptor closes a listener that it cannot have.
-    acceptor
-        .listen(control.listener)
-        .map_err(StartError::Listener)?;
+    if let Err(error) = acceptor.listen(control.listener) {
+        // SAFETY: written just now, and used no more: its channel gives back what it has.
+        unsafe { core::ptr::drop_in_place(acceptor) };
+        return Err(StartError::Listener(error));
+    }
     Ok(acceptor)
 }
 

@@ -1,10 +1,10 @@
 //! The bench of RTEMS images: Capuchin beside a minimal C loop of the same shape, on each stack, in one
-//! run. Images take turns; medians and ranges are printed as Markdown tables. It never judges by its
-//! exit status: timings are not tests.
+//! run. Images take turns; medians and ranges are printed as Markdown tables. It never judges timings by
+//! its exit status, but it fails when the load met errors: the rates of those mean nothing.
 //!
 //! ```text
-//! make -C targets/rtems/c STACK=legacy RTEMS_PREFIX=… fixture example loop
-//! make -C targets/rtems/c STACK=libbsd RTEMS_PREFIX=… fixture example loop
+//! make -C targets/rtems/c STACK=legacy RTEMS_PREFIX=… example loop
+//! make -C targets/rtems/c STACK=libbsd RTEMS_PREFIX=… example loop
 //! cargo run --release -p capuchin-tests --bin rtems_bench -- [--rounds N] [--seconds N]
 //! ```
 
@@ -15,8 +15,25 @@ use std::time::Duration;
 
 /// As long as a boot with libbsd may take.
 const BOOT_LIMIT: Duration = Duration::from_secs(60);
+/// The example's route with the smallest reply: 120 bytes with its head, where the loop has 128. The loop
+/// answers any path.
+const PATH: &str = "/led/1";
 /// Connections of the load.
 const CONNECTIONS: &str = "8";
+
+/// What `--help` prints.
+const HELP: &str = "\
+Benches RTEMS images in QEMU: the example beside a minimal C loop, on each stack.
+
+Usage: rtems_bench [--rounds N] [--seconds N] [--images DIR]
+
+  --rounds N    boots of each image, 1 at least [5]
+  --seconds N   of each load, 1 at least [4]
+  --images DIR  where legacy/ and libbsd/ with the images are [target/rtems-c]
+  -h, --help    print this
+
+It needs wrk (apt-get install wrk) and QEMU.
+";
 
 struct Options {
     rounds: usize,
@@ -44,10 +61,13 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), String> {
-    let options = options()?;
+    let Some(options) = options(std::env::args().skip(1))? else {
+        print!("{HELP}");
+        return Ok(());
+    };
     for stack in [Stack::Legacy, Stack::Libbsd] {
         let folder = options.images.join(stack.name());
-        let images = ["loop", "fixture"].map(|name| folder.join(format!("{name}.exe")));
+        let images = ["loop", "example"].map(|name| folder.join(format!("{name}.exe")));
         if let Some(missing) = images.iter().find(|image| !image.is_file()) {
             println!(
                 "NOT RUN: {}: {} is missing",
@@ -63,7 +83,7 @@ fn run() -> Result<(), String> {
             }
         }
         print(stack, &runs);
-        for image in [&images[0], &folder.join("example.exe")] {
+        for image in &images {
             if let Some(bytes) = size(image) {
                 println!("{}: text+data+bss {bytes} bytes", name_of(image));
             }
@@ -72,30 +92,35 @@ fn run() -> Result<(), String> {
     Ok(())
 }
 
-fn options() -> Result<Options, String> {
+/// None where help is asked for.
+fn options(words: impl Iterator<Item = String>) -> Result<Option<Options>, String> {
     let mut options = Options {
         rounds: 5,
         seconds: 4,
         images: PathBuf::from("target/rtems-c"),
     };
-    let mut words = std::env::args().skip(1);
+    let mut words = words;
     while let Some(word) = words.next() {
+        if word == "-h" || word == "--help" {
+            return Ok(None);
+        }
+        if !["--rounds", "--seconds", "--images"].contains(&word.as_str()) {
+            return Err(format!("{word} is no option: see --help"));
+        }
         let value = words
             .next()
             .ok_or_else(|| format!("{word} needs a value"))?;
-        let number = || value.parse().map_err(|_| format!("{value} is no number"));
+        let number = || match value.parse() {
+            Ok(0) | Err(_) => Err(format!("{word} has to be a number, 1 at least")),
+            Ok(number) => Ok(number),
+        };
         match word.as_str() {
             "--rounds" => options.rounds = number()? as usize,
             "--seconds" => options.seconds = number()?,
-            "--images" => options.images = PathBuf::from(&value),
-            _ => {
-                return Err(format!(
-                    "{word} is no option: --rounds, --seconds, --images"
-                ));
-            }
+            _ => options.images = PathBuf::from(&value),
         }
     }
-    Ok(options)
+    Ok(Some(options))
 }
 
 fn measure(stack: Stack, image: &Path, options: &Options, runs: &mut Runs) -> Result<(), String> {
@@ -104,7 +129,7 @@ fn measure(stack: Stack, image: &Path, options: &Options, runs: &mut Runs) -> Re
         .wait_until_it_answers(BOOT_LIMIT)
         .map_err(|error| error.to_string())?;
     runs.first.push(first.as_secs_f64() * 1_000.0);
-    let url = format!("http://{}/hello", machine.address());
+    let url = format!("http://{}{PATH}", machine.address());
     runs.kept.push(wrk(&url, options.seconds, false)?);
     runs.closed.push(wrk(&url, options.seconds, true)?);
     machine.end();
@@ -123,6 +148,19 @@ fn wrk(url: &str, seconds: u64, close: bool) -> Result<f64, String> {
         .output()
         .map_err(|error| format!("wrk makes the load ({error}): apt-get install wrk"))?;
     let text = String::from_utf8_lossy(&output.stdout);
+    rate(&text).map_err(|why| format!("{url}: {why}"))
+}
+
+/// The rate that wrk tells, unless it met errors.
+fn rate(text: &str) -> Result<f64, String> {
+    let faults: Vec<_> = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| line.starts_with("Non-2xx") || line.starts_with("Socket errors"))
+        .collect();
+    if !faults.is_empty() {
+        return Err(format!("the load met errors: {}", faults.join("; ")));
+    }
     text.lines()
         .find_map(|line| line.strip_prefix("Requests/sec:")?.trim().parse().ok())
         .ok_or_else(|| format!("wrk says no rate: {text}"))
@@ -187,4 +225,39 @@ fn name_of(image: &Path) -> String {
         .file_name()
         .map(|name| name.to_string_lossy().into_owned())
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rate_counts_only_without_errors() {
+        let whole = "Running 4s test\n  9 requests in 4.00s, 1.0KB read\nRequests/sec:   4122.03\n";
+        assert_eq!(rate(whole), Ok(4122.03));
+        for fault in [
+            "  Socket errors: connect 8, read 0, write 0, timeout 0\n",
+            "  Non-2xx or 3xx responses: 17\n",
+        ] {
+            let why = rate(&format!("{fault}{whole}")).unwrap_err();
+            assert!(why.contains(fault.trim()), "{why}");
+        }
+        assert!(rate("Running\n").is_err());
+    }
+
+    #[test]
+    fn nothing_is_no_number_of_rounds() {
+        let parse = |line: &str| options(line.split_whitespace().map(str::to_owned));
+        assert!(parse("--help").unwrap().is_none());
+        assert_eq!(parse("--rounds 1 --seconds 2").unwrap().unwrap().rounds, 1);
+        for wrong in [
+            "--rounds 0",
+            "--seconds 0",
+            "--rounds x",
+            "--rounds",
+            "--round 3",
+        ] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
 }
