@@ -607,7 +607,7 @@ mod sizes {
     use capuchin_core::Slot;
     use capuchin_rtems::RtemsNotifier;
 
-    pub const SERVER: usize = 160;
+    pub const SERVER: usize = 208;
     pub const WORKER: usize = 3_072;
     pub const ACCEPTOR: usize = 1_536;
     pub const CONNECTION: usize = 136;
