@@ -8,7 +8,8 @@
 //! It promises that a change is looked into after it was heard, and that a cell has at most one
 //! entry in the queue: `noticed` is raised by whoever puts the cell where the worker will look (the
 //! queue, or the worker's own list), and lowered by the worker just before it looks.
-//! All interleavings of two feeds and a worker are checked with `loom` (`tests/cell_model.rs`).
+//! The interleavings of two feeds and a worker with up to four preemptions are checked with `loom`
+//! (`tests/cell_model.rs`).
 
 use capuchin_core::event::{Interest, Token};
 
