@@ -47,8 +47,6 @@ pub struct Cell {
     noticed: AtomicBool,
     /// The worker's: was reported, or begins, and nobody has tried since.
     untried: AtomicBool,
-    /// The worker's: the sending direction was ended here.
-    shut: AtomicBool,
     /// The worker's: the token.
     index: AtomicU32,
     generation: AtomicU32,
@@ -76,7 +74,6 @@ macro_rules! new {
                 interest: AtomicU8::new(UNWATCHED),
                 noticed: AtomicBool::new(false),
                 untried: AtomicBool::new(false),
-                shut: AtomicBool::new(false),
                 index: AtomicU32::new(0),
                 generation: AtomicU32::new(0),
                 next: AtomicU32::new(0),
@@ -130,16 +127,6 @@ impl Cell {
     pub fn put_back(&self, direction: Direction, changes: u32) -> bool {
         self.count(direction).fetch_add(changes, SeqCst);
         self.concerns(direction) && !self.noticed.swap(true, SeqCst)
-    }
-
-    /// The transport's part: the sending direction was ended.
-    pub fn end_sending(&self) {
-        self.shut.store(true, SeqCst);
-    }
-
-    /// The worker's: whether the sending direction was ended.
-    pub fn is_shut(&self) -> bool {
-        self.shut.load(SeqCst)
     }
 
     /// The worker's: about to look. What is heard from here on is noticed anew.
@@ -202,7 +189,6 @@ impl Cell {
         self.received.store(2, SeqCst);
         self.sent.store(1, SeqCst);
         self.untried.store(true, SeqCst);
-        self.shut.store(false, SeqCst);
         self.change(token, interest);
     }
 

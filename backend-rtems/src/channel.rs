@@ -17,6 +17,9 @@ use core::sync::atomic::Ordering;
 /// Places of an event list that are kept for messages when many sockets are ready.
 const KEPT_FOR_MESSAGES: usize = 16;
 
+/// Waits in a row that end without having slept, after which tasks as urgent as the worker go first.
+const TURNS: u32 = 16;
+
 /// No cell.
 const NONE: u32 = u32::MAX;
 
@@ -33,6 +36,8 @@ pub struct RtemsChannel {
     first: u32,
     last: u32,
     listed: u32,
+    /// Waits since the last that slept, or since others went first.
+    turns: u32,
     ticks_per_second: u32,
     /// After the queue, so that the memory is given back when that is deleted.
     claim: Claim,
@@ -92,7 +97,7 @@ impl RtemsChannel {
         let queue = Queue::new(room.area, places).map_err(StartError::Queue)?;
         letters.iter().for_each(Letter::give);
         room.cells.iter().for_each(Cell::reset);
-        let feed = Feed::start(&room.control.feed).map_err(StartError::Feed)?;
+        let feed = Feed::start(&room.control.feed, room.cells.len()).map_err(StartError::Feed)?;
         Ok(Self {
             feed,
             queue,
@@ -102,6 +107,7 @@ impl RtemsChannel {
             first: NONE,
             last: NONE,
             listed: 0,
+            turns: 0,
             ticks_per_second: sys::rtems_clock_get_ticks_per_second(),
             claim,
         })
@@ -148,9 +154,7 @@ impl RtemsChannel {
         // Most often whoever is told tries, and meets an error himself. Only where nobody did, or
         // nobody is to, the socket is asked.
         if look.is_idle() || (look.untried && (readable || writable)) {
-            let state = self
-                .feed
-                .ask(Socket(index as i32), cell.is_shut(), writable);
+            let state = self.feed.ask(Socket(index as i32), writable);
             if readable && !state.readable {
                 cell.disproved(Direction::Receive, look.received);
                 readable = false;
@@ -228,6 +232,11 @@ impl EventChannel for RtemsChannel {
 
     fn wait(&mut self, events: &mut EventList, until: Deadline) -> Result<(), Error> {
         events.clear();
+        if self.turns == TURNS {
+            self.turns = 0;
+            task::wake_after(0);
+        }
+        self.turns += 1;
         for _ in 0..self.listed {
             if events.room() == KEPT_FOR_MESSAGES {
                 break;
@@ -248,7 +257,12 @@ impl EventChannel for RtemsChannel {
                 .receive(patience)
                 .map_err(|StatusCode(code)| Error::System(code as i32))?;
             match entry {
-                None => break,
+                None => {
+                    if patience != Patience::None {
+                        self.turns = 0; // slept
+                    }
+                    break;
+                }
                 Some(Entry::Cell(index)) => self.look(index, events),
                 Some(Entry::Letter(index)) => {
                     // SAFETY: entries for letters are posted by `post` alone, which has written it, in
@@ -494,6 +508,24 @@ mod tests {
         end.join().unwrap();
         let mut next = RtemsChannel::new(room, MESSAGES).unwrap();
         assert_eq!(messages(&mut next), []);
+    }
+
+    #[test]
+    fn busy_worker_lets_equals_go_first_now_and_then() {
+        let mut channel = RtemsChannel::new(room(), MESSAGES).unwrap();
+        let notifier = channel.notifier();
+        let mut events = EventList::new();
+        let before = sys::yields();
+        for _ in 0..4 * TURNS {
+            notifier.send(Message::Drain).unwrap();
+            channel.wait(&mut events, Deadline::Never).unwrap();
+        }
+        assert!(sys::yields() - before >= 3, "once in {TURNS} waits");
+        let before = sys::yields();
+        for _ in 0..TURNS + 2 {
+            channel.wait(&mut events, Deadline::After(1)).unwrap();
+        }
+        assert!(sys::yields() - before <= 1, "who sleeps need not yield");
     }
 
     #[test]

@@ -16,6 +16,13 @@
 //! whoever posts a message goes through a gate, which a channel closes before it goes, so that
 //! nothing is posted to a queue that is gone, or to the one that got its identifier.
 //!
+//! # Turns
+//!
+//! RTEMS runs the most urgent task that can run, and among equals the one that runs until it waits. A
+//! relay is one level more urgent than its worker, so that it is heard while the worker is busy; and
+//! a worker that has found something to do so many times in a row yields, so that tasks as urgent as
+//! itself have a turn.
+//!
 //! # Edges to levels
 //!
 //! What wakes is an edge: something changed. A cell counts these; [`RtemsTransport`] takes the

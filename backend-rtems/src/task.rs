@@ -55,7 +55,7 @@ impl Task {
 }
 
 /// How urgent the task that calls is at this moment.
-fn own_priority() -> Result<u32, StatusCode> {
+pub(crate) fn own_priority() -> Result<u32, StatusCode> {
     let mut priority = 0;
     // SAFETY: the priority lives through the call.
     StatusCode::check(unsafe {

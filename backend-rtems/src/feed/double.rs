@@ -47,7 +47,7 @@ impl Static {
 }
 
 impl Feed {
-    pub(crate) fn start(_: &'static Static) -> Result<Self, FeedError> {
+    pub(crate) fn start(_: &'static Static, _: usize) -> Result<Self, FeedError> {
         static NETWORK_TASK: OnceLock<Result<c_int, i32>> = OnceLock::new();
         NETWORK_TASK
             .get_or_init(|| {
@@ -91,7 +91,7 @@ impl Feed {
         Ok(())
     }
 
-    pub(crate) fn ask(&mut self, socket: Socket, _shut: bool, _room: bool) -> State {
+    pub(crate) fn ask(&mut self, socket: Socket, _room: bool) -> State {
         let found = poll(socket.0, libc::POLLIN | libc::POLLOUT);
         let failed = found & (libc::POLLERR | libc::POLLHUP) != 0;
         State {

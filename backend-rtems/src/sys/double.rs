@@ -209,6 +209,14 @@ static TASKS: LazyLock<Mutex<HashMap<u32, Option<usize>>>> = LazyLock::new(Mutex
 thread_local! {
     /// Which task this thread is; 0: none that was started here.
     static SELF: Cell<u32> = const { Cell::new(0) };
+    /// How often this thread let others go first.
+    static YIELDS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// How often this thread let others go first.
+#[cfg(test)]
+pub(crate) fn yields() -> u32 {
+    YIELDS.get()
 }
 
 /// `CONFIGURE_MAXIMUM_PRIORITY`, its default.
@@ -285,6 +293,7 @@ pub(crate) unsafe fn rtems_task_set_priority(_id: u32, _new: u32, old: *mut u32)
 
 pub(crate) fn rtems_task_wake_after(ticks: u32) -> u32 {
     if ticks == 0 {
+        YIELDS.set(YIELDS.get() + 1);
         std::thread::yield_now();
     } else {
         std::thread::sleep(TICK * ticks);
