@@ -8,7 +8,8 @@
 //! It promises that a change is looked into after it was heard, and that a cell has at most one
 //! entry in the queue: `noticed` is raised by whoever puts the cell where the worker will look (the
 //! queue, or the worker's own list), and lowered by the worker just before it looks.
-//! All interleavings of two feeds and a worker are checked with `loom` (`tests/cell_model.rs`).
+//! The interleavings of two feeds and a worker with up to four preemptions are checked with `loom`
+//! (`tests/cell_model.rs`).
 
 use capuchin_core::event::{Interest, Token};
 
@@ -46,8 +47,6 @@ pub struct Cell {
     noticed: AtomicBool,
     /// The worker's: was reported, or begins, and nobody has tried since.
     untried: AtomicBool,
-    /// The worker's: the sending direction was ended here.
-    shut: AtomicBool,
     /// The worker's: the token.
     index: AtomicU32,
     generation: AtomicU32,
@@ -75,7 +74,6 @@ macro_rules! new {
                 interest: AtomicU8::new(UNWATCHED),
                 noticed: AtomicBool::new(false),
                 untried: AtomicBool::new(false),
-                shut: AtomicBool::new(false),
                 index: AtomicU32::new(0),
                 generation: AtomicU32::new(0),
                 next: AtomicU32::new(0),
@@ -129,16 +127,6 @@ impl Cell {
     pub fn put_back(&self, direction: Direction, changes: u32) -> bool {
         self.count(direction).fetch_add(changes, SeqCst);
         self.concerns(direction) && !self.noticed.swap(true, SeqCst)
-    }
-
-    /// The transport's part: the sending direction was ended.
-    pub fn end_sending(&self) {
-        self.shut.store(true, SeqCst);
-    }
-
-    /// The worker's: whether the sending direction was ended.
-    pub fn is_shut(&self) -> bool {
-        self.shut.load(SeqCst)
     }
 
     /// The worker's: about to look. What is heard from here on is noticed anew.
@@ -201,7 +189,6 @@ impl Cell {
         self.received.store(2, SeqCst);
         self.sent.store(1, SeqCst);
         self.untried.store(true, SeqCst);
-        self.shut.store(false, SeqCst);
         self.change(token, interest);
     }
 

@@ -2,10 +2,11 @@
 
 use crate::cell::{Cell, Direction};
 use crate::feed::{Feed, FeedError};
-use crate::memory::{Claim, Letter, Room, post};
+use crate::gate::Life;
+use crate::memory::{Claim, Control, Letter, Room, post};
 use crate::queue::{Entry, Patience, Queue, Sender, StatusCode};
-use crate::sys;
 use crate::transport::cell_of;
+use crate::{sys, task};
 use capuchin_core::event::{
     Deadline, Error, Event, EventChannel, EventList, Full, Interest, Message, Notifier, Readiness,
     Token,
@@ -15,6 +16,9 @@ use core::sync::atomic::Ordering;
 
 /// Places of an event list that are kept for messages when many sockets are ready.
 const KEPT_FOR_MESSAGES: usize = 16;
+
+/// Waits in a row that end without having slept, after which tasks as urgent as the worker go first.
+const TURNS: u32 = 16;
 
 /// No cell.
 const NONE: u32 = u32::MAX;
@@ -27,13 +31,16 @@ pub struct RtemsChannel {
     queue: Queue,
     cells: &'static [Cell],
     letters: &'static [Letter],
+    life: Life,
     /// Cells to look at without being told: what was reported is reported again while it is true.
     first: u32,
     last: u32,
     listed: u32,
+    /// Waits since the last that slept, or since others went first.
+    turns: u32,
     ticks_per_second: u32,
     /// After the queue, so that the memory is given back when that is deleted.
-    _claim: Claim,
+    claim: Claim,
 }
 
 /// Why there is no channel.
@@ -90,17 +97,19 @@ impl RtemsChannel {
         let queue = Queue::new(room.area, places).map_err(StartError::Queue)?;
         letters.iter().for_each(Letter::give);
         room.cells.iter().for_each(Cell::reset);
-        let feed = Feed::start(&room.control.feed).map_err(StartError::Feed)?;
+        let feed = Feed::start(&room.control.feed, room.cells.len()).map_err(StartError::Feed)?;
         Ok(Self {
             feed,
             queue,
             cells: room.cells,
             letters,
+            life: room.control.gate.open(),
             first: NONE,
             last: NONE,
             listed: 0,
+            turns: 0,
             ticks_per_second: sys::rtems_clock_get_ticks_per_second(),
-            _claim: claim,
+            claim,
         })
     }
 
@@ -145,9 +154,7 @@ impl RtemsChannel {
         // Most often whoever is told tries, and meets an error himself. Only where nobody did, or
         // nobody is to, the socket is asked.
         if look.is_idle() || (look.untried && (readable || writable)) {
-            let state = self
-                .feed
-                .ask(Socket(index as i32), cell.is_shut(), writable);
+            let state = self.feed.ask(Socket(index as i32), writable);
             if readable && !state.readable {
                 cell.disproved(Direction::Receive, look.received);
                 readable = false;
@@ -225,6 +232,11 @@ impl EventChannel for RtemsChannel {
 
     fn wait(&mut self, events: &mut EventList, until: Deadline) -> Result<(), Error> {
         events.clear();
+        if self.turns == TURNS {
+            self.turns = 0;
+            task::wake_after(0);
+        }
+        self.turns += 1;
         for _ in 0..self.listed {
             if events.room() == KEPT_FOR_MESSAGES {
                 break;
@@ -245,10 +257,17 @@ impl EventChannel for RtemsChannel {
                 .receive(patience)
                 .map_err(|StatusCode(code)| Error::System(code as i32))?;
             match entry {
-                None => break,
+                None => {
+                    if patience != Patience::None {
+                        self.turns = 0; // slept
+                    }
+                    break;
+                }
                 Some(Entry::Cell(index)) => self.look(index, events),
                 Some(Entry::Letter(index)) => {
-                    let message = self.letters[index as usize].open();
+                    // SAFETY: entries for letters are posted by `post` alone, which has written it, in
+                    // this life: the queue and the letters are this channel's.
+                    let message = unsafe { self.letters[index as usize].open() };
                     let taken = events.push(Event::Message(message));
                     debug_assert!(taken, "there was room");
                 }
@@ -261,7 +280,9 @@ impl EventChannel for RtemsChannel {
     fn notifier(&self) -> RtemsNotifier {
         RtemsNotifier {
             queue: self.queue.sender(),
+            control: self.claim.0,
             letters: self.letters,
+            life: self.life,
         }
     }
 }
@@ -283,20 +304,33 @@ impl Drop for RtemsChannel {
                 let _ = self.feed.unwatch(Socket(index));
             }
         }
+        // Whoever is inside was overtaken in the middle of a send: less urgent tasks go on only while
+        // this one sleeps.
+        self.claim.0.gate.close();
+        while !self.claim.0.gate.is_empty() {
+            task::wake_after(1);
+        }
     }
 }
 
 /// Sends messages to a worker on RTEMS, from any task and from interrupt handlers. After its channel
-/// is gone every message is [`Full`].
+/// is gone every message is [`Full`], also when another channel has its memory.
+///
+/// A channel that goes waits for those who are sending at that moment: a task must not be suspended or
+/// deleted by another in the middle of it.
 #[derive(Clone, Copy, Debug)]
 pub struct RtemsNotifier {
     queue: Sender,
+    control: &'static Control,
     letters: &'static [Letter],
+    life: Life,
 }
 
 impl Notifier for RtemsNotifier {
     fn send(&self, message: Message) -> Result<(), Full> {
-        post(self.letters, self.queue, message)
+        post(self.control, self.letters, self.life, message, |entry| {
+            self.queue.send(entry)
+        })
     }
 }
 
@@ -308,6 +342,7 @@ mod tests {
     use std::boxed::Box;
     use std::net::UdpSocket;
     use std::os::fd::AsRawFd;
+    use std::string::ToString;
     use std::vec::Vec;
 
     const DESCRIPTORS: usize = 1_024;
@@ -329,46 +364,53 @@ mod tests {
     fn queue_takes_every_cell_and_every_message_at_once() {
         let room = room();
         let mut channel = RtemsChannel::new(room, MESSAGES).unwrap();
-        let sockets: Vec<_> = (0..100)
-            .map(|_| UdpSocket::bind("127.0.0.1:0").unwrap())
-            .collect();
-        let mut events = EventList::new();
-        for (index, socket) in (0..).zip(&sockets) {
-            let socket = Socket(socket.as_raw_fd());
-            channel.add(socket, token(index), Interest::READ).unwrap();
-        }
-        // Found silent, so that the cells are in no list.
-        for _ in 0..4 {
-            channel.wait(&mut events, Deadline::Now).unwrap();
+        let queue = channel.queue.sender().0;
+        // Every cell is watched, though there are no such sockets: nothing can be found silent.
+        for (index, cell) in (0..).zip(room.cells()) {
+            cell.begin((queue, index), token(index), Interest::BOTH);
         }
         let notifier = channel.notifier();
         for _round in 0..3 {
-            // Everything that can be told and sent, several times over, with nobody receiving: an
-            // entry that did not fit would end in an assertion.
+            // Everything that can be told and sent, several times over, with nobody receiving.
             for _ in 0..5 {
-                for socket in &sockets {
-                    for direction in [Direction::Receive, Direction::Send] {
-                        tell(&room.cells()[socket.as_raw_fd() as usize], direction);
-                    }
+                for cell in room.cells() {
+                    tell(cell, Direction::Receive);
+                    tell(cell, Direction::Send);
                 }
             }
+            assert_eq!(sys::pending(queue), DESCRIPTORS, "an entry for each cell");
             for number in 0..MESSAGES as u64 {
                 assert_eq!(notifier.send(Message::Application(number)), Ok(()));
             }
             assert_eq!(notifier.send(Message::Application(99)), Err(Full));
-            // Asked, the sockets have nothing; the messages arrive, and every place is free again.
+            assert_eq!(
+                sys::pending(queue),
+                room.area.places(),
+                "every place is used"
+            );
+            // All of it arrives, and every place is free again.
+            let mut events = EventList::new();
             let mut received = Vec::new();
-            for _ in 0..10 {
+            loop {
                 channel.wait(&mut events, Deadline::Now).unwrap();
-                received.extend_from_slice(events.as_slice());
+                if events.as_slice().is_empty() {
+                    break;
+                }
+                for event in events.as_slice() {
+                    match *event {
+                        Event::Message(message) => received.push(message),
+                        Event::Ready { token, .. } => {
+                            let cell = &room.cells()[token.index as usize];
+                            for direction in [Direction::Receive, Direction::Send] {
+                                cell.try_out(direction);
+                            }
+                        }
+                    }
+                }
             }
-            let sent = (0..MESSAGES as u64).map(|n| Event::Message(Message::Application(n)));
+            let sent = (0..MESSAGES as u64).map(Message::Application);
             assert_eq!(received, sent.collect::<Vec<_>>());
-            let noticed = |socket: &&UdpSocket| !room.cells()[socket.as_raw_fd() as usize].notice();
-            assert_eq!(sockets.iter().filter(noticed).count(), 0);
-            for socket in &sockets {
-                let _ = room.cells()[socket.as_raw_fd() as usize].look();
-            }
+            assert_eq!((sys::pending(queue), channel.listed), (0, 0));
         }
     }
 
@@ -384,6 +426,106 @@ mod tests {
         assert!(RtemsChannel::new(room, MESSAGES).is_ok());
         let too_many = RtemsChannel::new(room, MESSAGES + 1).map(drop);
         assert_eq!(too_many, Err(StartError::Messages));
+    }
+
+    #[test]
+    fn queues_that_are_used_up_are_reported_with_what_to_raise() {
+        let channels: Vec<_> = (0..sys::MAXIMUM_MESSAGE_QUEUES)
+            .map(|_| RtemsChannel::new(room(), 1).unwrap())
+            .collect();
+        let room = room();
+        let refused = RtemsChannel::new(room, 1).map(drop).unwrap_err();
+        assert_eq!(refused, StartError::Queue(StatusCode::TOO_MANY));
+        assert!(
+            refused
+                .to_string()
+                .contains("CONFIGURE_MAXIMUM_MESSAGE_QUEUES")
+        );
+        drop(channels);
+        assert!(
+            RtemsChannel::new(room, 1).is_ok(),
+            "the memory was given back"
+        );
+    }
+
+    /// All messages that are there.
+    fn messages(channel: &mut RtemsChannel) -> Vec<Event> {
+        let mut events = EventList::new();
+        channel.wait(&mut events, Deadline::Now).unwrap();
+        events.as_slice().to_vec()
+    }
+
+    #[test]
+    fn notifier_that_outlived_its_channel_reaches_no_other() {
+        let room = room();
+        let first = RtemsChannel::new(room, MESSAGES).unwrap();
+        let (queue, stale) = (first.queue.sender().0, first.notifier());
+        drop(first);
+        let mut second = RtemsChannel::new(room, MESSAGES).unwrap();
+        assert_eq!(second.queue.sender().0, queue, "the identifier comes again");
+        assert_eq!(stale.send(Message::Stop), Err(Full));
+        assert_eq!(messages(&mut second), []);
+        assert_eq!(second.notifier().send(Message::Drain), Ok(()));
+        assert_eq!(messages(&mut second), [Event::Message(Message::Drain)]);
+    }
+
+    #[test]
+    fn notifier_that_outlived_its_channel_reaches_no_other_memory_s() {
+        let first = RtemsChannel::new(room(), MESSAGES).unwrap();
+        let (queue, stale) = (first.queue.sender().0, first.notifier());
+        drop(first);
+        // Its letters are fewer than those that the stale one would name.
+        let mut second = RtemsChannel::new(room(), 1).unwrap();
+        assert_eq!(second.queue.sender().0, queue, "the identifier comes again");
+        for _ in 0..MESSAGES {
+            assert_eq!(stale.send(Message::Stop), Err(Full));
+        }
+        assert_eq!(messages(&mut second), []);
+    }
+
+    #[test]
+    fn channel_goes_when_whoever_is_sending_is_done() {
+        let room = room();
+        let channel = RtemsChannel::new(room, MESSAGES).unwrap();
+        let (queue, life) = (channel.queue.sender(), channel.life);
+        let (entered, entry) = std::sync::mpsc::channel();
+        let (resume, resumed) = std::sync::mpsc::channel();
+        let sender = std::thread::spawn(move || {
+            post(room.control, room.letters, life, Message::Stop, |what| {
+                entered.send(()).unwrap();
+                resumed.recv().unwrap();
+                // Overtaken by the end of its channel, with a letter in its hands.
+                queue.send(what)
+            })
+        });
+        entry.recv().unwrap();
+        let end = std::thread::spawn(move || drop(channel));
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        assert!(!end.is_finished());
+        assert_eq!(RtemsChannel::new(room, 1).map(drop), Err(StartError::InUse));
+        resume.send(()).unwrap();
+        assert_eq!(sender.join().unwrap(), Ok(()));
+        end.join().unwrap();
+        let mut next = RtemsChannel::new(room, MESSAGES).unwrap();
+        assert_eq!(messages(&mut next), []);
+    }
+
+    #[test]
+    fn busy_worker_lets_equals_go_first_now_and_then() {
+        let mut channel = RtemsChannel::new(room(), MESSAGES).unwrap();
+        let notifier = channel.notifier();
+        let mut events = EventList::new();
+        let before = sys::yields();
+        for _ in 0..4 * TURNS {
+            notifier.send(Message::Drain).unwrap();
+            channel.wait(&mut events, Deadline::Never).unwrap();
+        }
+        assert!(sys::yields() - before >= 3, "once in {TURNS} waits");
+        let before = sys::yields();
+        for _ in 0..TURNS + 2 {
+            channel.wait(&mut events, Deadline::After(1)).unwrap();
+        }
+        assert!(sys::yields() - before <= 1, "who sleeps need not yield");
     }
 
     #[test]

@@ -6,8 +6,10 @@ use capuchin_core::transport::Clock;
 /// The clock of a worker on RTEMS: as fine as `CONFIGURE_MICROSECONDS_PER_TICK`.
 #[derive(Debug)]
 pub struct TickClock {
-    /// Ticks since boot, extended to 64 bits: asked at least once in 2³² ticks (497 days at the
-    /// default rate, and a worker's listener never waits longer than a turn).
+    /// Ticks since boot, extended to 64 bits. That takes being asked at least once in 2³² ticks (497
+    /// days at the default rate, 49 at 1 ms). A worker asks in each turn, and one that has a deadline
+    /// waits for half as many ticks at most. Only one that has none, and that nobody talks to for so
+    /// long, loses a multiple of that time: nothing is measured then.
     ticks: u64,
     per_second: u64,
     /// The time of day, and the tick at which it is to be asked for again.

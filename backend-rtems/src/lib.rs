@@ -1,14 +1,27 @@
 //! The event channel of RTEMS: one Classic API message queue for each worker.
 //!
-//! `rtems_message_queue_receive` is the only thing that a worker ever blocks in. Sockets make
-//! themselves heard by callbacks of the legacy stack or by a relay task over libbsd's kqueue, other
-//! tasks and interrupt handlers by messages, and all of it is entries of the one queue.
+//! `rtems_message_queue_receive` is the only thing in which a worker waits for clients, tasks and time.
+//! Sockets make themselves heard by callbacks of the legacy stack or by a relay task over libbsd's
+//! kqueue, other tasks and interrupt handlers by messages, and all of it is entries of the one queue.
+//!
+//! A network stack may make its caller wait for other reasons, of which this room can know nothing:
+//! the legacy one, when it has no mbuf left, has each call that needs one (send, accept, setsockopt)
+//! sleep until there is, on non-blocking sockets, too. It has to have enough of them.
 //!
 //! # Why nothing is lost
 //!
 //! The queue has a place for each descriptor and a place for each message. A descriptor's cell has
 //! at most one entry in it, and a message travels in a letter, which has one as well: the queue
-//! cannot overflow, and the code asserts that it does not.
+//! cannot overflow, and the code asserts that it does not. A sending end may outlive its channel:
+//! whoever posts a message goes through a gate, which a channel closes before it goes, so that
+//! nothing is posted to a queue that is gone, or to the one that got its identifier.
+//!
+//! # Turns
+//!
+//! RTEMS runs the most urgent task that can run, and among equals the one that runs until it waits. A
+//! relay is one level more urgent than its worker, so that it is heard while the worker is busy; and
+//! a worker that has found something to do so many times in a row yields, so that tasks as urgent as
+//! itself have a turn.
 //!
 //! # Edges to levels
 //!
@@ -27,7 +40,10 @@ pub mod cell;
 mod channel;
 mod clock;
 mod feed;
+mod gate;
 mod memory;
+#[cfg(loom)]
+pub mod model;
 mod queue;
 mod sys;
 pub mod task;

@@ -54,6 +54,8 @@ pub struct StatusCode(pub u32);
 impl StatusCode {
     /// `RTEMS_SUCCESSFUL`.
     pub const SUCCESSFUL: Self = Self(0);
+    /// `RTEMS_INVALID_NAME`: a name of zero.
+    pub const INVALID_NAME: Self = Self(3);
     /// `RTEMS_INVALID_ID`: no such object.
     pub const INVALID_ID: Self = Self(4);
     /// `RTEMS_TOO_MANY`: the table of objects, or the queue, is full.
@@ -70,7 +72,8 @@ impl StatusCode {
     pub const INVALID_NUMBER: Self = Self(10);
     /// `RTEMS_UNSATISFIED`: nothing there, and not waited for it.
     pub const UNSATISFIED: Self = Self(13);
-
+    /// `RTEMS_INCORRECT_STATE`: a task that was started already.
+    pub const INCORRECT_STATE: Self = Self(14);
     /// `RTEMS_INVALID_PRIORITY`.
     pub const INVALID_PRIORITY: Self = Self(19);
 
@@ -83,14 +86,14 @@ impl StatusCode {
     }
 }
 
-/// Words of the kernel's header of a pending message: `CORE_message_queue_Buffer`, four of them
-/// where messages have priorities (the POSIX API is configured), else three.
-const HEADER_WORDS: [usize; 2] = [4, 3];
+/// Words of the kernel's header of a pending message, `CORE_message_queue_Buffer`: a node of a list,
+/// the message's size, and its priority.
+pub(crate) const HEADER_WORDS: usize = 4;
 
 const WORD: usize = size_of::<usize>();
 
-/// Room for one pending message, whatever the kernel's header.
-type Place = [usize; HEADER_WORDS[0] + 1];
+/// Room for one pending message.
+type Place = [usize; HEADER_WORDS + 1];
 
 /// Memory for the pending messages of a queue: one for each cell, and `MESSAGES` more.
 #[repr(C)]
@@ -104,10 +107,11 @@ pub(crate) struct Storage<const CELLS: usize, const MESSAGES: usize> {
 unsafe impl<const CELLS: usize, const MESSAGES: usize> Sync for Storage<CELLS, MESSAGES> {}
 
 impl<const CELLS: usize, const MESSAGES: usize> Storage<CELLS, MESSAGES> {
+    #[cfg(not(loom))]
     pub(crate) const fn new() -> Self {
         Self {
-            cells: UnsafeCell::new([[0; HEADER_WORDS[0] + 1]; CELLS]),
-            messages: UnsafeCell::new([[0; HEADER_WORDS[0] + 1]; MESSAGES]),
+            cells: UnsafeCell::new([[0; HEADER_WORDS + 1]; CELLS]),
+            messages: UnsafeCell::new([[0; HEADER_WORDS + 1]; MESSAGES]),
         }
     }
 
@@ -152,8 +156,8 @@ impl Area {
 #[derive(Debug)]
 pub(crate) struct Queue(Sender);
 
-/// The sending end: the queue's identifier. A queue that was deleted answers
-/// [`StatusCode::INVALID_ID`].
+/// The sending end: the queue's identifier. Of a queue that was deleted it may be another queue's by
+/// now: whoever sends makes sure that the queue is there.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sender(pub(crate) u32);
 
@@ -167,33 +171,20 @@ impl Queue {
     /// When the area is too small for `length` entries.
     pub(crate) fn new(area: Area, length: usize) -> Result<Self, StatusCode> {
         assert!(length <= area.places, "there is a place for each entry");
-        let mut refusal = StatusCode::UNSATISFIED;
-        for header in HEADER_WORDS {
-            let config = sys::MessageQueueConfig {
-                name: u32::from_be_bytes(*b"CAPU"),
-                maximum_pending_messages: length as u32,
-                maximum_message_size: WORD,
-                storage_area: area.begin,
-                storage_size: length * (header + 1) * WORD,
-                storage_free: None,
-                attributes: 0,
-            };
-            let mut id = 0;
-            // SAFETY: the configuration lives through the call, and the storage, which is static and
-            // nobody else's (see `Room::claim`), has at least the size that is told.
-            let code =
-                unsafe { sys::rtems_message_queue_construct(&raw const config, &raw mut id) };
-            match StatusCode::check(code) {
-                Ok(()) => return Ok(Self(Sender(id))),
-                // What the kernel answers when its header has another size.
-                Err(StatusCode::UNSATISFIED) => {}
-                Err(other) => {
-                    refusal = other;
-                    break;
-                }
-            }
-        }
-        Err(refusal)
+        let config = sys::MessageQueueConfig {
+            name: u32::from_be_bytes(*b"CAPU"),
+            maximum_pending_messages: length as u32,
+            maximum_message_size: WORD,
+            storage_area: area.begin,
+            storage_size: length * size_of::<Place>(),
+            storage_free: None,
+            attributes: 0,
+        };
+        let mut id = 0;
+        // SAFETY: the configuration lives through the call, and the storage, which is static and
+        // nobody else's (see `Room::claim`), has at least the size that is told.
+        let code = unsafe { sys::rtems_message_queue_construct(&raw const config, &raw mut id) };
+        StatusCode::check(code).map(|()| Self(Sender(id)))
     }
 
     pub(crate) fn sender(&self) -> Sender {
@@ -257,6 +248,7 @@ impl Sender {
 #[cfg(all(target_os = "rtems", feature = "assumptions"))]
 capuchin_posix::assume! {
     value "RTEMS_SUCCESSFUL" = StatusCode::SUCCESSFUL.0;
+    value "RTEMS_INVALID_NAME" = StatusCode::INVALID_NAME.0;
     value "RTEMS_INVALID_ID" = StatusCode::INVALID_ID.0;
     value "RTEMS_TOO_MANY" = StatusCode::TOO_MANY.0;
     value "RTEMS_TIMEOUT" = StatusCode::TIMEOUT.0;
@@ -265,9 +257,7 @@ capuchin_posix::assume! {
     value "RTEMS_INVALID_ADDRESS" = StatusCode::INVALID_ADDRESS.0;
     value "RTEMS_INVALID_NUMBER" = StatusCode::INVALID_NUMBER.0;
     value "RTEMS_UNSATISFIED" = StatusCode::UNSATISFIED.0;
+    value "RTEMS_INCORRECT_STATE" = StatusCode::INCORRECT_STATE.0;
     value "RTEMS_INVALID_PRIORITY" = StatusCode::INVALID_PRIORITY.0;
-    // With or without priorities of messages, the kernel's header is one of the two.
-    value "(offsetof(CORE_message_queue_Buffer, buffer) == 16) \
-         + (offsetof(CORE_message_queue_Buffer, buffer) == 12)" =
-        HEADER_WORDS[0] * WORD == 16 && HEADER_WORDS[1] * WORD == 12;
+    value "offsetof(CORE_message_queue_Buffer, buffer)" = HEADER_WORDS * WORD;
 }

@@ -36,13 +36,10 @@ impl Task {
         entry: unsafe extern "C" fn(usize),
         argument: usize,
     ) -> Result<(), StatusCode> {
-        let mut priority = self.priority.unwrap_or(0);
-        if self.priority.is_none() {
-            // SAFETY: the priority lives through the call.
-            StatusCode::check(unsafe {
-                sys::rtems_task_set_priority(SELF, CURRENT_PRIORITY, &raw mut priority)
-            })?;
-        }
+        let priority = match self.priority {
+            Some(priority) => priority,
+            None => own_priority()?,
+        };
         let (name, mut id) = (u32::from_be_bytes(self.name), 0);
         // SAFETY: the identifier lives through the call.
         StatusCode::check(unsafe {
@@ -61,6 +58,16 @@ impl Task {
 #[must_use]
 pub fn this() -> u32 {
     sys::rtems_task_self()
+}
+
+/// How urgent the task that calls is at this moment.
+pub(crate) fn own_priority() -> Result<u32, StatusCode> {
+    let mut priority = 0;
+    // SAFETY: the priority lives through the call.
+    StatusCode::check(unsafe {
+        sys::rtems_task_set_priority(SELF, CURRENT_PRIORITY, &raw mut priority)
+    })?;
+    Ok(priority)
 }
 
 /// Ends the task that calls.

@@ -108,9 +108,6 @@ impl<T: Transport> Transport for RtemsTransport<T> {
     }
 
     fn shutdown(&mut self, socket: Socket) -> Result<(), Error> {
-        if let Some(cell) = cell_of(self.cells, socket) {
-            cell.end_sending();
-        }
         self.inner.shutdown(socket)
     }
 

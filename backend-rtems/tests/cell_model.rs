@@ -1,13 +1,16 @@
-//! All interleavings of two feeds, or two senders, and a worker, by `loom`:
+//! Interleavings of two feeds, or two senders, and a worker, by `loom`:
 //! `RUSTFLAGS="--cfg loom" cargo test --release -p capuchin-rtems --test cell_model`.
 //!
-//! The queue is a mutex around a list: what the directives promise is theirs to keep; here it is how
-//! cells and places go about it.
+//! It runs the functions of cells, of posting and of the gate themselves; `loom` also finds a letter
+//! that two have at the same time. What it does not run is written down again: the order in which the
+//! channel calls them. The queue is a mutex around a list: what the directives promise is theirs to
+//! keep. Not all interleavings are tried, but all with up to so many preemptions as the models say;
+//! beyond that, nothing is shown.
 #![cfg(loom)]
 
-use capuchin_core::event::{Interest, Token};
-use capuchin_rtems::Letter;
+use capuchin_core::event::{Interest, Message, Token};
 use capuchin_rtems::cell::{Cell, Direction};
+use capuchin_rtems::model::{Life, Post};
 use loom::sync::{Arc, Mutex};
 use loom::thread;
 use std::collections::VecDeque;
@@ -20,9 +23,9 @@ const TOKEN: Token = Token {
 /// Context switches besides those that a thread's end makes.
 const PREEMPTIONS: usize = 4;
 
-fn check(model: impl Fn() + Sync + Send + 'static) {
+fn check(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(PREEMPTIONS);
+    builder.preemption_bound = Some(preemptions);
     builder.check(model);
 }
 
@@ -91,7 +94,7 @@ impl World {
 
 #[test]
 fn every_change_is_looked_into_and_a_cell_has_one_entry() {
-    check(|| {
+    check(PREEMPTIONS, || {
         let world = World::new(Interest::READ);
         let feeds: Vec<_> = (0..2)
             .map(|_| {
@@ -120,7 +123,7 @@ fn every_change_is_looked_into_and_a_cell_has_one_entry() {
 
 #[test]
 fn change_that_nobody_cared_for_shows_when_somebody_does() {
-    check(|| {
+    check(PREEMPTIONS, || {
         let world = World::new(Interest::WRITE);
         let feed = {
             let world = world.clone();
@@ -138,53 +141,115 @@ fn change_that_nobody_cared_for_shows_when_somebody_does() {
     });
 }
 
+/// A channel's letters and its queue, which may be gone: then whatever is sent to its identifier goes to
+/// the next queue that is made.
+struct Office {
+    post: Post,
+    queue: Mutex<VecDeque<u32>>,
+}
+
+const LETTERS: usize = 2;
+
+impl Office {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            post: Post::new(LETTERS),
+            queue: Mutex::new(VecDeque::new()),
+        })
+    }
+
+    /// Whether it was taken.
+    fn send(&self, life: Life, number: u64) -> bool {
+        let queue = |index| {
+            let mut queue = self.queue.lock().unwrap();
+            assert!(!queue.contains(&index), "two messages in one letter");
+            queue.push_back(index);
+            assert!(queue.len() <= LETTERS, "the queue overflows");
+        };
+        let sent = self.post.send(life, Message::Application(number), queue);
+        sent.is_ok()
+    }
+
+    fn receive(&self) -> Option<u64> {
+        let index = self.queue.lock().unwrap().pop_front()?;
+        // SAFETY: `send` has put it into the queue.
+        match unsafe { self.post.open(index) } {
+            Message::Application(number) => Some(number),
+            other => panic!("nobody sent {other:?}"),
+        }
+    }
+
+    /// As the channel's `Drop`: closes, waits, and deletes the queue.
+    fn end(&self) {
+        self.post.close();
+        while !self.post.is_empty() {
+            thread::yield_now();
+        }
+        self.queue.lock().unwrap().clear();
+    }
+}
+
 #[test]
 fn letter_is_one_sender_s_until_it_is_opened() {
-    const LETTERS: usize = 2;
-    check(|| {
-        let letters: Vec<_> = (0..LETTERS).map(|_| Letter::new()).collect();
-        let world = Arc::new((letters, Mutex::new(VecDeque::new())));
-        let senders: Vec<_> = (0..2)
-            .map(|_| {
-                let world = world.clone();
+    check(PREEMPTIONS, || {
+        let office = Office::new();
+        let life = office.post.begin();
+        let senders: Vec<_> = [10, 20]
+            .into_iter()
+            .map(|number| {
+                let office = office.clone();
                 thread::spawn(move || {
-                    let (letters, queue) = &*world;
-                    let mut sent = 0;
-                    for _ in 0..2 {
-                        if let Some(index) = letters.iter().position(Letter::take) {
-                            let mut queue = queue.lock().unwrap();
-                            assert!(!queue.contains(&index), "two messages in one letter");
-                            queue.push_back(index);
-                            assert!(queue.len() <= LETTERS, "the queue overflows");
-                            sent += 1;
-                        }
-                    }
-                    sent
+                    let sent = (number..number + 2).filter(|&number| office.send(life, number));
+                    sent.collect::<Vec<_>>()
                 })
             })
             .collect();
-        let (letters, queue) = &*world;
-        let receive = || {
-            let entry = queue.lock().unwrap().pop_front();
-            if let Some(index) = entry {
-                let letter: &Letter = &letters[index];
-                letter.give();
-            }
-            usize::from(entry.is_some())
-        };
-        let mut received = receive();
-        let sent: usize = senders
-            .into_iter()
-            .map(|sender| sender.join().unwrap())
-            .sum();
-        for _ in 0..4 {
-            received += receive();
+        let mut received: Vec<_> = office.receive().into_iter().collect();
+        let mut sent = Vec::new();
+        for sender in senders {
+            sent.extend(sender.join().unwrap());
         }
-        assert_eq!(received, sent);
+        received.extend(core::iter::from_fn(|| office.receive()));
+        for first in [10, 20] {
+            let of_one = |all: &[u64]| -> Vec<u64> {
+                let own = |number: &&u64| (first..first + 2).contains(*number);
+                all.iter().filter(own).copied().collect()
+            };
+            assert_eq!(of_one(&received), of_one(&sent), "each once, in order");
+        }
         assert!(
-            sent >= LETTERS,
+            sent.len() >= LETTERS,
             "letters are not refused while there are some"
         );
-        assert!(letters.iter().all(Letter::take), "all are free again");
+        for number in 0..LETTERS as u64 {
+            assert!(office.send(life, number), "all are free again");
+        }
+    });
+}
+
+#[test]
+fn sender_of_a_life_that_is_over_touches_nothing_of_the_next() {
+    check(PREEMPTIONS, || {
+        let office = Office::new();
+        let first = office.post.begin();
+        let late = {
+            let office = office.clone();
+            thread::spawn(move || {
+                // What was taken in the first life went with it.
+                let _ = office.send(first, 1);
+                let _ = office.send(first, 2);
+            })
+        };
+        let _ = office.receive();
+        office.end();
+        let second = office.post.begin();
+        let sent: Vec<u64> = (11..13)
+            .filter(|&number| office.send(second, number))
+            .collect();
+        assert_eq!(sent.len(), LETTERS, "all letters are the second life's");
+        let mut received: Vec<u64> = office.receive().into_iter().collect();
+        late.join().unwrap();
+        received.extend(core::iter::from_fn(|| office.receive()));
+        assert_eq!(received, sent, "what arrives was sent in this life");
     });
 }

@@ -9,7 +9,8 @@
 //!    end of stream arrives as readable.
 //! 2. Level-triggered: while a socket is readable and read interest is on, the next `wait` reports
 //!    it again. A channel built on edges re-arms to keep this promise.
-//! 3. Errors and hang-ups arrive without being asked for, with [`Readiness::FAILED`] set.
+//! 3. Errors and hang-ups arrive without being asked for, with [`Readiness::FAILED`] set, also while
+//!    bytes lie unread. A hang-up is the end of both directions; a half-closed peer is none.
 //! 4. A [`Token`] comes back exactly as it was given, generation included.
 //! 5. `remove` comes before the socket is closed; the channel's own descriptors are close-on-exec.
 //! 6. Messages are bounded, multi-producer, in order per sender. [`Full`] is reported to the
@@ -19,7 +20,8 @@
 //!    at once when something is pending.
 //! 8. The channel is made when the worker starts, never lazily from another thread.
 //! 9. At most [`EventList::CAPACITY`] events are reported by one `wait`; what did not fit is
-//!    reported by the next, and messages cannot starve sockets nor sockets messages.
+//!    reported by the next, and messages cannot starve sockets nor sockets messages. Where tasks
+//!    share a processor by waiting, `wait` now and then lets equals go first, however much is ready.
 //!
 //! # What the caller owes
 //!

@@ -3,8 +3,8 @@
 //!
 //! It promises that a message which was queued is seen by the receiver without another being sent,
 //! and that the primitive holds one wake-up for each time that the receiver looked, however many
-//! messages there are. All interleavings of two senders and a receiver are checked with `loom`
-//! (`tests/wake_model.rs`). It must not know what queue and primitive are made of.
+//! messages there are. The interleavings of two senders and a receiver with up to four preemptions are
+//! checked with `loom` (`tests/wake_model.rs`). It must not know what queue and primitive are made of.
 
 cfg_if::cfg_if! {
     if #[cfg(loom)] {

@@ -1,4 +1,5 @@
-//! All interleavings of senders and receiver around [`capuchin_core::wake::Wake`], by `loom`:
+//! Interleavings of senders and receiver around [`capuchin_core::wake::Wake`], by `loom`, all those with
+//! up to four preemptions:
 //! `RUSTFLAGS="--cfg loom" cargo test -p capuchin-core --test wake_model --release`.
 #![cfg(loom)]
 

@@ -176,6 +176,16 @@ impl FileStatus {
         named_anew == before
     }
 
+    /// Whether a change from `now` on, in seconds since 1970, will show. Where the file system keeps times
+    /// of whole seconds (or, as FAT, of two), what is written twice within one has the same time twice:
+    /// until that is over, nothing that is known of the file tells one content from the next.
+    #[must_use]
+    pub fn is_settled(&self, now: u64) -> bool {
+        /// That of FAT.
+        const COARSEST: u64 = 2;
+        self.modified_nanoseconds != 0 || now >= self.modified.saturating_add(COARSEST)
+    }
+
     #[allow(clippy::unnecessary_cast, reason = "other systems have other widths")]
     pub(crate) fn of(status: &sys::Status) -> Self {
         let kind = match status.st_mode & libc::S_IFMT {
@@ -224,4 +234,38 @@ pub(crate) fn check_segments(relative: &[u8]) -> Result<(), OpenError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn modified(modified: u64, modified_nanoseconds: u32) -> FileStatus {
+        FileStatus {
+            kind: Kind::Regular,
+            length: 1,
+            modified,
+            modified_nanoseconds,
+            changed: modified,
+            changed_nanoseconds: modified_nanoseconds,
+            inode: 1,
+            device: 1,
+        }
+    }
+
+    #[test]
+    fn file_with_a_coarse_time_is_settled_when_that_is_over() {
+        let coarse = modified(100, 0);
+        for (now, settled) in [
+            (99, false),
+            (100, false),
+            (101, false),
+            (102, true),
+            (200, true),
+        ] {
+            assert_eq!(coarse.is_settled(now), settled, "{now}");
+        }
+        assert!(modified(100, 1).is_settled(100));
+        assert!(!modified(u64::MAX, 0).is_settled(u64::MAX - 1));
+    }
 }

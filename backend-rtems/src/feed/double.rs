@@ -7,7 +7,8 @@ use capuchin_core::event::Interest;
 use capuchin_core::transport::Socket;
 use capuchin_posix::errno;
 use core::ffi::c_int;
-use std::sync::OnceLock;
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// The wake-ups, as set by `SO_RCVWAKEUP` and `SO_SNDWAKEUP`.
 #[derive(Debug)]
@@ -17,6 +18,23 @@ pub(crate) struct Feed {
 
 const EVENTS: c_int =
     libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLET;
+
+/// Cells by the number of their socket's registration: what an epoll event in flight names may be watched
+/// no more, and nothing more is told of it then.
+#[derive(Default)]
+struct Watched {
+    cells: HashMap<u64, &'static Cell>,
+    by_socket: HashMap<c_int, u64>,
+    last: u64,
+}
+
+fn watched() -> MutexGuard<'static, Watched> {
+    static WATCHED: OnceLock<Mutex<Watched>> = OnceLock::new();
+    WATCHED
+        .get_or_init(Mutex::default)
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Nothing besides.
 #[derive(Debug)]
@@ -29,7 +47,7 @@ impl Static {
 }
 
 impl Feed {
-    pub(crate) fn start(_: &'static Static) -> Result<Self, FeedError> {
+    pub(crate) fn start(_: &'static Static, _: usize) -> Result<Self, FeedError> {
         static NETWORK_TASK: OnceLock<Result<c_int, i32>> = OnceLock::new();
         NETWORK_TASK
             .get_or_init(|| {
@@ -51,21 +69,29 @@ impl Feed {
         cell: &'static Cell,
         _: Interest,
     ) -> Result<(), i32> {
+        let mut watched = watched();
+        watched.last += 1;
+        let number = watched.last;
         let mut event = libc::epoll_event {
             events: EVENTS as u32,
-            u64: &raw const *cell as u64,
+            u64: number,
         };
         // SAFETY: the event lives through the call.
         let result =
             unsafe { libc::epoll_ctl(self.epoll, libc::EPOLL_CTL_ADD, socket.0, &raw mut event) };
-        if result < 0 { Err(errno()) } else { Ok(()) }
+        if result < 0 {
+            return Err(errno());
+        }
+        watched.cells.insert(number, cell);
+        watched.by_socket.insert(socket.0, number);
+        Ok(())
     }
 
     pub(crate) fn change(&mut self, _: Socket, _: &'static Cell, _: Interest) -> Result<(), i32> {
         Ok(())
     }
 
-    pub(crate) fn ask(&mut self, socket: Socket, _shut: bool, _room: bool) -> State {
+    pub(crate) fn ask(&mut self, socket: Socket, _room: bool) -> State {
         let found = poll(socket.0, libc::POLLIN | libc::POLLOUT);
         let failed = found & (libc::POLLERR | libc::POLLHUP) != 0;
         State {
@@ -76,6 +102,10 @@ impl Feed {
     }
 
     pub(crate) fn unwatch(&mut self, socket: Socket) -> Result<(), i32> {
+        let mut watched = watched();
+        if let Some(number) = watched.by_socket.remove(&socket.0) {
+            watched.cells.remove(&number);
+        }
         let mut event = libc::epoll_event { events: 0, u64: 0 };
         // SAFETY: the event lives through the call.
         let result =
@@ -91,9 +121,12 @@ fn network_task(epoll: c_int) {
         let count =
             unsafe { libc::epoll_wait(epoll, events.as_mut_ptr(), events.len() as c_int, -1) };
         for event in events.iter().take(usize::try_from(count).unwrap_or(0)) {
-            let (bits, address) = (event.events as c_int, event.u64 as usize);
-            // SAFETY: `watch` passed a cell that lives for ever.
-            let cell = unsafe { &*(address as *const Cell) };
+            let (bits, number) = (event.events as c_int, event.u64);
+            // Kept until all is told, as the legacy stack keeps its semaphore.
+            let watched = watched();
+            let Some(cell) = watched.cells.get(&number) else {
+                continue;
+            };
             // Each change is told: bytes, the end of them, the end of the connection.
             for bit in [libc::EPOLLIN, libc::EPOLLRDHUP, libc::EPOLLHUP] {
                 if bits & bit != 0 {

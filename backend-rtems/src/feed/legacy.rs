@@ -2,7 +2,7 @@
 //! "RTEMS-specific socket options") call back in the context of whoever changed the socket, most
 //! often the network task, with the network semaphore held.
 
-use super::{FeedError, State, peek, tell};
+use super::{FeedError, Peek, State, peek, tell};
 use crate::cell::{Cell, Direction};
 use capuchin_core::event::Interest;
 use capuchin_core::transport::Socket;
@@ -20,6 +20,30 @@ struct Wakeup {
 const SEND_WAKEUP: c_int = 0x1020;
 const RECEIVE_WAKEUP: c_int = 0x1021;
 
+/// `FD_SETSIZE` of newlib on RTEMS, which the stack was built with: what select(2) writes to lies
+/// elsewhere for descriptors from this one on.
+const SET_DESCRIPTORS: usize = 256;
+
+/// `fd_set`.
+type Set = [u32; SET_DESCRIPTORS / 32];
+
+/// `SS_CANTSENDMORE` and `SS_CANTRCVMORE` of the stack's `sys/socketvar.h`.
+const CANNOT_SEND: i16 = 0x10;
+const CANNOT_RECEIVE: i16 = 0x20;
+
+/// The beginning of `struct socket` of the same.
+#[repr(C)]
+struct StackSocket {
+    kind: i16,
+    options: i16,
+    linger: i16,
+    state: i16,
+}
+
+unsafe extern "C" {
+    safe fn rtems_bsdnet_fdToSocket(descriptor: c_int) -> *const StackSocket;
+}
+
 /// The legacy stack's wake-ups. No state: the stack keeps it.
 #[derive(Debug)]
 pub(crate) struct Feed;
@@ -35,7 +59,10 @@ impl Static {
 }
 
 impl Feed {
-    pub(crate) fn start(_: &'static Static) -> Result<Self, FeedError> {
+    pub(crate) fn start(_: &'static Static, descriptors: usize) -> Result<Self, FeedError> {
+        if descriptors > SET_DESCRIPTORS {
+            return Err(FeedError::Descriptors(SET_DESCRIPTORS));
+        }
         Ok(Self)
     }
 
@@ -59,9 +86,13 @@ impl Feed {
 
     /// The stack has no poll(2), and its select(2) sleeps for a tick when the answer is no: asked only
     /// where a receive cannot tell, for room and of listeners.
-    pub(crate) fn ask(&mut self, socket: Socket, shut: bool, room: bool) -> State {
-        let (readable, failed) =
-            peek(socket.0, shut).unwrap_or_else(|| (select(socket.0, Direction::Receive), false));
+    pub(crate) fn ask(&mut self, socket: Socket, room: bool) -> State {
+        let (readable, failed) = match peek(socket.0) {
+            Peek::Nothing => (false, false),
+            Peek::Something => (true, has_hung_up(socket.0)),
+            Peek::Failure => (true, true),
+            Peek::NoConnection => (select(socket.0, Direction::Receive), false),
+        };
         State {
             readable,
             writable: failed || (room && select(socket.0, Direction::Send)),
@@ -96,13 +127,27 @@ fn set(
     if result < 0 { Err(errno()) } else { Ok(()) }
 }
 
+/// Whether neither direction of a connection is left, be it by a reset or by the end of both, whatever
+/// lies unread.
+///
+/// No call of the stack's tells that: getpeername(2) answers for as long as there is a protocol's block,
+/// and waits for an mbuf; `SO_ERROR` takes the error away.
+fn has_hung_up(socket: c_int) -> bool {
+    let socket = rtems_bsdnet_fdToSocket(socket);
+    if socket.is_null() {
+        return true;
+    }
+    // SAFETY: the descriptor is the worker's, and so the socket is there until the worker closes it. The
+    // network task may write the word meanwhile: it is read at once, and means something at any time.
+    let state = unsafe { (&raw const (*socket).state).read_volatile() };
+    state & CANNOT_SEND != 0 && state & CANNOT_RECEIVE != 0
+}
+
 /// Whether select(2) finds the socket ready within a tick.
 fn select(socket: c_int, direction: Direction) -> bool {
-    /// `fd_set` as the stack reads it: as many words as the highest descriptor needs.
-    const WORDS: usize = 32;
-    let mut set = [0u32; WORDS];
+    let mut set: Set = [0; SET_DESCRIPTORS / 32];
     let Some(word) = set.get_mut(socket as usize / 32) else {
-        return true; // not to be asked: then a hint is all there is
+        return true; // `start` has made sure that there is none
     };
     *word = 1 << (socket % 32);
     let pointer: *mut libc::fd_set = (&raw mut set).cast();
@@ -113,7 +158,7 @@ fn select(socket: c_int, direction: Direction) -> bool {
     };
     // SAFETY: zeros are a valid `timeval`.
     let mut at_once: libc::timeval = unsafe { core::mem::zeroed() };
-    // SAFETY: the stack reads and writes no more words than `socket + 1` bits need.
+    // SAFETY: the stack reads and writes a `fd_set`, and the descriptor lies within it.
     let ready = unsafe { libc::select(socket + 1, read, write, null, &raw mut at_once) };
     ready > 0
 }
@@ -143,4 +188,10 @@ capuchin_posix::assume! {
     layout "struct timeval" = libc::timeval { tv_sec, tv_usec }
     value "sizeof(fd_mask)" = size_of::<u32>();
     value "NFDBITS" = u32::BITS;
+    value "FD_SETSIZE" = SET_DESCRIPTORS;
+    value "sizeof(fd_set)" = size_of::<Set>();
+    value "SS_CANTSENDMORE" = CANNOT_SEND;
+    value "SS_CANTRCVMORE" = CANNOT_RECEIVE;
+    value "offsetof(struct socket, so_state)" = core::mem::offset_of!(StackSocket, state);
+    value "sizeof(((struct socket *)0)->so_state)" = size_of::<i16>();
 }

@@ -2,8 +2,9 @@
 //!
 //! A feed only tells that something changed, in whatever context it runs; [`crate::cell`] does the
 //! rest. It promises a change is told after it happened, each at least once, two that happen
-//! together as two, and that after `unwatch` nothing more is told of the socket (the test double
-//! may tell late: the cell is nobody's then).
+//! together as two, and that after `unwatch` nothing more is told of the socket. (With several
+//! processors the relay may tell late; the cell is nobody's then, and the relay ends before the queue
+//! does.)
 
 cfg_if::cfg_if! {
     if #[cfg(all(target_os = "rtems", feature = "libbsd"))] {
@@ -36,6 +37,8 @@ pub enum FeedError {
     Relay(StatusCode),
     /// A socket that was watched could not be closed (an `errno`).
     Close(i32),
+    /// There may be descriptors that the stack cannot be asked about: from this number on.
+    Descriptors(usize),
 }
 
 impl fmt::Display for FeedError {
@@ -52,6 +55,10 @@ impl fmt::Display for FeedError {
             Self::Close(errno) => write!(
                 f,
                 "this libbsd keeps sockets open that kqueue has watched (errno {errno}): use its branch 6-freebsd-14"
+            ),
+            Self::Descriptors(limit) => write!(
+                f,
+                "select() of the legacy stack takes descriptors below {limit} only: lower descriptors and CONFIGURE_MAXIMUM_FILE_DESCRIPTORS to that"
             ),
         }
     }
@@ -88,21 +95,30 @@ fn poll(socket: c_int, events: core::ffi::c_short) -> core::ffi::c_short {
     asked.revents
 }
 
-/// What a receive that takes nothing says of a socket on a BSD stack, where it leaves an error in its
-/// place: whether there is something, and whether the connection failed. `None` for a listener.
-/// `shut`: the sending direction was ended here, so that the end of the other is the end of both.
+/// What a receive that takes nothing finds on a BSD stack, where it leaves an error in its place.
 #[cfg(target_os = "rtems")]
-fn peek(socket: c_int, shut: bool) -> Option<(bool, bool)> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Peek {
+    Nothing,
+    /// Bytes, or the end of them.
+    Something,
+    /// An error that the connection met.
+    Failure,
+    /// A listener.
+    NoConnection,
+}
+
+#[cfg(target_os = "rtems")]
+fn peek(socket: c_int) -> Peek {
     let mut byte = 0u8;
     // SAFETY: there is room for one byte.
     let count = unsafe { libc::recv(socket, (&raw mut byte).cast(), 1, libc::MSG_PEEK) };
-    match count {
-        0 => Some((true, shut)),
-        1.. => Some((true, false)),
-        _ => match capuchin_posix::errno() {
-            libc::EAGAIN | libc::EINTR => Some((false, false)),
-            libc::ENOTCONN | libc::EINVAL => None,
-            _ => Some((true, true)),
-        },
+    if count >= 0 {
+        return Peek::Something;
+    }
+    match capuchin_posix::errno() {
+        libc::EAGAIN | libc::EINTR => Peek::Nothing,
+        libc::ENOTCONN | libc::EINVAL => Peek::NoConnection,
+        _ => Peek::Failure,
     }
 }

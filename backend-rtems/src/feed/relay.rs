@@ -1,10 +1,10 @@
 //! libbsd: one relay task waits in kevent(2) and tells what it hears.
 //!
-//! The filters are edges (`EV_CLEAR`), so the relay never hears twice of the same. It has the
-//! worker's priority: neither preempts the other, so that whatever became ready while the worker
-//! was busy is told in one go.
+//! The filters are edges (`EV_CLEAR`), so the relay never hears twice of the same. It is one level more
+//! urgent than the worker: a worker that always has something to do lets nobody of its own level in,
+//! and would hear of no other socket. (A worker of the most urgent level yields now and then.)
 
-use super::{FeedError, State, peek, poll, tell};
+use super::{FeedError, Peek, State, peek, poll, tell};
 use crate::cell::{Cell, Direction};
 use crate::task::{self, Task};
 use capuchin_core::event::Interest;
@@ -51,6 +51,8 @@ unsafe extern "C" {
 const BATCH: usize = 16;
 /// How often the relay looks whether it is to end.
 const LOOK_EVERY_NS: libc::c_long = 250_000_000;
+/// The most urgent level that a task can have.
+const MOST_URGENT: u32 = 1;
 /// The relay's stack: kevent(2) keeps its batch on it.
 const STACK_BYTES: usize = 16 * 1_024;
 
@@ -82,8 +84,9 @@ pub(crate) struct Feed {
 }
 
 impl Feed {
-    /// Starts the relay with the priority of the task that calls.
-    pub(crate) fn start(shared: &'static Static) -> Result<Self, FeedError> {
+    /// Starts the relay, more urgent than the task that calls.
+    pub(crate) fn start(shared: &'static Static, _descriptors: usize) -> Result<Self, FeedError> {
+        let own = task::own_priority().map_err(FeedError::Relay)?;
         let kqueue = kqueue();
         if kqueue < 0 {
             return Err(FeedError::Kqueue(errno()));
@@ -92,7 +95,7 @@ impl Feed {
         shared.phase.store(RUNNING, Ordering::SeqCst);
         let task = Task {
             name: *b"CPR ",
-            priority: None,
+            priority: Some((own - 1).max(MOST_URGENT)),
             stack_bytes: STACK_BYTES,
         };
         // SAFETY: the relay takes a static, at any time.
@@ -162,13 +165,17 @@ impl Feed {
         self.control(&[change(socket, EVFILT_WRITE, flags, cell)])
     }
 
-    pub(crate) fn ask(&mut self, socket: Socket, shut: bool, room: bool) -> State {
-        let (readable, failed) = peek(socket.0, shut)
-            .unwrap_or_else(|| (poll(socket.0, libc::POLLIN) & libc::POLLIN != 0, false));
-        let has_room = || poll(socket.0, libc::POLLOUT) & libc::POLLOUT != 0;
+    /// To poll(2) an error is something to read, and a connection without either direction hung up,
+    /// whatever lies unread.
+    pub(crate) fn ask(&mut self, socket: Socket, room: bool) -> State {
+        let asked = libc::POLLIN | if room { libc::POLLOUT } else { 0 };
+        let found = poll(socket.0, asked);
+        let readable = found & libc::POLLIN != 0;
+        let failed = found & (libc::POLLHUP | libc::POLLERR) != 0
+            || (readable && peek(socket.0) == Peek::Failure);
         State {
-            readable,
-            writable: failed || (room && has_room()),
+            readable: readable || failed,
+            writable: found & libc::POLLOUT != 0 || failed,
             failed,
         }
     }
@@ -234,6 +241,7 @@ unsafe extern "C" fn relay(argument: usize) {
     // SAFETY: zeros are a valid `timespec`.
     let mut timeout: libc::timespec = unsafe { core::mem::zeroed() };
     timeout.tv_nsec = LOOK_EVERY_NS;
+    let mut told = false;
     while shared.phase.load(Ordering::SeqCst) == RUNNING {
         // SAFETY: there is room for as many events, and all of it lives through the call.
         let count = unsafe {
@@ -246,6 +254,14 @@ unsafe extern "C" fn relay(argument: usize) {
                 &raw const timeout,
             )
         };
+        if count < 0 {
+            // Nothing that is known; but the worker is less urgent, and has to have its turn.
+            let errno = errno();
+            if errno != libc::EINTR && !core::mem::replace(&mut told, true) {
+                log::error!("the relay cannot wait for sockets (error {errno}), and tries again");
+            }
+            task::wake_after(1);
+        }
         for event in events.iter().take(usize::try_from(count).unwrap_or(0)) {
             // SAFETY: `Feed::watch` passed a cell that lives for ever.
             let cell = unsafe { &*event.udata.cast::<Cell>() };
@@ -272,6 +288,6 @@ capuchin_posix::assume! {
     layout "struct kevent" = Kevent { ident, filter, flags, fflags, data, udata, ext }
     names self { EVFILT_READ, EVFILT_WRITE, EV_ADD, EV_DELETE, EV_ENABLE, EV_DISABLE, EV_CLEAR, EV_EOF }
     layout "struct pollfd" = libc::pollfd { fd, events, revents }
-    names libc { MSG_PEEK, POLLIN, POLLOUT }
+    names libc { MSG_PEEK, POLLIN, POLLOUT, POLLERR, POLLHUP }
     value "sizeof(nfds_t)" = size_of::<libc::nfds_t>();
 }

@@ -2,10 +2,13 @@
 //! for systems that are no RTEMS. It exists for tests, which so run without an SDK.
 //!
 //! A timeout of *n* ticks ends at the *n*th tick from now, and the first may come at once: whoever
-//! forgets that waits too short here, too.
+//! forgets that waits too short here, too. An identifier goes to the next object that is made, as
+//! soon as its own is gone. Each thread is a system of its own in that, with so many objects as
+//! [`MAXIMUM_MESSAGE_QUEUES`] and [`MAXIMUM_TASKS`] say: tests that run at the same time do not meet.
 
 use super::{MessageQueueConfig, NO_TIMEOUT, NO_WAIT};
-use crate::queue::StatusCode;
+use crate::queue::{HEADER_WORDS, StatusCode};
+use core::cell::Cell;
 use core::ffi::c_void;
 use core::sync::atomic::{AtomicU32, Ordering};
 use std::collections::{HashMap, VecDeque};
@@ -16,8 +19,24 @@ use std::vec::Vec;
 /// `CONFIGURE_MICROSECONDS_PER_TICK`, its default.
 const TICK: Duration = Duration::from_millis(10);
 
-/// Words of `CORE_message_queue_Buffer` without message priorities.
-const HEADER_WORDS: usize = 3;
+/// `CONFIGURE_MAXIMUM_MESSAGE_QUEUES` and `CONFIGURE_MAXIMUM_TASKS`.
+pub(crate) const MAXIMUM_MESSAGE_QUEUES: u32 = 4;
+pub(crate) const MAXIMUM_TASKS: u32 = 32;
+
+/// Bits of an identifier for the object's place in its system's table.
+const PLACE_BITS: u32 = 8;
+
+/// The lowest identifier of this thread's that none of `objects` has; `None` when there are `maximum`.
+fn free_id<T>(objects: &HashMap<u32, T>, maximum: u32) -> Option<u32> {
+    static SYSTEMS: AtomicU32 = AtomicU32::new(1);
+    thread_local! {
+        static SYSTEM: u32 = SYSTEMS.fetch_add(1, Ordering::Relaxed);
+    }
+    let system = SYSTEM.with(|system| *system) << PLACE_BITS;
+    (1..=maximum)
+        .map(|place| system | place)
+        .find(|id| !objects.contains_key(id))
+}
 
 struct Queue {
     limit: usize,
@@ -32,13 +51,7 @@ struct State {
     deleted: bool,
 }
 
-#[derive(Default)]
-struct Objects {
-    queues: HashMap<u32, Arc<Queue>>,
-    last: u32,
-}
-
-static OBJECTS: LazyLock<Mutex<Objects>> = LazyLock::new(Mutex::default);
+static QUEUES: LazyLock<Mutex<HashMap<u32, Arc<Queue>>>> = LazyLock::new(Mutex::default);
 static BOOT: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -47,22 +60,34 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Queues that there are.
 pub(crate) fn queues() -> usize {
-    lock(&OBJECTS).queues.len()
+    lock(&QUEUES).len()
 }
 
 fn queue(id: u32) -> Option<Arc<Queue>> {
-    lock(&OBJECTS).queues.get(&id).cloned()
+    lock(&QUEUES).get(&id).cloned()
+}
+
+/// Entries that lie in a queue.
+#[cfg(test)]
+pub(crate) fn pending(id: u32) -> usize {
+    queue(id).map_or(0, |queue| lock(&queue.state).pending.len())
 }
 
 pub(crate) unsafe fn rtems_message_queue_construct(
     config: *const MessageQueueConfig,
     id: *mut u32,
 ) -> u32 {
-    if config.is_null() || id.is_null() {
+    if config.is_null() {
         return StatusCode::INVALID_ADDRESS.0;
     }
     // SAFETY: the caller passes a configuration that lives through the call.
     let config = unsafe { &*config };
+    if config.name == 0 {
+        return StatusCode::INVALID_NAME.0;
+    }
+    if id.is_null() {
+        return StatusCode::INVALID_ADDRESS.0;
+    }
     if config.maximum_pending_messages == 0 {
         return StatusCode::INVALID_NUMBER.0;
     }
@@ -72,6 +97,10 @@ pub(crate) unsafe fn rtems_message_queue_construct(
     let word = size_of::<usize>();
     let stride = HEADER_WORDS * word + config.maximum_message_size.next_multiple_of(word);
     let limit = config.maximum_pending_messages as usize;
+    let mut queues = lock(&QUEUES);
+    let Some(new) = free_id(&queues, MAXIMUM_MESSAGE_QUEUES) else {
+        return StatusCode::TOO_MANY.0;
+    };
     if config.storage_size != limit * stride {
         return StatusCode::UNSATISFIED.0;
     }
@@ -83,23 +112,20 @@ pub(crate) unsafe fn rtems_message_queue_construct(
             .cast::<u8>()
             .write_bytes(0xa5, config.storage_size)
     };
-    let mut objects = lock(&OBJECTS);
-    objects.last += 1;
-    let new = objects.last;
     let queue = Queue {
         limit,
         message_size: config.maximum_message_size,
         state: Mutex::default(),
         arrived: Condvar::new(),
     };
-    objects.queues.insert(new, Arc::new(queue));
+    queues.insert(new, Arc::new(queue));
     // SAFETY: the caller passes room for an identifier.
     unsafe { *id = new };
     StatusCode::SUCCESSFUL.0
 }
 
 pub(crate) unsafe fn rtems_message_queue_delete(id: u32) -> u32 {
-    match lock(&OBJECTS).queues.remove(&id) {
+    match lock(&QUEUES).remove(&id) {
         Some(queue) => {
             lock(&queue.state).deleted = true;
             queue.arrived.notify_all();
@@ -182,8 +208,21 @@ pub(crate) unsafe fn rtems_message_queue_receive(
     StatusCode::SUCCESSFUL.0
 }
 
-/// A task that was created and not yet started: its stack's size.
-static TASKS: LazyLock<Mutex<HashMap<u32, usize>>> = LazyLock::new(Mutex::default);
+/// Tasks: the stack's size of those that were not started yet.
+static TASKS: LazyLock<Mutex<HashMap<u32, Option<usize>>>> = LazyLock::new(Mutex::default);
+
+thread_local! {
+    /// Which task this thread is; 0: none that was started here.
+    static SELF: Cell<u32> = const { Cell::new(0) };
+    /// How often this thread let others go first.
+    static YIELDS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// How often this thread let others go first.
+#[cfg(test)]
+pub(crate) fn yields() -> u32 {
+    YIELDS.get()
+}
 
 /// `CONFIGURE_MAXIMUM_PRIORITY`, its default.
 const LEAST_URGENT: u32 = 255;
@@ -192,7 +231,7 @@ const LEAST_URGENT: u32 = 255;
 const SMALLEST_STACK: usize = 512 * 1_024;
 
 pub(crate) unsafe fn rtems_task_create(
-    _name: u32,
+    name: u32,
     initial_priority: u32,
     stack_size: usize,
     _initial_modes: u32,
@@ -202,14 +241,19 @@ pub(crate) unsafe fn rtems_task_create(
     if id.is_null() {
         return StatusCode::INVALID_ADDRESS.0;
     }
+    if name == 0 {
+        return StatusCode::INVALID_NAME.0;
+    }
     if initial_priority == 0 || initial_priority > LEAST_URGENT {
         return StatusCode::INVALID_PRIORITY.0;
     }
-    let mut objects = lock(&OBJECTS);
-    objects.last += 1;
-    lock(&TASKS).insert(objects.last, stack_size.max(SMALLEST_STACK));
+    let mut tasks = lock(&TASKS);
+    let Some(new) = free_id(&tasks, MAXIMUM_TASKS) else {
+        return StatusCode::TOO_MANY.0;
+    };
+    tasks.insert(new, Some(stack_size.max(SMALLEST_STACK)));
     // SAFETY: the caller passes room for an identifier.
-    unsafe { *id = objects.last };
+    unsafe { *id = new };
     StatusCode::SUCCESSFUL.0
 }
 
@@ -218,11 +262,19 @@ pub(crate) unsafe fn rtems_task_start(
     entry_point: unsafe extern "C" fn(usize),
     argument: usize,
 ) -> u32 {
-    let Some(stack) = lock(&TASKS).remove(&id) else {
+    let mut tasks = lock(&TASKS);
+    let Some(stack) = tasks.get_mut(&id).map(Option::take) else {
         return StatusCode::INVALID_ID.0;
     };
-    // SAFETY: the caller's word is that the entry may be called so on a task of its own.
-    let run = move || unsafe { entry_point(argument) };
+    let Some(stack) = stack else {
+        return StatusCode::INCORRECT_STATE.0;
+    };
+    let run = move || {
+        SELF.set(id);
+        // SAFETY: the caller's word is that the entry may be called so on a task of its own.
+        unsafe { entry_point(argument) };
+        lock(&TASKS).remove(&id);
+    };
     match std::thread::Builder::new().stack_size(stack).spawn(run) {
         Ok(_) => StatusCode::SUCCESSFUL.0,
         Err(_) => StatusCode::TOO_MANY.0,
@@ -238,6 +290,7 @@ pub(crate) fn rtems_task_self() -> u32 {
     NUMBER.with(|number| *number)
 }
 
+/// Only of a task that was not started: a thread cannot be ended from outside.
 pub(crate) fn rtems_task_delete(id: u32) -> u32 {
     match lock(&TASKS).remove(&id) {
         Some(_) => StatusCode::SUCCESSFUL.0,
@@ -253,12 +306,18 @@ pub(crate) unsafe fn rtems_task_set_priority(_id: u32, _new: u32, old: *mut u32)
 }
 
 pub(crate) fn rtems_task_wake_after(ticks: u32) -> u32 {
-    std::thread::sleep(TICK * ticks);
+    if ticks == 0 {
+        YIELDS.set(YIELDS.get() + 1);
+        std::thread::yield_now();
+    } else {
+        std::thread::sleep(TICK * ticks);
+    }
     StatusCode::SUCCESSFUL.0
 }
 
 /// A thread ends where its function does; a task must not return.
 pub(crate) fn rtems_task_exit() -> ! {
+    lock(&TASKS).remove(&SELF.get());
     loop {
         std::thread::park();
     }
@@ -286,12 +345,18 @@ mod tests {
     use super::*;
 
     const WORD: usize = size_of::<usize>();
+    /// What a busy machine may be late.
+    const BUSY_TICKS: u64 = 50;
 
     fn construct(limit: u32, message_size: usize) -> Result<u32, StatusCode> {
+        construct_named(1, limit, message_size)
+    }
+
+    fn construct_named(name: u32, limit: u32, message_size: usize) -> Result<u32, StatusCode> {
         let size = limit as usize * (HEADER_WORDS * WORD + message_size);
         let area = vec![0u8; size].leak();
         let config = MessageQueueConfig {
-            name: 1,
+            name,
             maximum_pending_messages: limit,
             maximum_message_size: message_size,
             storage_area: area.as_mut_ptr().cast(),
@@ -334,6 +399,7 @@ mod tests {
     fn status_codes_are_those_of_the_guide() {
         assert_eq!(construct(0, 8), Err(StatusCode::INVALID_NUMBER));
         assert_eq!(construct(1, 0), Err(StatusCode::INVALID_SIZE));
+        assert_eq!(construct_named(0, 1, 8), Err(StatusCode::INVALID_NAME));
         let id = construct(2, 8).unwrap();
         assert_eq!(send(id, &[0; 9]), StatusCode::INVALID_SIZE);
         assert_eq!(send(id, b"one"), StatusCode::SUCCESSFUL);
@@ -355,8 +421,45 @@ mod tests {
         for count in 1..5 {
             let begin = ticks();
             assert_eq!(receive(id, 0, count), Err(StatusCode::TIMEOUT));
-            assert!(ticks() >= begin + u64::from(count));
+            let passed = ticks() - begin;
+            assert!(passed >= u64::from(count));
+            assert!(
+                passed < u64::from(count) + BUSY_TICKS,
+                "{passed} for {count}"
+            );
         }
+    }
+
+    #[test]
+    fn identifier_goes_to_the_next_queue() {
+        let id = construct(1, 8).unwrap();
+        let other = construct(1, 8).unwrap();
+        assert_eq!(delete(id), StatusCode::SUCCESSFUL);
+        assert_eq!(construct(1, 8), Ok(id));
+        assert_ne!(id, other);
+    }
+
+    #[test]
+    fn there_are_as_many_queues_and_tasks_as_were_configured() {
+        let all: Vec<_> = (0..MAXIMUM_MESSAGE_QUEUES)
+            .map(|_| construct(1, 8).unwrap())
+            .collect();
+        assert_eq!(construct(1, 8), Err(StatusCode::TOO_MANY));
+        assert_eq!(delete(all[1]), StatusCode::SUCCESSFUL);
+        assert_eq!(construct(1, 8), Ok(all[1]));
+        let create = |name, priority| {
+            let mut id = 0;
+            // SAFETY: the identifier lives through the call.
+            let code = unsafe { rtems_task_create(name, priority, 0, 0, 0, &raw mut id) };
+            StatusCode::check(code).map(|()| id)
+        };
+        assert_eq!(create(0, 1), Err(StatusCode::INVALID_NAME));
+        assert_eq!(create(1, 0), Err(StatusCode::INVALID_PRIORITY));
+        assert_eq!(create(1, 256), Err(StatusCode::INVALID_PRIORITY));
+        let all: Vec<_> = (0..MAXIMUM_TASKS).map(|_| create(1, 1).unwrap()).collect();
+        assert_eq!(create(1, 1), Err(StatusCode::TOO_MANY));
+        assert_eq!(rtems_task_delete(all[0]), StatusCode::SUCCESSFUL.0);
+        assert_eq!(create(1, 1), Ok(all[0]));
     }
 
     #[test]

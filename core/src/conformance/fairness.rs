@@ -1,12 +1,14 @@
 //! Contract 9: what did not fit comes next, and nobody starves.
 
 use super::bench::{
-    PATIENCE, QUEUE, allowed, channel, expect, expect_number, names, pair, send, token, wait,
-    watched,
+    GIVE_UP_MS, PATIENCE, QUEUE, allowed, channel, expect, expect_number, names, pair, send, token,
+    wait, watched,
 };
 use super::messages::sent;
-use super::{Failure, Lab, Outcome};
+use super::{Aide, Failure, Lab, Outcome};
 use crate::event::{Deadline, Event, EventChannel, EventList, Interest, Message, Notifier};
+use crate::transport::Socket;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Room for counting [`Lab::PAIRS`] sockets.
 const PAIRS_LIMIT: usize = 512;
@@ -93,4 +95,101 @@ pub(super) fn sockets_do_not_starve_messages<L: Lab>(lab: &mut L) -> Outcome {
         }
     }
     Ok(())
+}
+
+/// A client who sends as much as is received from it: its socket, `token(1)`, is readable all the time,
+/// and no wait for it ever blocks.
+struct Busy {
+    socket: Socket,
+    peer: Socket,
+    received: usize,
+}
+
+impl Busy {
+    /// Sent at a time, and twice of it is on the way: as single bytes they would cost the stack more.
+    const BLOCK: [u8; 128] = [b'+'; 128];
+
+    fn new<L: Lab>(lab: &mut L, socket: Socket, peer: Socket) -> Result<Self, Failure> {
+        for _ in 0..2 {
+            send(lab, peer, &Self::BLOCK)?;
+        }
+        Ok(Self {
+            socket,
+            peer,
+            received: 0,
+        })
+    }
+
+    /// One wait, and what a server does then.
+    fn turn<L: Lab>(
+        &mut self,
+        lab: &mut L,
+        channel: &mut L::Channel,
+        events: &mut EventList,
+    ) -> Outcome {
+        wait(channel, events, Deadline::After(1_000))?;
+        if names(events, token(1)) && lab.receive(self.socket, &mut [0]) == Ok(1) {
+            self.received += 1;
+        }
+        if self.received >= Self::BLOCK.len() && lab.send(self.peer, &Self::BLOCK).is_ok() {
+            self.received -= Self::BLOCK.len();
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn busy_socket_does_not_silence_another<L: Lab>(lab: &mut L) -> Outcome {
+    let (mut channel, socket, peer) = watched(lab, Interest::READ)?;
+    let (other, client) = pair(lab)?;
+    channel
+        .add(other, token(2), Interest::READ)
+        .map_err(allowed("a socket is added"))?;
+    let mut busy = Busy::new(lab, socket, peer)?;
+    let mut events = EventList::new();
+    for _ in 0..20 {
+        // Until it is known to be silent.
+        for _ in 0..PATIENCE {
+            busy.turn(lab, &mut channel, &mut events)?;
+        }
+        send(lab, client, b"a")?;
+        let begin = lab.now();
+        loop {
+            busy.turn(lab, &mut channel, &mut events)?;
+            if names(&events, token(2)) && lab.receive(other, &mut [0]) == Ok(1) {
+                break;
+            }
+            let what = "a socket that becomes ready is reported though another is always ready";
+            let waited = lab.now() - begin;
+            expect_number(waited < u64::from(GIVE_UP_MS), what, waited)?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn busy_socket_leaves_other_tasks_their_turn<L: Lab>(lab: &mut L) -> Outcome {
+    const TURNS: u32 = 20;
+    let (mut channel, socket, peer) = watched(lab, Interest::READ)?;
+    let mut busy = Busy::new(lab, socket, peer)?;
+    let over = AtomicBool::new(false);
+    let other = |_: usize, aide: &dyn Aide| {
+        for _ in 0..TURNS {
+            aide.nap(0);
+        }
+        over.store(true, Ordering::Release);
+    };
+    let mut outcome = Ok(());
+    lab.together(1, &other, &mut |lab| {
+        outcome = (|| {
+            let (begin, mut events) = (lab.now(), EventList::new());
+            while !over.load(Ordering::Acquire) {
+                busy.turn(lab, &mut channel, &mut events)?;
+                let what =
+                    "whoever waits for sockets lets others have a turn, however busy these are";
+                let waited = lab.now() - begin;
+                expect_number(waited < u64::from(GIVE_UP_MS), what, waited)?;
+            }
+            Ok(())
+        })();
+    });
+    outcome
 }

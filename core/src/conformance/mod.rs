@@ -175,7 +175,7 @@ macro_rules! table {
     };
 }
 
-table! { 42:
+table! { 47:
     readiness {
         readable_is_reported_until_nothing_is_left
         writable_is_reported_until_nothing_fits
@@ -187,8 +187,11 @@ table! { 42:
         bytes_and_end_of_stream_that_come_together_are_both_reported
         half_closed_peer_is_no_event_for_a_writer
         reset_is_reported_without_interest
+        reset_behind_bytes_is_reported_without_interest
         reset_is_reported_to_a_reader
         hang_up_is_reported_without_interest
+        hang_up_behind_bytes_is_reported_without_interest
+        end_of_stream_behind_bytes_is_silent_without_interest
         listener_is_readable_while_connections_wait
         socket_that_becomes_ready_ends_a_wait
     }
@@ -229,5 +232,7 @@ table! { 42:
         more_ready_sockets_than_fit_are_all_reported
         messages_do_not_starve_sockets
         sockets_do_not_starve_messages
+        busy_socket_does_not_silence_another
+        busy_socket_leaves_other_tasks_their_turn
     }
 }

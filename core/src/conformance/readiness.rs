@@ -216,6 +216,15 @@ pub(super) fn reset_is_reported_without_interest<L: Lab>(lab: &mut L) -> Outcome
     await_ready(lab, &mut channel, T, Readiness::FAILED, what).map(drop)
 }
 
+pub(super) fn reset_behind_bytes_is_reported_without_interest<L: Lab>(lab: &mut L) -> Outcome {
+    let (mut channel, _, peer) = watched(lab, Interest::NONE)?;
+    send(lab, peer, b"unread")?;
+    await_silence(&mut channel, "unread bytes are silent without interest")?;
+    lab.reset(peer);
+    let what = "a reset is reported though bytes lie unread and nothing was asked for";
+    await_ready(lab, &mut channel, T, Readiness::FAILED, what).map(drop)
+}
+
 pub(super) fn reset_is_reported_to_a_reader<L: Lab>(lab: &mut L) -> Outcome {
     let (mut channel, socket, peer) = watched(lab, Interest::READ)?;
     lab.reset(peer);
@@ -239,6 +248,27 @@ pub(super) fn hang_up_is_reported_without_interest<L: Lab>(lab: &mut L) -> Outco
     lab.half_close(peer);
     let what = "the end of both directions is reported though nothing was asked for";
     await_ready(lab, &mut channel, T, Readiness::FAILED, what).map(drop)
+}
+
+pub(super) fn hang_up_behind_bytes_is_reported_without_interest<L: Lab>(lab: &mut L) -> Outcome {
+    let (mut channel, socket, peer) = watched(lab, Interest::NONE)?;
+    send(lab, peer, b"unread")?;
+    lab.half_close(socket);
+    await_silence(&mut channel, "the own half-close is silent")?;
+    lab.half_close(peer);
+    let what = "the end of both directions is reported though bytes lie unread";
+    await_ready(lab, &mut channel, T, Readiness::FAILED, what).map(drop)
+}
+
+pub(super) fn end_of_stream_behind_bytes_is_silent_without_interest<L: Lab>(
+    lab: &mut L,
+) -> Outcome {
+    let (mut channel, socket, peer) = watched(lab, Interest::NONE)?;
+    send(lab, peer, b"unread")?;
+    lab.half_close(peer);
+    await_silence(&mut channel, "a half-close is silent without interest")?;
+    send(lab, socket, b"still here")?;
+    await_bytes(lab, peer, 10)
 }
 
 pub(super) fn listener_is_readable_while_connections_wait<L: Lab>(lab: &mut L) -> Outcome {

@@ -28,6 +28,7 @@
 
 #ifdef CAPUCHIN_STACK_LEGACY
 #include <rtems/rtems_bsdnet.h>
+#include <sys/socketvar.h>
 #endif
 #ifdef CAPUCHIN_STACK_LIBBSD
 #include <sys/event.h>

@@ -15,8 +15,8 @@ use core::fmt::Display;
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicU32, Ordering};
 
-/// `CONFIGURE_MAXIMUM_FILE_DESCRIPTORS` of the image, or more.
-const DESCRIPTORS: usize = 320;
+/// `CONFIGURE_MAXIMUM_FILE_DESCRIPTORS` of the image.
+const DESCRIPTORS: usize = if cfg!(feature = "libbsd") { 320 } else { 256 };
 const MESSAGES: usize = 1_024;
 const PAIRS: usize = 70;
 /// Small, so that a socket is soon full; but libbsd's loopback has segments of 16 KB, and its TCP

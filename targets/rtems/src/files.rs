@@ -1,14 +1,18 @@
 //! The files of a directory, of whatever file system is mounted there.
 //!
 //! A file is open only while a reply needs it. A file that changes while it is sent ends its reply:
-//! the client sees an incomplete one, never a mixed one.
+//! the client sees an incomplete one, never a mixed one, as far as a change shows in the file's length
+//! or time. IMFS, JFFS2 and others keep whole seconds, FAT two of them: of a file that was written so
+//! recently another content of the same length may be sent along, and it has neither entity tag nor
+//! `Last-Modified` yet, so that nobody keeps it for what it is not.
 
 use capuchin_core::http::conditional::EntityTag;
 use capuchin_core::http::date::HttpDate;
 use capuchin_core::http::encoding::Coding;
 use capuchin_core::http::media_type;
 use capuchin_core::site::{Accepts, Content, ContentId, Found, Representation, Site, SiteError};
-use capuchin_posix::{File, FileStatus, Kind, OpenError, Root};
+use capuchin_core::transport::Clock;
+use capuchin_posix::{File, FileStatus, Kind, OpenError, PosixClock, Root};
 use core::ops::Range;
 
 /// Served for a directory.
@@ -127,12 +131,13 @@ impl Site for Files {
             tag: EntityTag::of_file(status.length, nanoseconds, status.inode),
             modified_text: HttpDate(status.modified).format(),
         });
+        let settled = status.is_settled(PosixClock.unix_time());
         let representation = Representation {
             length: status.length,
             media_type: type_of(path),
-            tag: Some(&open.tag),
-            modified: Some(HttpDate(status.modified)),
-            modified_text: Some(&open.modified_text),
+            tag: settled.then_some(&open.tag),
+            modified: settled.then_some(HttpDate(status.modified)),
+            modified_text: settled.then_some(&open.modified_text),
             coding: Coding::Identity,
             varies: false,
             cache_control: None,
@@ -158,5 +163,40 @@ impl Site for Files {
         {
             open.file.close();
         }
+    }
+}
+
+#[cfg(all(test, not(target_os = "rtems")))]
+mod tests {
+    use super::*;
+    use capuchin_posix::Links;
+    use std::ffi::CString;
+    use std::os::unix::ffi::OsStrExt;
+    use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+    #[test]
+    fn file_has_validators_once_a_coarse_time_of_change_is_over() {
+        let directory =
+            std::env::temp_dir().join(std::format!("capuchin-files-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let root = CString::new(directory.as_os_str().as_bytes()).unwrap();
+        let root = Root::open(&root, Links::Beneath).unwrap();
+        let mut files = Files::new(root, std::vec![Held::NONE].leak());
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        for (age, settled) in [(0, false), (10, true)] {
+            let file = std::fs::File::create(directory.join("a.txt")).unwrap();
+            // As a file system would that keeps whole seconds.
+            let modified = UNIX_EPOCH + Duration::from_secs(now.as_secs() - age);
+            file.set_modified(modified).unwrap();
+            let found = files.find(b"/a.txt", Accepts::identity(), 0).unwrap();
+            let Found::Content(id, representation) = found else {
+                panic!("a file is no directory");
+            };
+            assert_eq!(representation.tag.is_some(), settled);
+            assert_eq!(representation.modified.is_some(), settled);
+            assert_eq!(representation.modified_text.is_some(), settled);
+            files.release(id);
+        }
+        std::fs::remove_dir_all(&directory).unwrap();
     }
 }
