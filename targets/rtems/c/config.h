@@ -71,11 +71,7 @@
 
 #define CONFIGURE_RTEMS_INIT_TASKS_TABLE
 
-/*
- * More urgent than the network tasks (50 in network_legacy.c, 96 to 100 in libbsd), so a request is
- * answered as soon as it is told: half as many requests again as the other way round, and on the
- * legacy stack no pauses of 100 ms and more.
- */
+/* Init starts the network and the server, and ends. How urgent the server is, is its own affair. */
 #ifndef CONFIGURE_INIT_TASK_PRIORITY
 #define CONFIGURE_INIT_TASK_PRIORITY 40
 #endif

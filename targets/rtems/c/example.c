@@ -356,6 +356,9 @@ void example_start(void)
   int error;
 
   config.port = EXAMPLE_PORT;
+#ifdef SERVER_PRIORITY
+  config.priority = SERVER_PRIORITY;
+#endif
   config.descriptors = EXAMPLE_DESCRIPTORS;
   config.routes = routes;
   config.route_count = ROUTES;

@@ -5,6 +5,11 @@
  */
 
 #define CONFIGURE_INIT
+/* That of Capuchin's workers by default: images to be compared have one for both (README, "Checks"). */
+#ifndef SERVER_PRIORITY
+#define SERVER_PRIORITY 120
+#endif
+#define CONFIGURE_INIT_TASK_PRIORITY SERVER_PRIORITY
 #include "config.h"
 
 #include "loop.h"

@@ -51,7 +51,7 @@
 /* Tasks, and the control blocks of connections: 480 bytes each were measured. */
 #define REST_OF_STACK (64 * 1024 + TIME_WAITS * 512)
 
-/* Less urgent than the application: see CONFIGURE_INIT_TASK_PRIORITY in config.h. */
+/* More urgent than a server of the default priority, 120: see "Priorities" in ../README.md. */
 #define NETWORK_TASK_PRIORITY 50
 
 static struct rtems_bsdnet_ifconfig interface = {

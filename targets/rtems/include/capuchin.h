@@ -198,7 +198,7 @@ typedef struct {
   uint16_t fields;               /* field lines that a request may have */
   uint16_t messages;             /* completions and others that may be under way to a worker */
   uint16_t descriptors;          /* CONFIGURE_MAXIMUM_FILE_DESCRIPTORS: all of them have their turn */
-  uint32_t priority;             /* of the worker tasks; more urgent than the network's tasks */
+  uint32_t priority;             /* of the worker tasks; less urgent than the network's tasks */
   size_t stack_size;             /* of each worker task; CAPUCHIN_STACK_SIZE_MINIMUM at least */
   const capuchin_route *routes;
   size_t route_count;
@@ -218,7 +218,7 @@ typedef struct {
   {                                                                              \
     .config_size = sizeof(capuchin_config), .port = 80, .workers = 1,            \
     .connections = 32, .buffers = 6, .buffer_size = 2048, .fields = 32,          \
-    .messages = 32, .descriptors = 64, .priority = 40, .stack_size = 8192        \
+    .messages = 32, .descriptors = 64, .priority = 120, .stack_size = 8192       \
   }
 
 /*
