@@ -34,6 +34,11 @@ const UNWATCHED: u8 = 0xff;
 const READ: u8 = 1;
 const WRITE: u8 = 2;
 
+/// The worker's: the sending direction was ended here.
+const SHUT: u8 = 1;
+/// The feed may have forgotten the socket.
+const LOST: u8 = 2;
+
 /// One socket's cell; its index is the socket's descriptor.
 #[derive(Debug)]
 pub struct Cell {
@@ -46,8 +51,8 @@ pub struct Cell {
     noticed: AtomicBool,
     /// The worker's: was reported, or begins, and nobody has tried since.
     untried: AtomicBool,
-    /// The worker's: the sending direction was ended here.
-    shut: AtomicBool,
+    /// [`SHUT`] and [`LOST`].
+    marks: AtomicU8,
     /// The worker's: the token.
     index: AtomicU32,
     generation: AtomicU32,
@@ -75,7 +80,7 @@ macro_rules! new {
                 interest: AtomicU8::new(UNWATCHED),
                 noticed: AtomicBool::new(false),
                 untried: AtomicBool::new(false),
-                shut: AtomicBool::new(false),
+                marks: AtomicU8::new(0),
                 index: AtomicU32::new(0),
                 generation: AtomicU32::new(0),
                 next: AtomicU32::new(0),
@@ -133,12 +138,30 @@ impl Cell {
 
     /// The transport's part: the sending direction was ended.
     pub fn end_sending(&self) {
-        self.shut.store(true, SeqCst);
+        self.marks.fetch_or(SHUT, SeqCst);
     }
 
     /// The worker's: whether the sending direction was ended.
     pub fn is_shut(&self) -> bool {
-        self.shut.load(SeqCst)
+        self.marks.load(SeqCst) & SHUT != 0
+    }
+
+    /// The feed's part, from any context: it may hear of this socket no more. `true` when an entry has
+    /// to be posted, so that the worker has it watched anew.
+    #[must_use]
+    pub fn lose(&self) -> bool {
+        self.marks.fetch_or(LOST, SeqCst);
+        self.is_watched() && !self.noticed.swap(true, SeqCst)
+    }
+
+    /// The worker's, at a look: whether the socket has to be watched anew.
+    pub fn take_lost(&self) -> bool {
+        self.marks.load(SeqCst) & LOST != 0 && self.marks.fetch_and(!LOST, SeqCst) & LOST != 0
+    }
+
+    /// The worker's: it could not be.
+    pub fn stay_lost(&self) {
+        self.marks.fetch_or(LOST, SeqCst);
     }
 
     /// The worker's: about to look. What is heard from here on is noticed anew.
@@ -201,7 +224,7 @@ impl Cell {
         self.received.store(2, SeqCst);
         self.sent.store(1, SeqCst);
         self.untried.store(true, SeqCst);
-        self.shut.store(false, SeqCst);
+        self.marks.store(0, SeqCst);
         self.change(token, interest);
     }
 
@@ -245,6 +268,17 @@ pub struct Look {
 }
 
 impl Look {
+    /// The interest.
+    #[must_use]
+    pub fn interest(&self) -> Interest {
+        match (self.wants_read, self.wants_write) {
+            (false, false) => Interest::NONE,
+            (true, false) => Interest::READ,
+            (false, true) => Interest::WRITE,
+            (true, true) => Interest::BOTH,
+        }
+    }
+
     /// Read interest, and a receive is worth a try.
     #[must_use]
     pub fn is_readable(&self) -> bool {

@@ -34,8 +34,20 @@ impl Static {
     }
 }
 
+/// Nothing to be done when a socket is closed.
+#[derive(Debug)]
+pub(crate) struct Closing;
+
+impl Closing {
+    pub(crate) fn begin(_: Socket) -> Self {
+        Self
+    }
+
+    pub(crate) fn end(self) {}
+}
+
 impl Feed {
-    pub(crate) fn start(_: &'static Static) -> Result<Self, FeedError> {
+    pub(crate) fn start(_: &'static Static, _: &'static [Cell]) -> Result<Self, FeedError> {
         Ok(Self)
     }
 

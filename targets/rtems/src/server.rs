@@ -518,7 +518,7 @@ const _: () = {
     assert!(size_of::<Server>() + size_of::<Common>() <= 240);
     // In these two, 64 bytes for what each worker has with the acceptor, and for alignment.
     let worker = size_of::<WorkerControl>() + size_of::<Control>() + size_of::<ImageWorkerPlace>();
-    assert!(worker <= 3_072 - 64 && size_of::<RtemsNotifier>() <= 32);
+    assert!(worker <= 3_136 - 64 && size_of::<RtemsNotifier>() <= 32);
     let acceptor = size_of::<AcceptorControl>() + size_of::<Control>() + size_of::<AcceptorPlace>();
     assert!(acceptor + Room::area_bytes(0, ACCEPTOR_MESSAGES) <= 1_536 - 64);
     assert!(size_of::<Slot>() + size_of::<Note>() <= 136);
