@@ -2,7 +2,7 @@
 
 use capuchin_epoll::EpollChannel;
 use capuchin_posix::PosixTransport;
-use capuchin_posix::lab::{Kind, PosixLab};
+use capuchin_posix::lab::{Kind, PosixLab, tell_table};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 struct Epoll(PosixTransport);
@@ -28,5 +28,7 @@ fn main() {
                 .map_err(|failure| Failed::from(failure.to_string()))
         })
     });
-    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit();
+    let conclusion = libtest_mimic::run(&Arguments::from_args(), trials.collect());
+    tell_table("epoll", conclusion.num_passed, conclusion.num_failed);
+    conclusion.exit();
 }

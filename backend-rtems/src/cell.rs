@@ -47,6 +47,8 @@ pub struct Cell {
     noticed: AtomicBool,
     /// The worker's: was reported, or begins, and nobody has tried since.
     untried: AtomicBool,
+    /// The feed may have forgotten the socket.
+    lost: AtomicBool,
     /// The worker's: the token.
     index: AtomicU32,
     generation: AtomicU32,
@@ -74,6 +76,7 @@ macro_rules! new {
                 interest: AtomicU8::new(UNWATCHED),
                 noticed: AtomicBool::new(false),
                 untried: AtomicBool::new(false),
+                lost: AtomicBool::new(false),
                 index: AtomicU32::new(0),
                 generation: AtomicU32::new(0),
                 next: AtomicU32::new(0),
@@ -127,6 +130,24 @@ impl Cell {
     pub fn put_back(&self, direction: Direction, changes: u32) -> bool {
         self.count(direction).fetch_add(changes, SeqCst);
         self.concerns(direction) && !self.noticed.swap(true, SeqCst)
+    }
+
+    /// The feed's part, from any context: it may hear of this socket no more. `true` when an entry has
+    /// to be posted, so that the worker has it watched anew.
+    #[must_use]
+    pub fn lose(&self) -> bool {
+        self.lost.store(true, SeqCst);
+        self.is_watched() && !self.noticed.swap(true, SeqCst)
+    }
+
+    /// The worker's, at a look: whether the socket has to be watched anew.
+    pub fn take_lost(&self) -> bool {
+        self.lost.load(SeqCst) && self.lost.swap(false, SeqCst)
+    }
+
+    /// The worker's: it could not be.
+    pub fn stay_lost(&self) {
+        self.lost.store(true, SeqCst);
     }
 
     /// The worker's: about to look. What is heard from here on is noticed anew.
@@ -189,6 +210,7 @@ impl Cell {
         self.received.store(2, SeqCst);
         self.sent.store(1, SeqCst);
         self.untried.store(true, SeqCst);
+        self.lost.store(false, SeqCst);
         self.change(token, interest);
     }
 
@@ -232,6 +254,17 @@ pub struct Look {
 }
 
 impl Look {
+    /// The interest.
+    #[must_use]
+    pub fn interest(&self) -> Interest {
+        match (self.wants_read, self.wants_write) {
+            (false, false) => Interest::NONE,
+            (true, false) => Interest::READ,
+            (false, true) => Interest::WRITE,
+            (true, true) => Interest::BOTH,
+        }
+    }
+
     /// Read interest, and a receive is worth a try.
     #[must_use]
     pub fn is_readable(&self) -> bool {

@@ -97,7 +97,7 @@ impl RtemsChannel {
         let queue = Queue::new(room.area, places).map_err(StartError::Queue)?;
         letters.iter().for_each(Letter::give);
         room.cells.iter().for_each(Cell::reset);
-        let feed = Feed::start(&room.control.feed, room.cells.len()).map_err(StartError::Feed)?;
+        let feed = Feed::start(&room.control.feed, room.cells).map_err(StartError::Feed)?;
         Ok(Self {
             feed,
             queue,
@@ -149,6 +149,13 @@ impl RtemsChannel {
         let Some(look) = cell.look() else {
             return; // a former socket's
         };
+        if cell.take_lost() {
+            let watched = self.feed.watch(Socket(index as i32), cell, look.interest());
+            if watched.is_err() {
+                // No memory, perhaps: the feed finds it lost again. An entry would come at once.
+                cell.stay_lost();
+            }
+        }
         let (mut readable, mut writable) = (look.is_readable(), look.is_writable());
         let mut readiness = Readiness::NONE;
         // Most often whoever is told tries, and meets an error himself. Only where nobody did, or
@@ -337,7 +344,7 @@ impl Notifier for RtemsNotifier {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::feed::tell;
+    use crate::feed::{lose, tell};
     use crate::memory::Memory;
     use std::boxed::Box;
     use std::net::UdpSocket;
@@ -412,6 +419,41 @@ mod tests {
             assert_eq!(received, sent.collect::<Vec<_>>());
             assert_eq!((sys::pending(queue), channel.listed), (0, 0));
         }
+    }
+
+    #[test]
+    fn socket_that_the_feed_lost_is_watched_anew() {
+        let room = room();
+        let mut channel = RtemsChannel::new(room, MESSAGES).unwrap();
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let number = Socket(socket.as_raw_fd());
+        let cell = &room.cells()[number.0 as usize];
+        channel.add(number, token(1), Interest::READ).unwrap();
+        let mut events = EventList::new();
+        // Looked into, and found to have nothing.
+        channel.wait(&mut events, Deadline::Now).unwrap();
+        channel.wait(&mut events, Deadline::Now).unwrap();
+        channel.feed.unwatch(number).unwrap();
+        let address = socket.local_addr().unwrap();
+        socket.send_to(b"a", address).unwrap();
+        let silence = Deadline::After(50);
+        channel.wait(&mut events, silence).unwrap();
+        assert_eq!(events.as_slice(), [], "nobody tells of it");
+        lose(cell);
+        let told = Event::Ready {
+            token: token(1),
+            readiness: Readiness::READABLE,
+        };
+        let begin = std::time::Instant::now();
+        while events.as_slice().is_empty() && begin.elapsed().as_secs() < 5 {
+            channel.wait(&mut events, silence).unwrap();
+        }
+        assert_eq!(events.as_slice(), [told]);
+        // One that nobody watches any more is left alone.
+        channel.remove(number).unwrap();
+        lose(cell);
+        channel.wait(&mut events, silence).unwrap();
+        assert_eq!(events.as_slice(), []);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! each attempt has shown.
 
 use crate::cell::{Cell, Direction};
+use crate::feed::Closing;
 use crate::memory::post_cell;
 use capuchin_core::transport::{Error, Socket, Transport};
 
@@ -116,7 +117,10 @@ impl<T: Transport> Transport for RtemsTransport<T> {
     }
 
     fn close(&mut self, socket: Socket) -> Result<(), Error> {
-        self.inner.close(socket)
+        let closing = Closing::begin(socket);
+        let result = self.inner.close(socket);
+        closing.end();
+        result
     }
 }
 

@@ -3,7 +3,7 @@
 //! themselves.
 
 use capuchin_posix::PosixTransport;
-use capuchin_posix::lab::{Kind, PosixLab};
+use capuchin_posix::lab::{Kind, PosixLab, tell_table};
 use capuchin_rtems::{Memory, Room, RtemsChannel, RtemsTransport};
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -63,5 +63,7 @@ fn main() {
             outcome.map_err(|failure| Failed::from(failure.to_string()))
         })
     });
-    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit();
+    let conclusion = libtest_mimic::run(&Arguments::from_args(), trials.collect());
+    tell_table("queue-double", conclusion.num_passed, conclusion.num_failed);
+    conclusion.exit();
 }

@@ -12,6 +12,7 @@ use crate::spec::{Forward, Spec};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::AtomicBool;
@@ -99,11 +100,13 @@ impl Machine {
         };
         let place = Place::new()
             .map_err(|error| Error::System("a temporary directory cannot be made", error))?;
+        symlink(image, place.path().join(Spec::IMAGE))
+            .map_err(|error| Error::System("a link to the image cannot be made", error))?;
         let words = File::create(place.path().join("stderr"))
             .map_err(|error| Error::System("a temporary file cannot be made", error))?;
         let mut command = Command::new(program);
         command
-            .args(spec.arguments(image.into(), &forwards))
+            .args(spec.arguments(&forwards))
             .current_dir(place.path())
             .stderr(Stdio::from(words));
         let console = Console::default();

@@ -129,9 +129,13 @@ impl Spec {
             .collect()
     }
 
-    /// QEMU's arguments for `image` (an absolute path) with ports that were chosen. The monitor's
-    /// socket is `monitor` in the directory that QEMU is started in.
-    pub(crate) fn arguments(&self, image: OsString, forwards: &[Forward]) -> Vec<OsString> {
+    /// The image's name in the directory that QEMU is started in. It stands in front of the image's
+    /// command line, of which the BSPs keep 255 bytes: a long path would push out the last options.
+    pub(crate) const IMAGE: &str = "image";
+
+    /// QEMU's arguments with ports that were chosen. The monitor's socket is `monitor` in the
+    /// directory that QEMU is started in.
+    pub(crate) fn arguments(&self, forwards: &[Forward]) -> Vec<OsString> {
         let mut network = format!(
             "user,id=net0,restrict={}",
             if self.outside { "off" } else { "on" }
@@ -150,13 +154,10 @@ impl Spec {
             &["-monitor", "unix:monitor,server=on,wait=off"],
             &["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"],
             &["-append", &self.append],
-            &["-kernel"],
+            &["-kernel", Self::IMAGE],
         ];
         let words = fixed.iter().flat_map(|words| words.iter());
-        words
-            .map(|&word| word.into())
-            .chain(std::iter::once(image))
-            .collect()
+        words.map(|&word| word.into()).collect()
     }
 }
 
@@ -165,7 +166,7 @@ mod tests {
     use super::*;
 
     fn line(spec: &Spec, forwards: &[Forward]) -> String {
-        let words = spec.arguments("/image".into(), forwards);
+        let words = spec.arguments(forwards);
         let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
         words.join(" ")
     }
@@ -179,7 +180,7 @@ mod tests {
         let legacy = line(&Spec::new(Stack::Legacy, "image"), &forwards);
         assert!(legacy.contains("ne2k_isa,netdev=net0,iobase=0x300,irq=9"));
         assert!(legacy.contains("-m 64 "), "{legacy}");
-        assert!(legacy.contains("-append --console=/dev/com1 -kernel /image"));
+        assert!(legacy.contains("-append --console=/dev/com1 -kernel image"));
         let libbsd = line(&Spec::new(Stack::Libbsd, "image"), &forwards);
         assert!(libbsd.contains("-device e1000e,netdev=net0"), "{libbsd}");
         assert!(libbsd.contains("-m 256 "), "{libbsd}");

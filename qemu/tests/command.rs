@@ -471,9 +471,9 @@ fn options_reach_qemu() {
         told.out
     );
     let log = fs::read_to_string(scratch.path().join("log")).unwrap();
-    let image = scratch.path().canonicalize().unwrap().join("image");
-    let end = format!("-append --console=/dev/com2 -kernel {}", image.display());
-    for expected in ["e1000e", "-m 99", "-:8080,", "-:9000 ", &end] {
+    // Not its path, which would take up the image's command line.
+    let end = "-append --console=/dev/com2 -kernel image\n";
+    for expected in ["e1000e", "-m 99", "-:8080,", "-:9000 ", end] {
         assert!(log.contains(expected), "{expected}: {log}");
     }
     for command in ["filter-dump", "hostfwd_add", "object_del", "hostfwd_remove"] {

@@ -138,9 +138,11 @@ impl Client {
         })
     }
 
-    /// Waits this long, not [`PATIENCE`], for each reply.
+    /// Waits this long, not [`PATIENCE`], for each reply, and while the server takes nothing.
     pub fn set_patience(&mut self, patience: Duration) {
         self.patience = patience;
+        // Refused only for a time of zero, which this is not. For sending, less is never wanted.
+        let _ = self.stream.set_write_timeout(Some(patience.max(PATIENCE)));
     }
 
     /// Sends all of `bytes`.

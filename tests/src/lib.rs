@@ -6,6 +6,7 @@
 pub mod client;
 #[cfg(test)]
 mod client_tests;
+mod door;
 pub mod failure;
 pub mod pattern;
 pub mod process;

@@ -1,7 +1,12 @@
-//! Looking at a server's process from outside, where the system shows it (Linux).
+//! Processes: what a server's own looks like from outside, where the system shows it (Linux), and
+//! tools that have to end in time.
 
 use crate::fail;
-use crate::failure::{During, Outcome};
+use crate::failure::{During, Failure, Outcome};
+use std::io::Read;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 /// Private anonymous memory of a process in KiB: `RssAnon` of `/proc/PID/status`.
 ///
@@ -19,8 +24,75 @@ pub fn private_memory(pid: u32) -> Outcome<u64> {
     fail!("{path} has no RssAnon line")
 }
 
+/// Runs a tool that works on its own; its status, and what it said on both outputs.
+///
+/// # Errors
+/// When it cannot be started, or does not end within `limit`: it and what it started are killed then.
+pub fn run_within(mut command: Command, limit: Duration) -> Outcome<(ExitStatus, String)> {
+    let name = command.get_program().display().to_string();
+    // A group of its own, so that a compiler does not outlive the build that started it.
+    let spawned = command
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut child = spawned.during(format!("starting {name}"))?;
+    let words = |mut output: Box<dyn Read + Send>| {
+        std::thread::spawn(move || {
+            let mut text = Vec::new();
+            // What was read before an error is all that there is to say.
+            let _ = output.read_to_end(&mut text);
+            String::from_utf8_lossy(&text).into_owned()
+        })
+    };
+    let out = child.stdout.take().map(|output| words(Box::new(output)));
+    let err = child.stderr.take().map(|output| words(Box::new(output)));
+    let deadline = Instant::now() + limit;
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        if Instant::now() >= deadline {
+            // SAFETY: the call takes numbers only; the group is the child's, which was not reaped.
+            unsafe { libc::kill(-(child.id() as libc::pid_t), libc::SIGKILL) };
+            let _ = child.wait();
+            fail!("{name} did not end within {limit:?}");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    let mut said = String::new();
+    for thread in [out, err].into_iter().flatten() {
+        let text = thread.join();
+        said += &text.map_err(|_| Failure::new(format!("reading what {name} says failed")))?;
+    }
+    Ok((status, said))
+}
+
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
+    use super::run_within;
+    use std::process::Command;
+    use std::time::Duration;
+
+    fn shell(script: &str, limit: Duration) -> super::Outcome<(super::ExitStatus, String)> {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        run_within(command, limit)
+    }
+
+    #[test]
+    fn tool_tells_its_status_and_both_outputs() {
+        let (status, said) = shell("echo a; echo b >&2; exit 3", Duration::from_secs(20)).unwrap();
+        assert_eq!((status.code(), said.as_str()), (Some(3), "a\nb\n"));
+    }
+
+    #[test]
+    fn tool_that_hangs_is_killed_with_what_it_started() {
+        let failure = shell("sleep 60 & sleep 60", Duration::from_millis(200)).unwrap_err();
+        assert!(failure.to_string().contains("did not end"), "{failure}");
+    }
+
     #[test]
     fn own_memory_can_be_read_and_grows_with_use() {
         let pid = std::process::id();

@@ -3,7 +3,8 @@
 //! A server tells about itself at `/limits` (see `FIXTURE.md`); what it does not tell, the
 //! environment may. Cases compute "at the limit" and "one past it" from here.
 
-use crate::client::{Client, Reply};
+use crate::client::{Client, PATIENCE, Reply};
+use crate::door::Door;
 use crate::fail;
 use crate::failure::{During, Outcome};
 use crate::reply::Asked;
@@ -11,6 +12,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a server has, or a case needs: a set.
@@ -104,6 +106,7 @@ pub struct Target {
     /// The directory it serves, if it is here.
     pub site: Option<PathBuf>,
     values: HashMap<String, u64>,
+    door: Arc<Door>,
 }
 
 impl Target {
@@ -119,6 +122,7 @@ impl Target {
             pid: None,
             site,
             values: HashMap::new(),
+            door: Arc::default(),
         };
         let told = bare
             .get("/limits")
@@ -211,12 +215,76 @@ impl Target {
         ))
     }
 
+    /// What a packet that gets lost on the way costs: `delay_ms`, 0 where none does.
+    #[must_use]
+    pub fn delay(&self) -> Duration {
+        Duration::from_millis(self.values.get("delay_ms").copied().unwrap_or(0))
+    }
+
+    /// How long a case waits for anything that has no time of its own.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        PATIENCE + self.delay()
+    }
+
+    /// `full`, or `load_percent` of it, for the amounts of cases that keep a server busy.
+    #[must_use]
+    pub fn load(&self, full: usize) -> usize {
+        let percent = self.values.get("load_percent").copied().unwrap_or(100);
+        (full * percent as usize).div_ceil(100)
+    }
+
+    /// Pauses after something that kept the server busy for `time`, so that it is busy for
+    /// `load_percent` of the time. No pause where that is not told.
+    pub fn rest(&self, time: Duration) {
+        let percent = self.values.get("load_percent").copied().unwrap_or(100);
+        if (1..100).contains(&percent) {
+            std::thread::sleep(time.mul_f64(100.0 / percent as f64 - 1.0));
+        }
+    }
+
+    /// `wanted` connections, or as many as one of several cases may have that run at the same time:
+    /// a quarter of what the server takes.
+    #[must_use]
+    pub fn share(&self, wanted: usize) -> usize {
+        let room = self.limit("connections").unwrap_or(usize::MAX);
+        wanted.min(room / 4).max(1)
+    }
+
+    /// `wanted` clients with `each` connections at a time, or as many as the server takes from a case
+    /// that has it to itself: a few connections of the case before may still be ending.
+    #[must_use]
+    pub fn clients(&self, wanted: usize, each: usize) -> usize {
+        const ENDING: usize = 4;
+        let room = self.limit("connections").unwrap_or(usize::MAX);
+        wanted.min(room.saturating_sub(ENDING) / each).max(1)
+    }
+
     /// A new connection.
     ///
     /// # Errors
     /// When the server does not accept in time.
     pub fn connect(&self) -> Outcome<Client> {
-        Client::connect(self.address)
+        let mut client = self.enter(|| Client::connect(self.address))?;
+        client.set_patience(self.patience());
+        Ok(client)
+    }
+
+    /// A new connection with a receive buffer of about `bytes`, so that the server soon has to wait.
+    ///
+    /// # Errors
+    /// As [`Target::connect`].
+    pub fn connect_narrow(&self, bytes: usize) -> Outcome<Client> {
+        let mut client = self.enter(|| Client::connect_narrow(self.address, bytes))?;
+        client.set_patience(self.patience());
+        Ok(client)
+    }
+
+    fn enter(&self, connect: impl FnOnce() -> Outcome<Client>) -> Outcome<Client> {
+        match self.values.get("backlog") {
+            Some(&backlog) => self.door.enter(self.address, backlog, connect),
+            None => connect(),
+        }
     }
 
     /// `GET path` on a connection of its own.

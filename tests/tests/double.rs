@@ -7,10 +7,12 @@
 
 use capuchin_tests::fail;
 use capuchin_tests::failure::{During, Outcome};
+use capuchin_tests::process::run_within;
 use capuchin_tests::runner::{self, Plan, Skip};
 use libtest_mimic::Arguments;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::time::Duration;
 
 /// Another folder than the one that cargo has for this test: flags and profile are others.
 const FOLDER: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/double");
@@ -26,6 +28,9 @@ const SOURCES: &[&str] = &[
     "fixture_site",
     "fixture_storm",
 ];
+
+/// For the library on a machine that has much else to do.
+const BUILD_LIMIT: Duration = Duration::from_secs(600);
 
 const SKIPS: &[Skip] = &[
     (
@@ -86,11 +91,10 @@ fn build() -> Outcome<PathBuf> {
     Ok(program)
 }
 
-fn succeed(mut command: Command, what: &str) -> Outcome {
-    let output = command.output().during(what)?;
-    if !output.status.success() {
-        let words = String::from_utf8_lossy(&output.stderr);
-        fail!("{what}: {}\n{words}", output.status);
+fn succeed(command: Command, what: &str) -> Outcome {
+    let (status, words) = run_within(command, BUILD_LIMIT).during(what)?;
+    if !status.success() {
+        fail!("{what}: {status}\n{words}");
     }
     Ok(())
 }

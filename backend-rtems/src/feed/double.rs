@@ -46,8 +46,20 @@ impl Static {
     }
 }
 
+/// Nothing to be done when a socket is closed.
+#[derive(Debug)]
+pub(crate) struct Closing;
+
+impl Closing {
+    pub(crate) fn begin(_: Socket) -> Self {
+        Self
+    }
+
+    pub(crate) fn end(self) {}
+}
+
 impl Feed {
-    pub(crate) fn start(_: &'static Static, _: usize) -> Result<Self, FeedError> {
+    pub(crate) fn start(_: &'static Static, _: &'static [Cell]) -> Result<Self, FeedError> {
         static NETWORK_TASK: OnceLock<Result<c_int, i32>> = OnceLock::new();
         NETWORK_TASK
             .get_or_init(|| {
@@ -76,14 +88,21 @@ impl Feed {
             events: EVENTS as u32,
             u64: number,
         };
-        // SAFETY: the event lives through the call.
-        let result =
-            unsafe { libc::epoll_ctl(self.epoll, libc::EPOLL_CTL_ADD, socket.0, &raw mut event) };
-        if result < 0 {
-            return Err(errno());
+        // Watched already, it is looked at again, as by kqueue.
+        for operation in [libc::EPOLL_CTL_ADD, libc::EPOLL_CTL_MOD] {
+            // SAFETY: the event lives through the call.
+            let result =
+                unsafe { libc::epoll_ctl(self.epoll, operation, socket.0, &raw mut event) };
+            match errno() {
+                _ if result >= 0 => break,
+                libc::EEXIST => {}
+                other => return Err(other),
+            }
         }
         watched.cells.insert(number, cell);
-        watched.by_socket.insert(socket.0, number);
+        if let Some(before) = watched.by_socket.insert(socket.0, number) {
+            watched.cells.remove(&before);
+        }
         Ok(())
     }
 

@@ -58,9 +58,21 @@ impl Static {
     }
 }
 
+/// Nothing to be done when a socket is closed.
+#[derive(Debug)]
+pub(crate) struct Closing;
+
+impl Closing {
+    pub(crate) fn begin(_: Socket) -> Self {
+        Self
+    }
+
+    pub(crate) fn end(self) {}
+}
+
 impl Feed {
-    pub(crate) fn start(_: &'static Static, descriptors: usize) -> Result<Self, FeedError> {
-        if descriptors > SET_DESCRIPTORS {
+    pub(crate) fn start(_: &'static Static, cells: &'static [Cell]) -> Result<Self, FeedError> {
+        if cells.len() > SET_DESCRIPTORS {
             return Err(FeedError::Descriptors(SET_DESCRIPTORS));
         }
         Ok(Self)

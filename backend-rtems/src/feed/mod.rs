@@ -9,13 +9,13 @@
 cfg_if::cfg_if! {
     if #[cfg(all(target_os = "rtems", feature = "libbsd"))] {
         mod relay;
-        pub(crate) use relay::{Feed, Static};
+        pub(crate) use relay::{Closing, Feed, Static};
     } else if #[cfg(target_os = "rtems")] {
         mod legacy;
-        pub(crate) use legacy::{Feed, Static};
+        pub(crate) use legacy::{Closing, Feed, Static};
     } else if #[cfg(target_os = "linux")] {
         mod double;
-        pub(crate) use double::{Feed, Static};
+        pub(crate) use double::{Closing, Feed, Static};
     } else {
         compile_error!("this backend is for RTEMS; its tests run on Linux");
     }
@@ -78,6 +78,14 @@ pub(crate) struct State {
 /// A feed heard that something changed.
 pub(crate) fn tell(cell: &Cell, direction: Direction) {
     if cell.heard(direction) {
+        post_cell(cell);
+    }
+}
+
+/// A feed may hear of a socket no more.
+#[cfg_attr(not(all(target_os = "rtems", feature = "libbsd")), allow(dead_code))]
+pub(crate) fn lose(cell: &Cell) {
+    if cell.lose() {
         post_cell(cell);
     }
 }

@@ -3,15 +3,28 @@
 //! The filters are edges (`EV_CLEAR`), so the relay never hears twice of the same. It is one level more
 //! urgent than the worker: a worker that always has something to do lets nobody of its own level in,
 //! and would hear of no other socket. (A worker of the most urgent level yields now and then.)
+//!
+//! # Two numbers for one socket
+//!
+//! A socket has a number in RTEMS's table of descriptors, by which everybody names it, and another
+//! in libbsd's own table. libbsd's kqueue files what it watches under the first, and on close(2)
+//! throws away all that is filed under the second (`kqueue_register()` and `knote_fdclose()` of its
+//! branch 6-freebsd-14): so a close silences a stranger, the listener for instance, once as many
+//! sockets are open as its descriptor is high. Therefore whoever closes a socket by [`Closing`] has
+//! the stranger watched anew at once, by whichever worker it belongs to; and each relay has those
+//! of its sockets that somebody else's close may have hit watched anew four times a second.
+//! To watch a socket that is watched has no effect, but that kqueue looks at it.
 
-use super::{FeedError, Peek, State, peek, poll, tell};
+use super::{FeedError, Peek, State, lose, peek, poll, tell};
 use crate::cell::{Cell, Direction};
+use crate::sys;
 use crate::task::{self, Task};
 use capuchin_core::event::Interest;
 use capuchin_core::transport::Socket;
 use capuchin_posix::errno;
 use core::ffi::{c_int, c_void};
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 /// `struct kevent` of FreeBSD 12 and later.
 #[repr(C)]
@@ -47,10 +60,29 @@ unsafe extern "C" {
     ) -> c_int;
 }
 
+/// `rtems_libio_t` of RTEMS's `rtems/libio.h`: an entry of the table of descriptors.
+#[repr(C)]
+struct Libio {
+    flags: u32,
+    offset: i64,
+    pathinfo: [usize; 6],
+    /// libbsd's own number.
+    data0: u32,
+    data1: *mut c_void,
+}
+
+unsafe extern "C" {
+    /// As long as `CONFIGURE_MAXIMUM_FILE_DESCRIPTORS` says.
+    static rtems_libio_iops: [Libio; 0];
+}
+
+/// Numbers of libbsd that others may use beyond the highest of our own.
+const SPARE_NUMBERS: u32 = 32;
+
 /// Events that the relay takes at a time.
 const BATCH: usize = 16;
-/// How often the relay looks whether it is to end.
-const LOOK_EVERY_NS: libc::c_long = 250_000_000;
+/// How often the relay looks whether it is to end, and after sockets that may have been hit.
+const LOOKS_PER_SECOND: u32 = 4;
 /// The most urgent level that a task can have.
 const MOST_URGENT: u32 = 1;
 /// The relay's stack: kevent(2) keeps its batch on it.
@@ -61,6 +93,11 @@ const STACK_BYTES: usize = 16 * 1_024;
 pub(crate) struct Static {
     phase: AtomicU32,
     kqueue: AtomicU32,
+    /// The channel's cells.
+    cells: AtomicPtr<Cell>,
+    count: AtomicU32,
+    /// libbsd's highest number of a socket that was watched.
+    highest: AtomicU32,
 }
 
 const OVER: u32 = 0;
@@ -72,6 +109,60 @@ impl Static {
         Self {
             phase: AtomicU32::new(OVER),
             kqueue: AtomicU32::new(0),
+            cells: AtomicPtr::new(null_mut()),
+            count: AtomicU32::new(0),
+            highest: AtomicU32::new(0),
+        }
+    }
+
+    fn cells(&self) -> &'static [Cell] {
+        let cells = self.cells.load(Ordering::SeqCst);
+        if cells.is_null() {
+            return &[];
+        }
+        let count = self.count.load(Ordering::SeqCst) as usize;
+        // SAFETY: `Feed::start` has taken both from a static slice; the count was stored first.
+        unsafe { core::slice::from_raw_parts(cells, count) }
+    }
+
+    /// Has a socket watched anew that a close may have hit.
+    fn lose(&self, number: u32) {
+        if let Some(cell) = self.cells().get(number as usize)
+            && cell.is_watched()
+        {
+            lose(cell);
+        }
+    }
+}
+
+/// The feeds that run. What does not fit is helped by its relay alone.
+static FEEDS: [AtomicPtr<Static>; 16] = [const { AtomicPtr::new(null_mut()) }; 16];
+
+/// libbsd's number of an open socket.
+fn number(socket: Socket) -> u32 {
+    let first = (&raw const rtems_libio_iops).cast::<Libio>();
+    // SAFETY: the table has an entry for each descriptor that there can be, and the caller's is open.
+    unsafe { (*first.add(socket.0 as usize)).data0 }
+}
+
+/// A socket that is about to be closed: what else is filed under its number?
+#[derive(Debug)]
+pub(crate) struct Closing(u32);
+
+impl Closing {
+    pub(crate) fn begin(socket: Socket) -> Self {
+        Self(number(socket))
+    }
+
+    /// It was closed.
+    pub(crate) fn end(self) {
+        for feed in &FEEDS {
+            let feed = feed.load(Ordering::SeqCst);
+            if !feed.is_null() {
+                // SAFETY: a feed that is listed has a static; it is taken off the list before its
+                // worker ends.
+                unsafe { &*feed }.lose(self.0);
+            }
         }
     }
 }
@@ -85,13 +176,21 @@ pub(crate) struct Feed {
 
 impl Feed {
     /// Starts the relay, more urgent than the task that calls.
-    pub(crate) fn start(shared: &'static Static, _descriptors: usize) -> Result<Self, FeedError> {
+    pub(crate) fn start(
+        shared: &'static Static,
+        cells: &'static [Cell],
+    ) -> Result<Self, FeedError> {
         let own = task::own_priority().map_err(FeedError::Relay)?;
         let kqueue = kqueue();
         if kqueue < 0 {
             return Err(FeedError::Kqueue(errno()));
         }
         shared.kqueue.store(kqueue as u32, Ordering::SeqCst);
+        shared.highest.store(0, Ordering::SeqCst);
+        shared.count.store(cells.len() as u32, Ordering::SeqCst);
+        shared
+            .cells
+            .store(cells.as_ptr().cast_mut(), Ordering::SeqCst);
         shared.phase.store(RUNNING, Ordering::SeqCst);
         let task = Task {
             name: *b"CPR ",
@@ -105,6 +204,12 @@ impl Feed {
             unsafe { libc::close(kqueue) };
             return Err(FeedError::Relay(code));
         }
+        let own = (&raw const *shared).cast_mut();
+        let _ = FEEDS.iter().any(|place| {
+            place
+                .compare_exchange(null_mut(), own, Ordering::SeqCst, Ordering::SeqCst)
+                .is_ok()
+        });
         let mut feed = Self { kqueue, shared };
         feed.try_closing()?;
         Ok(feed)
@@ -122,9 +227,11 @@ impl Feed {
         let watched = self
             .watch(Socket(socket), &NOBODY, Interest::READ)
             .and_then(|()| self.unwatch(Socket(socket)));
+        let closing = Closing::begin(Socket(socket));
         // SAFETY: the socket is this function's own.
         let closed = unsafe { libc::close(socket) };
         let errno = errno();
+        closing.end();
         watched.map_err(FeedError::Kqueue)?;
         if closed < 0 {
             return Err(FeedError::Close(errno));
@@ -143,6 +250,9 @@ impl Feed {
         } else {
             EV_DISABLE
         };
+        self.shared
+            .highest
+            .fetch_max(number(socket), Ordering::SeqCst);
         self.control(&[
             change(socket, EVFILT_READ, EV_ADD | EV_CLEAR, cell),
             change(socket, EVFILT_WRITE, EV_ADD | EV_CLEAR | room, cell),
@@ -162,7 +272,11 @@ impl Feed {
         } else {
             EV_DISABLE
         };
-        self.control(&[change(socket, EVFILT_WRITE, flags, cell)])
+        match self.control(&[change(socket, EVFILT_WRITE, flags, cell)]) {
+            // A close has hit it.
+            Err(libc::ENOENT) => self.watch(socket, cell, interest),
+            other => other,
+        }
     }
 
     /// To poll(2) an error is something to read, and a connection without either direction hung up,
@@ -182,7 +296,7 @@ impl Feed {
 
     pub(crate) fn unwatch(&mut self, socket: Socket) -> Result<(), i32> {
         for filter in [EVFILT_READ, EVFILT_WRITE] {
-            match self.control(&[change_of(socket, filter, EV_DELETE, core::ptr::null_mut())]) {
+            match self.control(&[change_of(socket, filter, EV_DELETE, null_mut())]) {
                 Ok(()) | Err(libc::ENOENT) => {}
                 Err(other) => return Err(other),
             }
@@ -198,7 +312,7 @@ impl Feed {
                 self.kqueue,
                 changes.as_ptr(),
                 count,
-                core::ptr::null_mut(),
+                null_mut(),
                 0,
                 core::ptr::null(),
             )
@@ -209,6 +323,10 @@ impl Feed {
 
 impl Drop for Feed {
     fn drop(&mut self) {
+        let own = (&raw const *self.shared).cast_mut();
+        for place in &FEEDS {
+            let _ = place.compare_exchange(own, null_mut(), Ordering::SeqCst, Ordering::SeqCst);
+        }
         self.shared.phase.store(ENDING, Ordering::SeqCst);
         while self.shared.phase.load(Ordering::SeqCst) != OVER {
             task::wake_after(1);
@@ -237,12 +355,19 @@ unsafe extern "C" fn relay(argument: usize) {
     // SAFETY: `Feed::start` passed a static.
     let shared = unsafe { &*(argument as *const Static) };
     let kqueue = shared.kqueue.load(Ordering::SeqCst) as c_int;
-    let mut events = [change_of(Socket(0), 0, 0, core::ptr::null_mut()); BATCH];
+    let mut events = [change_of(Socket(0), 0, 0, null_mut()); BATCH];
     // SAFETY: zeros are a valid `timespec`.
     let mut timeout: libc::timespec = unsafe { core::mem::zeroed() };
-    timeout.tv_nsec = LOOK_EVERY_NS;
+    timeout.tv_nsec = 1_000_000_000 / LOOKS_PER_SECOND as libc::c_long;
+    let look_every = sys::rtems_clock_get_ticks_per_second() / LOOKS_PER_SECOND;
+    let mut looked = sys::ticks_since_boot();
     let mut told = false;
     while shared.phase.load(Ordering::SeqCst) == RUNNING {
+        if sys::ticks_since_boot().wrapping_sub(looked) >= look_every {
+            looked = sys::ticks_since_boot();
+            let highest = shared.highest.load(Ordering::SeqCst);
+            (0..=highest + SPARE_NUMBERS).for_each(|number| shared.lose(number));
+        }
         // SAFETY: there is room for as many events, and all of it lives through the call.
         let count = unsafe {
             kevent(
@@ -287,6 +412,7 @@ unsafe extern "C" fn relay(argument: usize) {
 capuchin_posix::assume! {
     layout "struct kevent" = Kevent { ident, filter, flags, fflags, data, udata, ext }
     names self { EVFILT_READ, EVFILT_WRITE, EV_ADD, EV_DELETE, EV_ENABLE, EV_DISABLE, EV_CLEAR, EV_EOF }
+    layout "rtems_libio_t" = Libio { flags, offset, pathinfo, data0, data1 }
     layout "struct pollfd" = libc::pollfd { fd, events, revents }
     names libc { MSG_PEEK, POLLIN, POLLOUT, POLLERR, POLLHUP }
     value "sizeof(nfds_t)" = size_of::<libc::nfds_t>();

@@ -173,6 +173,7 @@ static void make_facts(const capuchin_config *config)
   add_fact("drain_bytes", value_or(limit->drain_bytes, 65536));
   add_fact("body_bytes", value_or(limit->body_bytes, UINT32_MAX));
   add_fact("requests_per_connection", value_or(limit->requests_per_connection, UINT32_MAX));
+  add_fact("buffers", config->buffers);
   add_fact("collect_bytes", collect_bytes(config->buffer_size));
   add_fact("first_byte_ms", value_or(limit->first_byte_ms, 20000));
   add_fact("head_ms", value_or(limit->head_ms, 10000));
@@ -240,14 +241,7 @@ static const capuchin_route routes[] = {
      FIXTURE_PAGES) +                                                                        \
    CAPUCHIN_MEMORY_SIZE_DIRECTORY(FIXTURE_WORKERS, FIXTURE_BUFFERS))
 
-#ifdef __rtems__
-#define SPARE_MEMORY 0u
-#else
-/* capuchin.h counts pointers of RTEMS's processors, which have 32 bits. */
-#define SPARE_MEMORY (MEMORY_SIZE / 16u)
-#endif
-
-static uint64_t memory[(MEMORY_SIZE + SPARE_MEMORY + sizeof(uint64_t) - 1) / sizeof(uint64_t)];
+static uint64_t memory[(MEMORY_SIZE + sizeof(uint64_t) - 1) / sizeof(uint64_t)];
 
 /* Bytes of stack for the fixture's threads; elsewhere the system's default will do. */
 #define THREAD_STACK_SIZE 16384

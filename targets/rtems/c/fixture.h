@@ -22,8 +22,13 @@
 #define FIXTURE_BUFFERS 64
 #define FIXTURE_BUFFER_SIZE 4096
 #define FIXTURE_MESSAGES 128
+#ifdef CAPUCHIN_STACK_LIBBSD
+/* Also the limit of sockets, and one that the server closed stays for a while: see config.h. */
+#define FIXTURE_DESCRIPTORS 4096
+#else
 /* Connections, those that are being refused, listeners, the console. */
 #define FIXTURE_DESCRIPTORS 192
+#endif
 #else
 #define FIXTURE_CONNECTIONS 600
 #define FIXTURE_BUFFERS 616

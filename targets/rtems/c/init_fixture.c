@@ -6,7 +6,7 @@
  *
  *   --fixture=timeout.idle=500,limit.connections=16,workers=2
  *
- * The settings of the black-box suites (tests/tests/blackbox.rs), by their names there:
+ * The settings of the black-box suites (tests/src/suites/mod.rs), by their names there:
  *
  *   Plain  --fixture=timeout.drain=2000
  *   Hasty  --fixture=timeout.first_byte=500,timeout.head=500,timeout.body=500,timeout.handler=800,timeout.write=1000,timeout.idle=500,timeout.linger=500,timeout.drain=1000

@@ -14,6 +14,7 @@ use crate::suites::{self, Case, Setting, Suite};
 use crate::target::{Features, Target};
 use libtest_mimic::{Completion, Failed, Trial};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Why there is no server.
 #[derive(Clone, Debug)]
@@ -88,6 +89,9 @@ impl Source for Standing {
         &self.turn
     }
 }
+
+/// A trial that takes longer is told with its time, the wait for its turn included.
+const SLOW: Duration = Duration::from_secs(20);
 
 /// A case that is not for a kind of server: the full name, or its beginning, and the reason.
 pub type Skip = (&'static str, &'static str);
@@ -168,7 +172,16 @@ pub fn counted(
     run: impl FnOnce() -> Result<Completion, Failed> + Send + 'static,
 ) -> Trial {
     let (tally, backend) = (kind.tally.clone(), kind.backend);
-    Trial::ignorable_test(name, move || tally.count(backend, suite, run)).with_kind(&kind.name)
+    let full_name = format!("{} {name}", kind.name);
+    let run = move || {
+        let begin = Instant::now();
+        let outcome = tally.count(backend, suite, run);
+        if begin.elapsed() > SLOW {
+            eprintln!("{full_name} took {:.0} s", begin.elapsed().as_secs_f64());
+        }
+        outcome
+    };
+    Trial::ignorable_test(name, run).with_kind(&kind.name)
 }
 
 /// An outcome as a trial has it.

@@ -2,7 +2,7 @@
 //!
 //! The numbers are seeded: a failure repeats.
 
-use super::Case;
+use super::{Case, settle};
 use crate::client::Client;
 use crate::ensure;
 use crate::failure::{During, Outcome, show};
@@ -97,10 +97,11 @@ fn glued(random: &mut Random) -> Vec<u8> {
 
 /// Sends what `make` makes over many connections, each ended in some way; then looks for traces.
 fn abuse(target: &Target, seed: u64, make: fn(&mut Random) -> Vec<u8>) -> Outcome {
+    settle(target)?;
     let mut random = Random::new(seed);
-    for _ in 0..ROUNDS {
+    for _ in 0..target.load(ROUNDS) {
         let mut clients: Vec<(Client, Vec<u8>)> = Vec::new();
-        for _ in 0..CONNECTIONS {
+        for _ in 0..target.clients(CONNECTIONS, 1) {
             clients.push((target.connect()?, make(&mut random)));
         }
         // In pieces, in turns over all connections.
@@ -144,7 +145,8 @@ fn no_traces(target: &Target) -> Outcome {
         return Ok(());
     }
     // The asking connection itself is open, and holds a buffer.
-    let deadline = Instant::now() + Duration::from_secs(8);
+    let patience = Duration::from_secs(8) + target.delay();
+    let deadline = Instant::now() + patience;
     loop {
         let now = target.counters()?;
         let value = |name: &str| now.get(name).copied().unwrap_or(0);
@@ -162,7 +164,7 @@ fn no_traces(target: &Target) -> Outcome {
         }
         ensure!(
             Instant::now() < deadline,
-            "8 s later {open} connections are open and {leases} buffers are taken"
+            "{patience:?} later {open} connections are open and {leases} buffers are taken"
         );
         std::thread::sleep(Duration::from_millis(50));
     }

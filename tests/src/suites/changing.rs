@@ -102,9 +102,9 @@ const LENGTH: usize = 32 << 20;
 /// Starts a reply that does not fit the buffers between server and client.
 fn begun(target: &Target, folder: &LiveFolder) -> Outcome<(Client, u64)> {
     fs::write(folder.path.join("f.bin"), pattern::bytes(LENGTH, 0))?;
-    let mut client = Client::connect_narrow(target.address, 16_384)?;
+    let mut client = target.connect_narrow(16_384)?;
     client.send(get(&format!("{}/f.bin", folder.url)))?;
-    let head = client.head(Asked::Get, Instant::now() + crate::client::PATIENCE)?;
+    let head = client.head(Asked::Get, Instant::now() + target.patience())?;
     ensure!(
         head.status == 200 && head.framing == Framing::Length(LENGTH as u64),
         "unexpected {head:?}"

@@ -107,7 +107,7 @@ fn half_closed(target: &Target) -> Outcome {
     let start = Instant::now();
     client.expect_fin()?;
     ensure!(
-        start.elapsed() < Duration::from_secs(1),
+        start.elapsed() < Duration::from_secs(1) + target.delay(),
         "an idle connection ended {:?} after its client",
         start.elapsed()
     );
@@ -271,7 +271,7 @@ fn goes_away(target: &Target) -> Outcome {
     } else {
         "/hello"
     };
-    for n in 0..60 {
+    for n in 0..target.share(60) {
         let mut client = target.connect()?;
         match n % 6 {
             0 => client.send("GET /hel")?,
@@ -296,7 +296,7 @@ fn goes_away(target: &Target) -> Outcome {
 }
 
 fn connect_and_close(target: &Target) -> Outcome {
-    for n in 0..200 {
+    for n in 0..target.load(200) {
         let client = target.connect()?;
         if n % 2 == 0 {
             client.reset()?

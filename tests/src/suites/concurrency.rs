@@ -1,6 +1,6 @@
 //! Many clients at once, each of whose replies names its request: nothing may mix.
 
-use super::{Case, get, upload_receipt, with_body, with_chunks};
+use super::{Case, get, settle, upload_receipt, with_body, with_chunks};
 use crate::client::Client;
 use crate::failure::{During, Failure, Outcome};
 use crate::pattern::{self, Random};
@@ -54,14 +54,16 @@ pub fn in_threads(count: usize, work: impl Fn(usize) -> Outcome + Sync) -> Outco
 }
 
 fn crowd(target: &Target, clients: usize, rounds: usize) -> Outcome {
-    in_threads(clients, |n| {
+    settle(target)?;
+    // Each makes a new connection before it leaves the old one.
+    in_threads(target.clients(clients, 2), |n| {
         let mut random = Random::new(1000 + n as u64);
         let mut client = target.connect()?;
-        client.set_patience(Duration::from_secs(30));
-        for round in 0..rounds {
+        client.set_patience(Duration::from_secs(30) + target.delay());
+        for round in 0..target.load(rounds) {
             if random.below(10) == 0 {
                 client = target.connect()?;
-                client.set_patience(Duration::from_secs(30));
+                client.set_patience(Duration::from_secs(30) + target.delay());
             }
             request(target, &mut client, &mut random, n, round).during(format!("round {round}"))?;
         }
@@ -88,7 +90,7 @@ fn request(
         body
     };
     let seed = (n * 7 + round) as u64 % pattern::PERIOD;
-    let size = *random.pick(&[0, 1, 500, 8192, 30_000, 200_000, 1_500_000]);
+    let size = *random.pick(&[0, 1, 500, 8192, 30_000, 200_000, target.load(1_500_000)]);
     match random.below(9) {
         0 => drop(
             client
@@ -150,21 +152,42 @@ fn request(
     Ok(())
 }
 
-/// Every client has a body half sent, so that each holds a buffer or waits for one; then all end.
+/// Bodies half sent, so that each holds a buffer or waits for one; then all end. Those that hold one
+/// have to end first, or the others would wait for ever; where there are enough, any order will do.
 fn waiting_bodies(target: &Target) -> Outcome {
+    let most = target.clients(200, 1);
+    half_sent_bodies(target, most, |clients| clients)?;
+    let buffers = target.limit("buffers").unwrap_or(usize::MAX);
+    half_sent_bodies(target, most.min(buffers), |mut clients| {
+        clients.reverse();
+        clients
+    })
+    .during("the last first")
+}
+
+fn half_sent_bodies(
+    target: &Target,
+    count: usize,
+    order: impl Fn(Vec<(Client, u64)>) -> Vec<(Client, u64)>,
+) -> Outcome {
+    const HELD_BACK: usize = 10;
+    settle(target)?;
     let length = target.limit("collect_bytes").unwrap_or(1024).min(4096);
+    let request = |n| with_body("POST", "/echo", &pattern::bytes(length, n));
     let mut clients = Vec::new();
-    for n in 0..200u64 {
-        let request = with_body("POST", "/echo", &pattern::bytes(length, n));
+    for n in 0..count as u64 {
+        let request = request(n);
         let mut client = target.connect()?;
-        client.send(&request[..request.len() - 10])?;
-        clients.push((client, request, n));
+        client.send(&request[..request.len() - HELD_BACK])?;
+        clients.push((client, n));
     }
-    for (client, request, n) in clients.iter_mut().rev() {
-        client.send(&request[request.len() - 10..])?;
+    for (client, n) in &mut order(clients) {
+        let request = request(*n);
+        client.send(&request[request.len() - HELD_BACK..])?;
         client
             .reply(Asked::Get)?
-            .expect_body(200, &pattern::bytes(length, *n))?;
+            .expect_body(200, &pattern::bytes(length, *n))
+            .during(format!("body {n}"))?;
     }
     Ok(())
 }

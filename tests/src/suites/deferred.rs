@@ -145,7 +145,7 @@ fn at_once(target: &Target) -> Outcome {
 fn many(target: &Target) -> Outcome {
     let mut random = Random::new(5);
     let mut clients = Vec::new();
-    for n in 0..200 {
+    for n in 0..target.share(200) {
         let mut client = target.connect()?;
         client.send(get(&format!("/deferred/{}/n{n}", 50 + random.below(200))))?;
         clients.push(client);
@@ -160,19 +160,19 @@ fn many(target: &Target) -> Outcome {
 }
 
 fn others(target: &Target) -> Outcome {
-    let mut waiting = (0..20)
+    let mut waiting = (0..target.share(20))
         .map(|_| target.connect())
         .collect::<Outcome<Vec<_>>>()?;
     for client in &mut waiting {
         client.send(get("/deferred/1500/slow"))?;
     }
     let start = Instant::now();
-    for _ in 0..50 {
+    for _ in 0..target.load(50) {
         target.get("/hello")?.expect(200)?;
     }
     ensure!(
         start.elapsed() < Duration::from_millis(1400),
-        "50 requests beside deferred ones took {:?}",
+        "requests beside deferred ones took {:?}",
         start.elapsed()
     );
     for client in &mut waiting {
@@ -182,7 +182,7 @@ fn others(target: &Target) -> Outcome {
 }
 
 fn gone(target: &Target) -> Outcome {
-    for n in 0..40 {
+    for n in 0..target.share(40) {
         let mut client = target.connect()?;
         client.send(get("/deferred/100/gone"))?;
         std::thread::sleep(Duration::from_millis(2));

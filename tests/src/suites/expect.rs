@@ -62,8 +62,8 @@ fn head(method: &str, path: &str, framing: &str) -> String {
 }
 
 /// Reads the interim reply; nothing else may come before the body is sent.
-fn expect_100(client: &mut crate::client::Client) -> Outcome {
-    let head = client.head(Asked::Get, Instant::now() + crate::client::PATIENCE)?;
+fn expect_100(target: &Target, client: &mut crate::client::Client) -> Outcome {
+    let head = client.head(Asked::Get, Instant::now() + target.patience())?;
     ensure!(head.status == 100, "expected 100, got {}", head.status);
     client.expect_silence(Duration::from_millis(50))
 }
@@ -75,7 +75,7 @@ fn waits(target: &Target) -> Outcome {
         ("Transfer-Encoding: chunked", "5\r\nhello\r\n0\r\n\r\n"),
     ] {
         client.send(head("POST", "/echo", framing))?;
-        expect_100(&mut client).during(framing)?;
+        expect_100(target, &mut client).during(framing)?;
         client.send(body)?;
         let reply = client.reply(Asked::Get)?.expect_body(200, b"hello")?;
         ensure!(reply.interim.is_empty(), "a second 100");
@@ -85,7 +85,7 @@ fn waits(target: &Target) -> Outcome {
         "100-Continue",
         1,
     ))?;
-    expect_100(&mut client).during("in another case")?;
+    expect_100(target, &mut client).during("in another case")?;
     client.send("hello")?;
     client.reply(Asked::Get)?.expect_body(200, b"hello")?;
     Ok(())
@@ -95,7 +95,7 @@ fn upload_waits(target: &Target) -> Outcome {
     let body = pattern::bytes(2_000_000, 1);
     let mut client = target.connect()?;
     client.send(head("PUT", "/upload", "Content-Length: 2000000"))?;
-    expect_100(&mut client)?;
+    expect_100(target, &mut client)?;
     client.send(&body)?;
     client
         .reply(Asked::Get)?
@@ -214,7 +214,7 @@ fn pipelined(target: &Target) -> Outcome {
         reply.interim.is_empty(),
         "100 before the reply to the request in front"
     );
-    expect_100(&mut client)?;
+    expect_100(target, &mut client)?;
     client.send("hello".to_owned() + &get("/echo/last"))?;
     client.reply(Asked::Get)?.expect_body(200, b"hello")?;
     client.reply(Asked::Get)?.expect_body(200, b"last\n")?;

@@ -92,7 +92,7 @@ fn big(target: &Target) -> Outcome {
 
 fn big_to_many(target: &Target) -> Outcome {
     super::concurrency::in_threads(6, |n| {
-        let mut client = Client::connect_narrow(target.address, 65_536)?;
+        let mut client = target.connect_narrow(65_536)?;
         read_big(&mut client, Duration::from_micros(200 * n as u64))
     })
 }

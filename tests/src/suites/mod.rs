@@ -3,8 +3,10 @@
 //! A case knows its server only by its [`Target`]. It makes its own connections, leaves none open,
 //! and does not depend on another case having run.
 
+use crate::ensure;
 use crate::failure::Outcome;
 use crate::target::{Features, Target};
+use std::time::{Duration, Instant};
 
 pub mod abuse;
 pub mod changing;
@@ -260,6 +262,33 @@ pub fn with_chunks(method: &str, path: &str, body: &[u8], size: usize) -> Vec<u8
 #[must_use]
 pub fn upload_receipt(body: &[u8]) -> String {
     format!("{} {:016x}\n", body.len(), crate::pattern::Fnv::of(body).0)
+}
+
+/// Waits until the connections of earlier cases are gone, as far as the server can tell. For cases
+/// that have a server to themselves.
+///
+/// # Errors
+/// When they stay.
+pub fn settle(target: &Target) -> Outcome {
+    let deadline = Instant::now() + target.patience();
+    while target.features.contains(Features::COUNTERS) {
+        if target
+            .counters()?
+            .get("connections_open")
+            .is_none_or(|&open| open <= 1)
+        {
+            break;
+        }
+        ensure!(
+            Instant::now() < deadline,
+            "connections of earlier cases are still open after {:?}",
+            target.patience()
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // The connection that asked has to go, too.
+    std::thread::sleep(Duration::from_millis(100));
+    Ok(())
 }
 
 #[cfg(test)]

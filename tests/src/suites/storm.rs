@@ -58,7 +58,7 @@ fn settled(target: &Target, sent: u64) -> Outcome<HashMap<String, u64>> {
 }
 
 fn storm(target: &Target) -> Outcome {
-    const EACH: u64 = 50_000;
+    let each = target.load(50_000) as u64;
     let before = state(target)?;
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -67,17 +67,19 @@ fn storm(target: &Target) -> Outcome {
                 let mut client = target.connect()?;
                 let mut round = 0;
                 while !done.load(Ordering::Relaxed) || round < 20 {
+                    let begin = Instant::now();
                     client.send(get(&format!("/echo/c{n}r{round}")))?;
                     client
                         .reply(Asked::Get)?
                         .expect_body(200, format!("c{n}r{round}\n").as_bytes())?;
+                    target.rest(begin.elapsed());
                     round += 1;
                 }
                 Ok(())
             })
         });
         let outcome =
-            start(target, EACH).and_then(|()| settled(target, before["sent"] + THREADS * EACH));
+            start(target, each).and_then(|()| settled(target, before["sent"] + THREADS * each));
         done.store(true, Ordering::Relaxed);
         load.join()
             .map_err(|_| crate::failure::Failure::new("the load panicked"))?
@@ -85,9 +87,9 @@ fn storm(target: &Target) -> Outcome {
         let after = outcome?;
         let seen = after["seen"] - before["seen"];
         ensure!(
-            seen == THREADS * EACH,
+            seen == THREADS * each,
             "{} messages were sent, {seen} seen",
-            THREADS * EACH
+            THREADS * each
         );
         // A message delivered twice would come late.
         std::thread::sleep(Duration::from_millis(100));

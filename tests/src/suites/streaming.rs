@@ -117,13 +117,14 @@ fn read(client: &mut Client, length: u64, pause: Duration) -> Outcome {
 }
 
 fn slow_reader(target: &Target) -> Outcome {
-    read(&mut target.connect()?, 40 << 20, Duration::from_micros(100))
+    let length = target.load(40 << 20) as u64;
+    read(&mut target.connect()?, length, Duration::from_micros(100))
 }
 
 fn narrow_reader(target: &Target) -> Outcome {
     read(
-        &mut Client::connect_narrow(target.address, 2048)?,
-        4 << 20,
+        &mut target.connect_narrow(2048)?,
+        target.load(4 << 20) as u64,
         Duration::from_micros(50),
     )
 }
@@ -146,7 +147,8 @@ fn fairness(target: &Target) -> Outcome {
     std::thread::scope(|scope| {
         let readers = scope.spawn(|| {
             super::concurrency::in_threads(4, |_| {
-                read(&mut target.connect()?, 100 << 20, Duration::ZERO)
+                let length = target.load(100 << 20) as u64;
+                read(&mut target.connect()?, length, Duration::ZERO)
             })
         });
         let mut worst = Duration::ZERO;
@@ -159,7 +161,7 @@ fn fairness(target: &Target) -> Outcome {
             .join()
             .map_err(|_| crate::failure::Failure::new("the readers panicked"))??;
         ensure!(
-            worst < Duration::from_secs(2),
+            worst < Duration::from_secs(2) + target.delay(),
             "a short request waited {worst:?} behind long streams"
         );
         Ok(())
@@ -197,7 +199,7 @@ fn drip(target: &Target) -> Outcome {
 }
 
 fn drips(target: &Target) -> Outcome {
-    super::concurrency::in_threads(20, |n| {
+    super::concurrency::in_threads(target.share(20), |n| {
         let lines = 3 + n % 5;
         let expected: String = (0..lines).map(|line| format!("{line}\n")).collect();
         let mut client = target.connect()?;
@@ -212,7 +214,7 @@ fn drips(target: &Target) -> Outcome {
 }
 
 fn gone_while_dripping(target: &Target) -> Outcome {
-    for n in 0..30 {
+    for n in 0..target.share(30) {
         let mut client = target.connect()?;
         client.send(get("/drip/1000/20"))?;
         client.raw(100)?;

@@ -1,0 +1,153 @@
+//! The machine that runs the fixture server in one setting: booted for the first case that wants it,
+//! ended with the last.
+
+use crate::build::Images;
+use crate::guest::Guest;
+use capuchin_qemu::Machine;
+use capuchin_tests::failure::{During, Outcome};
+use capuchin_tests::runner::{Absent, Source, Turn};
+use capuchin_tests::suites::Setting;
+use capuchin_tests::target::Target;
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// A place for a machine.
+pub struct Berth {
+    images: Arc<Images>,
+    setting: Setting,
+    turn: Turn,
+    /// Trials that have yet to end.
+    left: AtomicUsize,
+    state: Mutex<State>,
+}
+
+enum State {
+    Empty,
+    Taken(Box<Taken>),
+    Failed(Absent),
+}
+
+struct Taken {
+    machine: Guest,
+    target: Arc<Target>,
+    /// Lines of the console that were told already.
+    told: u64,
+}
+
+impl Berth {
+    pub fn new(images: Arc<Images>, setting: Setting) -> Self {
+        Self {
+            images,
+            setting,
+            turn: Turn::default(),
+            left: AtomicUsize::new(0),
+            state: Mutex::new(State::Empty),
+        }
+    }
+
+    /// Before anything runs: one more trial that will.
+    pub fn expect_one_more(&self) {
+        self.left.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn boot(&self) -> Result<Taken, Absent> {
+        self.images.folder()?;
+        let name = format!("{:?}", self.setting);
+        let booted = self.images.boot_fixture(&options(self.setting));
+        let (machine, _) = booted.during(&name)?;
+        let target = discover(&machine).during(&name)?;
+        let (_, told) = machine.console().lines_from(0, Duration::ZERO);
+        Ok(Taken {
+            machine,
+            target: Arc::new(target),
+            told,
+        })
+    }
+}
+
+impl Source for Berth {
+    fn target(&self) -> Result<Arc<Target>, Absent> {
+        let mut state = self.state();
+        if let State::Empty = *state {
+            *state = match self.boot() {
+                Ok(taken) => State::Taken(Box::new(taken)),
+                Err(absent) => State::Failed(absent),
+            };
+        }
+        match &*state {
+            State::Taken(taken) => Ok(taken.target.clone()),
+            State::Failed(absent) => Err(absent.clone()),
+            State::Empty => unreachable!("it was filled"),
+        }
+    }
+
+    fn turn(&self) -> &Turn {
+        &self.turn
+    }
+
+    /// What the console said since it was asked last, and how QEMU ended if it has.
+    fn words(&self) -> String {
+        let mut words = String::new();
+        if let State::Taken(taken) = &mut *self.state() {
+            let (lines, next) = taken
+                .machine
+                .console()
+                .lines_from(taken.told, Duration::ZERO);
+            taken.told = next;
+            for line in lines {
+                // Writing to a string does not fail.
+                let _ = write!(words, "\n  | {line}");
+            }
+            if let Some(status) = taken.machine.exit_status() {
+                let _ = write!(words, "\n  QEMU ended: {status}");
+            }
+        }
+        words
+    }
+
+    fn done(&self) {
+        if self.left.fetch_sub(1, Ordering::SeqCst) == 1 {
+            // The machine ends with this value.
+            *self.state() = State::Empty;
+        }
+    }
+}
+
+/// Timeouts that have to be longer than it takes QEMU's network to say something again: where many
+/// clients at once lose packets, that must not look like a client that stalls.
+const LONGER: &[&str] = &["first_byte", "head", "body", "write"];
+const LONG_MS: &str = "10000";
+
+/// The settings as options of the image (`init_fixture.c`).
+pub fn options(setting: Setting) -> String {
+    let words = setting.options().iter();
+    let mut words: Vec<_> = words
+        .map(|&(kind, pair)| match pair.split_once('=') {
+            Some((name, _)) if setting == Setting::Alone && LONGER.contains(&name) => {
+                format!("{kind}.{name}={LONG_MS}")
+            }
+            _ => format!("{kind}.{pair}"),
+        })
+        .collect();
+    if setting == Setting::Alone {
+        // Fewer than connections: some cases want them to be rare.
+        words.push("buffers=24".to_owned());
+    }
+    words.join(",")
+}
+
+/// QEMU's user network says again what got lost after 6 seconds at first, and the NE2000 has room for
+/// ten packets; its listener has room for one connection that waits. One emulated processor does about
+/// a tenth of the work that this machine does.
+const PACE: &str = "delay_ms=10000,load_percent=10,backlog=1";
+
+/// Asks the server about itself.
+pub fn discover(machine: &Machine) -> Outcome<Target> {
+    Target::discover(machine.address(), None, PACE)
+}

@@ -1,0 +1,187 @@
+//! Builds the images of a stack, once.
+
+use crate::guest::Guest;
+use capuchin_qemu::{Error, Machine, Missing, Sdk, Spec, Stack, find_qemu};
+use capuchin_tests::fail;
+use capuchin_tests::failure::{During, Outcome};
+use capuchin_tests::process::run_within;
+use capuchin_tests::runner::Absent;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+const FOLDER: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/images");
+
+/// Where `targets/rtems/library` builds when it is called by hand.
+const CARGO_FOLDER: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/..");
+
+const TARGET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../targets/rtems");
+
+/// On a machine that has much else to do.
+const BUILD_LIMIT: Duration = Duration::from_secs(900);
+
+/// For the first answer of an image, likewise; it takes one to four seconds.
+const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+
+/// Machines that are started for an image.
+const BOOT_TRIES: u32 = 3;
+
+/// What `targets/rtems/library` ends with when there is no toolchain that can build it.
+const NO_TOOLCHAIN: i32 = 3;
+
+/// Both stacks' libraries are built by the same cargo; one after another they are done as soon.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// The images of a stack.
+#[derive(Debug)]
+pub struct Images {
+    /// Whose.
+    pub stack: Stack,
+    folder: OnceLock<Result<PathBuf, Absent>>,
+}
+
+impl Images {
+    /// Not built yet.
+    pub fn new(stack: Stack) -> Self {
+        Self {
+            stack,
+            folder: OnceLock::new(),
+        }
+    }
+
+    /// The folder that they are in.
+    ///
+    /// # Errors
+    /// When something is missing, or they cannot be built.
+    pub fn folder(&self) -> Result<&Path, Absent> {
+        let built = self.folder.get_or_init(|| {
+            let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+            let built = build(self.stack);
+            if let Err(Absent::Missing(what)) = &built {
+                eprintln!("NOT RUN: rtems-{}: {what}", self.stack.name());
+            }
+            built
+        });
+        built.as_ref().map(PathBuf::as_path).map_err(Clone::clone)
+    }
+
+    /// The fixture server in one of its settings, which has answered: so long after power-on.
+    ///
+    /// # Errors
+    /// When there is no machine, or no answer.
+    pub fn boot_fixture(&self, options: &str) -> Outcome<(Guest, Duration)> {
+        let append = format!("{} --fixture={options}", Spec::DEFAULT_APPEND);
+        self.boot("fixture.exe", &append, |machine| {
+            machine.wait_until_it_answers(ANSWER_LIMIT)
+        })
+    }
+
+    /// An image with this command line, and what `up` waited for. A machine that prints nothing in
+    /// that time is started again: the BSP measures a loop of a millisecond first
+    /// (`Calibrate_loop_1ms`), and where QEMU does not get the processor evenly, it may never come
+    /// to an end of that.
+    ///
+    /// # Errors
+    /// When there is no machine, or `up` says so.
+    pub fn boot<T>(
+        &self,
+        image: &str,
+        append: &str,
+        up: impl Fn(&mut Machine) -> Result<T, Error>,
+    ) -> Outcome<(Guest, T)> {
+        let Ok(folder) = self.folder() else {
+            fail!("there are no images")
+        };
+        let mut spec = Spec::new(self.stack, folder.join(image));
+        append.clone_into(&mut spec.append);
+        let mut tries = 1;
+        loop {
+            let mut machine = Guest::boot(&spec).during("booting")?;
+            let why = match up(&mut machine) {
+                Ok(what) => return Ok((machine, what)),
+                Err(why) => why,
+            };
+            let (printed, _) = machine.console().lines_from(0, Duration::ZERO);
+            if !printed.is_empty() || tries == BOOT_TRIES {
+                return Err(why).during(image);
+            }
+            tries += 1;
+            eprintln!(
+                "{}: {image} printed nothing, another try",
+                self.stack.name()
+            );
+        }
+    }
+}
+
+/// What has to be installed besides a Rust toolchain.
+///
+/// # Errors
+/// What is missing.
+fn tools(stack: Stack) -> Result<Sdk, String> {
+    let sdk = Sdk::find().map_err(words)?;
+    sdk.bsp(stack).map_err(words)?;
+    find_qemu().map_err(words)?;
+    for program in ["make", "pkg-config"] {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let mut folders = std::env::split_paths(&path);
+        if !folders.any(|folder| folder.join(program).is_file()) {
+            return Err(format!(
+                "{program} is missing: on Debian, apt-get install {program}"
+            ));
+        }
+    }
+    Ok(sdk)
+}
+
+fn words(missing: Missing) -> String {
+    missing.to_string()
+}
+
+fn build(stack: Stack) -> Result<PathBuf, Absent> {
+    let sdk = tools(stack).map_err(Absent::Missing)?;
+    let bsp = sdk
+        .bsp(stack)
+        .map_err(|missing| Absent::Missing(missing.to_string()))?;
+    let target = Path::new(TARGET);
+    let folder = Path::new(FOLDER).join(stack.name());
+
+    // Make would not tell a missing toolchain from another failure.
+    let mut library = Command::new(target.join("library"));
+    library.arg(stack.name());
+    let (status, said) = run_within(cleaned(library), BUILD_LIMIT)?;
+    if status.code() == Some(NO_TOOLCHAIN) {
+        return Err(Absent::Missing(said.trim().to_owned()));
+    }
+    succeeded(status.success(), "building the library", &said)?;
+
+    let prefix = std::path::absolute(&sdk.prefix).during("RTEMS_PREFIX")?;
+    let mut make = Command::new("make");
+    make.arg("-C").arg(target.join("c"));
+    make.args(["fixture", "conformance", "example"]);
+    make.arg(format!("STACK={}", stack.name()));
+    make.arg(format!("BSP={}", bsp.name));
+    make.arg(format!("RTEMS_PREFIX={}", prefix.display()));
+    make.arg(format!("OUT={}", folder.display()));
+    let (status, said) = run_within(cleaned(make), BUILD_LIMIT)?;
+    succeeded(status.success(), "building the images", &said)?;
+    Ok(folder)
+}
+
+fn succeeded(well: bool, what: &str, said: &str) -> Outcome {
+    if !well {
+        fail!("{what} failed:\n{said}");
+    }
+    Ok(())
+}
+
+/// The library is built by another toolchain than the one that this test was: what that one's cargo
+/// says of itself would mislead it.
+fn cleaned(mut command: Command) -> Command {
+    for name in ["CARGO", "RUSTC", "RUSTUP_TOOLCHAIN", "LD_LIBRARY_PATH"] {
+        command.env_remove(name);
+    }
+    command.env("CARGO_TARGET_DIR", CARGO_FOLDER);
+    command
+}

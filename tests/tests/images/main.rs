@@ -1,0 +1,122 @@
+//! Runs the suites on RTEMS: builds images for each network stack, boots them in QEMU, and looks from
+//! outside; and from inside, where an image runs a suite itself.
+//!
+//! ```text
+//! RTEMS_PREFIX=DIR cargo test -p capuchin-tests --test images -- rtems-legacy     one stack
+//! RTEMS_PREFIX=DIR cargo test -p capuchin-tests --test images -- framing          one theme
+//! ```
+//!
+//! Without an RTEMS SDK or QEMU all is reported as ignored, and a line says what is missing.
+
+mod berth;
+mod build;
+mod channels;
+mod guest;
+mod link;
+mod power_on;
+mod resources;
+
+use berth::Berth;
+use build::Images;
+use capuchin_qemu::Stack;
+use capuchin_tests::failure::Outcome;
+use capuchin_tests::runner::{self, Absent, Kind, Skip, Tally, completed, counted};
+use capuchin_tests::suites::Setting;
+use libtest_mimic::{Arguments, Completion, Trial};
+use std::collections::HashMap;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Cases that run at the same time: each may have a quarter of a server's connections
+/// (`Target::share`).
+const THREADS: usize = 4;
+
+/// Cases that are not for images in QEMU.
+const SKIPS: &[Skip] = &[(
+    "uploads::huge_",
+    "2 GiB take minutes through QEMU's network; they pass in the other runs",
+)];
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(THREADS);
+    let tally = Arc::new(Tally::default());
+    let mut trials = Vec::new();
+    let mut berths = Vec::new();
+    for stack in [Stack::Legacy, Stack::Libbsd] {
+        let (name, backend) = match stack {
+            Stack::Legacy => ("rtems-legacy", "RTEMS legacy"),
+            Stack::Libbsd => ("rtems-libbsd", "RTEMS libbsd"),
+        };
+        let images = Arc::new(Images::new(stack));
+        let kind = Kind {
+            name: name.to_owned(),
+            backend,
+            skips: SKIPS,
+            tally: tally.clone(),
+        };
+        let begin = trials.len();
+        trials.extend(own_trials(&kind, &images));
+        let own: HashMap<_, _> = Setting::ALL
+            .into_iter()
+            .map(|setting| (setting, Arc::new(Berth::new(images.clone(), setting))))
+            .collect();
+        trials.extend(runner::trials(&kind, &Setting::ALL, |setting| {
+            own[&setting].clone()
+        }));
+        // Waits for a minute while others run.
+        trials.push(resources::trial(&kind, &images));
+        for trial in &trials[begin..] {
+            if !arguments.is_filtered_out(trial)
+                && let Some(setting) = setting_of(trial)
+            {
+                own[&setting].expect_one_more();
+            }
+        }
+        berths.extend(own.into_values());
+    }
+    let code = libtest_mimic::run(&arguments, trials).exit_code();
+    if let Err(error) = tally.write() {
+        eprintln!("the table's file: {error}");
+        return ExitCode::from(2);
+    }
+    code
+}
+
+/// Trials with machines of their own.
+fn own_trials(kind: &Kind, images: &Arc<Images>) -> Vec<Trial> {
+    vec![
+        power_on::trial(kind, images),
+        channels::trial(kind, images),
+        link::trial(kind, images),
+    ]
+}
+
+/// The setting of a case, by its suite; none for a trial with a machine of its own.
+fn setting_of(trial: &Trial) -> Option<Setting> {
+    let suite = trial.name().split("::").next();
+    let mut all = capuchin_tests::suites::ALL.iter();
+    all.find(|known| Some(known.name) == suite)
+        .map(|known| known.setting)
+}
+
+/// A trial with a machine of its own, ignored where images cannot be had.
+fn own_trial(
+    kind: &Kind,
+    images: &Arc<Images>,
+    suite: &'static str,
+    name: &str,
+    run: impl FnOnce(&Images) -> Outcome + Send + 'static,
+) -> Trial {
+    let images = images.clone();
+    counted(
+        kind,
+        suite,
+        format!("{suite}::{name}"),
+        move || match images.folder() {
+            Ok(_) => completed(run(&images)),
+            Err(Absent::Missing(what)) => Ok(Completion::ignored_with(what)),
+            Err(Absent::Failed(why)) => Err(why.to_string().into()),
+        },
+    )
+}
