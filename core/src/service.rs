@@ -154,7 +154,7 @@ pub trait Service {
     /// content (HEAD). Called once; state that the exchange refers to can be freed.
     fn abandoned(&mut self, exchange: &mut Exchange<'_>);
 
-    /// What the log calls the route that answers, for [`Exchange::route`]'s number; nothing where the
+    /// What the log calls the route with this number of an [`Exchange`]; nothing where the
     /// service has no names.
     fn route_name(&self, route: u16) -> &str {
         let _ = route;
