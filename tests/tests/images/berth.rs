@@ -124,6 +124,10 @@ impl Source for Berth {
 const LONGER: &[&str] = &["first_byte", "head", "body", "write"];
 const LONG_MS: &str = "10000";
 
+/// The short timeouts are longer by this factor: what two of them have to be told apart by is then
+/// more than what a machine loses when it does not get the processor for a moment.
+const HASTE: u32 = 2;
+
 /// The settings as options of the image (`init_fixture.c`).
 pub fn options(setting: Setting) -> String {
     let words = setting.options().iter();
@@ -131,6 +135,10 @@ pub fn options(setting: Setting) -> String {
         .map(|&(kind, pair)| match pair.split_once('=') {
             Some((name, _)) if setting == Setting::Alone && LONGER.contains(&name) => {
                 format!("{kind}.{name}={LONG_MS}")
+            }
+            Some((name, value)) if setting == Setting::Hasty => {
+                let value: u32 = value.parse().expect("a setting is a number");
+                format!("{kind}.{name}={}", value * HASTE)
             }
             _ => format!("{kind}.{pair}"),
         })
