@@ -17,7 +17,8 @@ use core::sync::atomic::Ordering;
 /// Places of an event list that are kept for messages when many sockets are ready.
 const KEPT_FOR_MESSAGES: usize = 16;
 
-/// Waits in a row that end without having slept, after which tasks as urgent as the worker go first.
+/// Waits in a row that have not run out, after which tasks as urgent as the worker go first: those
+/// that ended with something to do may not have slept.
 const TURNS: u32 = 16;
 
 /// No cell.
@@ -36,7 +37,7 @@ pub struct RtemsChannel {
     first: u32,
     last: u32,
     listed: u32,
-    /// Waits since the last that slept, or since others went first.
+    /// Waits since the last that ran out, or since others went first.
     turns: u32,
     ticks_per_second: u32,
     /// After the queue, so that the memory is given back when that is deleted.
@@ -266,7 +267,7 @@ impl EventChannel for RtemsChannel {
             match entry {
                 None => {
                     if patience != Patience::None {
-                        self.turns = 0; // slept
+                        self.turns = 0; // it slept
                     }
                     break;
                 }

@@ -1,7 +1,7 @@
 //! The test double of the legacy stack's wake-ups: a thread in the place of the network task, which
 //! hears of changes from an edge-triggered epoll.
 
-use super::{FeedError, State, poll, tell};
+use super::{FeedError, State, Static, poll, tell};
 use crate::cell::{Cell, Direction};
 use capuchin_core::event::Interest;
 use capuchin_core::transport::Socket;
@@ -34,28 +34,6 @@ fn watched() -> MutexGuard<'static, Watched> {
         .get_or_init(Mutex::default)
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Nothing besides.
-#[derive(Debug)]
-pub(crate) struct Static;
-
-impl Static {
-    pub(crate) const fn new() -> Self {
-        Self
-    }
-}
-
-/// Nothing to be done when a socket is closed.
-#[derive(Debug)]
-pub(crate) struct Closing;
-
-impl Closing {
-    pub(crate) fn begin(_: Socket) -> Self {
-        Self
-    }
-
-    pub(crate) fn end(self) {}
 }
 
 impl Feed {

@@ -2,7 +2,7 @@
 //! "RTEMS-specific socket options") call back in the context of whoever changed the socket, most
 //! often the network task, with the network semaphore held.
 
-use super::{FeedError, Peek, State, peek, tell};
+use super::{FeedError, Peek, State, Static, peek, tell};
 use crate::cell::{Cell, Direction};
 use capuchin_core::event::Interest;
 use capuchin_core::transport::Socket;
@@ -47,28 +47,6 @@ unsafe extern "C" {
 /// The legacy stack's wake-ups. No state: the stack keeps it.
 #[derive(Debug)]
 pub(crate) struct Feed;
-
-/// Nothing besides.
-#[derive(Debug)]
-pub(crate) struct Static;
-
-impl Static {
-    pub(crate) const fn new() -> Self {
-        Self
-    }
-}
-
-/// Nothing to be done when a socket is closed.
-#[derive(Debug)]
-pub(crate) struct Closing;
-
-impl Closing {
-    pub(crate) fn begin(_: Socket) -> Self {
-        Self
-    }
-
-    pub(crate) fn end(self) {}
-}
 
 impl Feed {
     pub(crate) fn start(_: &'static Static, cells: &'static [Cell]) -> Result<Self, FeedError> {

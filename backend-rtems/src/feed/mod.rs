@@ -12,10 +12,14 @@ cfg_if::cfg_if! {
         pub(crate) use relay::{Closing, Feed, Static};
     } else if #[cfg(target_os = "rtems")] {
         mod legacy;
-        pub(crate) use legacy::{Closing, Feed, Static};
+        mod plain;
+        pub(crate) use legacy::Feed;
+        pub(crate) use plain::{Closing, Static};
     } else if #[cfg(target_os = "linux")] {
         mod double;
-        pub(crate) use double::{Closing, Feed, Static};
+        mod plain;
+        pub(crate) use double::Feed;
+        pub(crate) use plain::{Closing, Static};
     } else {
         compile_error!("this backend is for RTEMS; its tests run on Linux");
     }

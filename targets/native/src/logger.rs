@@ -140,7 +140,8 @@ mod tests {
         let queue = Queue::start(writer).unwrap();
         let begin = Instant::now();
         for n in 0..10_000 {
-            queue.put(format!("{n} {}\n", "x".repeat(100)).into());
+            // As long as that, the queue alone fills the pipe, however late the writer begins.
+            queue.put(format!("{n} {}\n", "x".repeat(1_000)).into());
         }
         assert!(begin.elapsed() < Duration::from_secs(2));
         assert!(!queue.flush(), "nobody reads");

@@ -5,7 +5,7 @@
  */
 
 #define CONFIGURE_INIT
-/* That of Capuchin's workers by default: images to be compared have one for both (README, "Checks"). */
+/* That of Capuchin's workers by default; images to be compared have one for both: README, "Figures". */
 #ifndef SERVER_PRIORITY
 #define SERVER_PRIORITY 120
 #endif
