@@ -46,8 +46,11 @@ static rtems_task Init(rtems_task_argument argument)
 
 /* libbsd's configuration has as many objects as there is memory for. */
 #ifdef CAPUCHIN_STACK_LEGACY
-/* The stack's, the driver's two, Init, the server's worker and the shell's, and two for yours. */
-#define CONFIGURE_MAXIMUM_TASKS 8
+/*
+ * The stack's, the driver's two and what listens beside them, Init, the server's worker and the
+ * shell's, and two for yours.
+ */
+#define CONFIGURE_MAXIMUM_TASKS 9
 /* The example's own thread, see example.c. */
 #define CONFIGURE_MAXIMUM_POSIX_THREADS 1
 #ifdef CAPUCHIN_SHELL
