@@ -49,37 +49,44 @@ impl<'r> Parameters<'r> {
     }
 }
 
-/// Whether `path` fits `pattern`, telling each parameter on the way.
+/// Whether `path` fits `pattern`, telling each parameter on the way. Most routes are not the one:
+/// a byte or two tell.
 fn walk<'r>(pattern: &str, path: &'r [u8], tell: &mut dyn FnMut(&[u8], &'r [u8])) -> bool {
-    // Patterns begin with a slash; of paths all but `*` do.
-    let ([b'/', path @ ..], [b'/', pattern @ ..]) = (path, pattern.as_bytes()) else {
-        return pattern.as_bytes() == path;
-    };
-    let (mut path, mut pattern) = (path, pattern);
-    loop {
-        let end = memchr::memchr(b'/', pattern).unwrap_or(pattern.len());
-        let segment = &pattern[..end];
-        if segment == b"*" {
-            tell(segment, path);
-            return true;
-        }
-        let slash = memchr::memchr(b'/', path);
-        let value = &path[..slash.unwrap_or(path.len())];
-        match segment {
-            [b':', name @ ..] if !value.is_empty() => tell(name, value),
-            [b':', ..] => return false,
-            _ if segment == value => {}
-            _ => return false,
-        }
-        match (slash, end < pattern.len()) {
-            (Some(slash), true) => {
-                path = &path[slash + 1..];
-                pattern = &pattern[end + 1..];
+    let (mut pattern, mut path) = (pattern.as_bytes(), path);
+    let mut at_segment = false;
+    while let [expected, rest @ ..] = pattern {
+        match expected {
+            b'*' if at_segment => {
+                tell(b"*", path);
+                return true;
             }
-            (None, false) => return true,
-            _ => return false,
+            b':' if at_segment => {
+                let ((name, rest), (value, left)) = (split_segment(rest), split_segment(path));
+                if value.is_empty() {
+                    return false;
+                }
+                tell(name, value);
+                (pattern, path) = (rest, left);
+            }
+            _ => {
+                let [byte, left @ ..] = path else {
+                    return false;
+                };
+                if byte != expected {
+                    return false;
+                }
+                at_segment = *byte == b'/';
+                (pattern, path) = (rest, left);
+            }
         }
     }
+    path.is_empty()
+}
+
+/// What comes before the next slash, and the rest from that on.
+fn split_segment(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let end = bytes.iter().position(|&byte| byte == b'/');
+    bytes.split_at(end.unwrap_or(bytes.len()))
 }
 
 /// What a handler works with besides the request and the reply.
@@ -587,6 +594,45 @@ mod tests {
         ] {
             let fault = pattern_fault(pattern.as_bytes());
             assert!(fault.is_some_and(|fault| fault.contains(why)), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn paths_fit_patterns_segment_by_segment() {
+        use std::string::String;
+        // The parameters' values, with semicolons; `None` where the path does not fit.
+        for (pattern, path, expected) in [
+            ("/", "/", Some("")),
+            ("/", "/a", None),
+            ("/", "*", None),
+            ("/a/b", "/a/b", Some("")),
+            ("/a/b", "/a/", None),
+            ("/a/b", "/a/b/", None),
+            ("/a/", "/a", None),
+            ("/led/:id", "/led/12", Some("id=12;")),
+            ("/led/:id", "/led/", None),
+            ("/led/:id", "/led", None),
+            ("/led/:id", "/led/1/2", None),
+            ("/:a/x/:b", "/1/x/2", Some("a=1;b=2;")),
+            ("/:a/x/:b", "/1/y/2", None),
+            ("/a:b", "/a:b", Some("")),
+            ("/a:b", "/axb", None),
+            ("/:a", "/:a*", Some("a=:a*;")),
+            ("/file/*", "/file/a/b", Some("*=a/b;")),
+            ("/file/*", "/file/", Some("*=;")),
+            ("/file/*", "/file", None),
+            ("/*", "/", Some("*=;")),
+            ("/*", "*", None),
+        ] {
+            let mut told = String::new();
+            let fits = walk(pattern, path.as_bytes(), &mut |name, value| {
+                for (bytes, end) in [(name, '='), (value, ';')] {
+                    told.push_str(core::str::from_utf8(bytes).unwrap());
+                    told.push(end);
+                }
+            });
+            let told = fits.then_some(told.as_str());
+            assert_eq!(told, expected, "{path} for {pattern}");
         }
     }
 
