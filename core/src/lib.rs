@@ -3,6 +3,7 @@
 //! Everything here works in memory that the caller hands over at the start; nothing here makes a
 //! system call, allocates, or contains `unsafe`. Sockets are reached through
 //! [`transport::Transport`], waiting through [`event::EventChannel`].
+#![cfg_attr(target_os = "rtems", feature(optimize_attribute))]
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -173,12 +173,14 @@ impl<'m> Leases<'m> {
         self.taken < self.count
     }
 
-    #[inline]
+    #[cfg_attr(target_os = "rtems", optimize(speed), inline(never))]
+    #[cfg_attr(not(target_os = "rtems"), inline)]
     pub(crate) fn bytes(&mut self, id: LeaseId) -> &mut [u8] {
         nth(self.bytes, self.size, id.number())
     }
 
-    #[inline]
+    #[cfg_attr(target_os = "rtems", optimize(speed), inline(never))]
+    #[cfg_attr(not(target_os = "rtems"), inline)]
     pub(crate) fn parts(&mut self, id: LeaseId) -> (&mut [u8], &mut [Field]) {
         let index = id.number();
         (

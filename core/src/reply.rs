@@ -24,19 +24,25 @@ pub struct Terms<'b> {
     pub head_only: bool,
     /// The connection ends after this reply.
     pub close: bool,
-    /// The whole `Date` field line, ready to send.
-    pub date: &'b DateLine,
+    /// The first lines, ready to send.
+    pub opening: &'b Opening,
 }
 
-/// `Date: Sun, 06 Nov 1994 08:49:37 GMT` and a line end.
-pub type DateLine = [u8; 6 + HttpDate::LENGTH + 2];
+/// The first two lines of most replies: the status line of a 200 and the `Date` field.
+pub type Opening = [u8; OPENING.len()];
 
-/// The `Date` line of a moment.
+const OPENING: &[u8; 54] = b"HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n";
+
+/// Where in an [`Opening`] the field begins, which is the same for all replies, and its value.
+const DATE_LINE: usize = b"HTTP/1.1 200 OK\r\n".len();
+const DATE: usize = DATE_LINE + b"Date: ".len();
+
+/// The opening of replies at a moment.
 #[must_use]
-pub fn date_line(date: HttpDate) -> DateLine {
-    let mut line = *b"Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n";
-    line[6..6 + HttpDate::LENGTH].copy_from_slice(&date.format());
-    line
+pub fn opening(date: HttpDate) -> Opening {
+    let mut opening = *OPENING;
+    opening[DATE..DATE + HttpDate::LENGTH].copy_from_slice(&date.format());
+    opening
 }
 
 /// What the engine does after a handler returned; made by [`Reply`] and [`Head`].
@@ -192,15 +198,19 @@ impl<'b> Reply<'b> {
             close,
             made,
         } = self;
-        match status.line() {
-            Some(line) => out.put(line.as_bytes()),
-            None => {
-                out.put(b"HTTP/1.1 ");
-                out.put_decimal(u64::from(status.code()));
-                out.put(b" \r\n");
+        if status == Status::OK {
+            out.put(terms.opening);
+        } else {
+            match status.line() {
+                Some(line) => out.put(line.as_bytes()),
+                None => {
+                    out.put(b"HTTP/1.1 ");
+                    out.put_decimal(u64::from(status.code()));
+                    out.put(b" \r\n");
+                }
             }
+            out.put(&terms.opening[DATE_LINE..]);
         }
-        out.put(terms.date);
         Head {
             out,
             terms,
@@ -530,8 +540,7 @@ impl<'b> Head<'b> {
         // representation, which is not at hand here.
         if !self.status.is_bodiless() {
             self.out.put(b"Content-Length: ");
-            self.out.put_decimal(length);
-            self.out.put(b"\r\n");
+            self.out.put_decimal_line(length);
         }
         self.end_fields();
     }

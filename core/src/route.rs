@@ -18,7 +18,9 @@ use core::ops::Range;
 /// The values that a pattern's parameters took.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Parameters<'r> {
-    pattern: &'static str,
+    /// From the first parameter on.
+    pattern: &'static [u8],
+    /// What stands for that.
     path: &'r [u8],
 }
 
@@ -26,10 +28,10 @@ impl<'r> Parameters<'r> {
     /// The value of `:name`, or of `*` for the rest of the path: decoded bytes without a slash at
     /// the front.
     #[must_use]
-    pub fn value(&self, name: &str) -> Option<&'r [u8]> {
-        let mut found = None;
+    pub fn value(&self, name: &(impl AsRef<[u8]> + ?Sized)) -> Option<&'r [u8]> {
+        let (name, mut found) = (name.as_ref(), None);
         walk(self.pattern, self.path, &mut |parameter, value| {
-            if parameter == name.as_bytes() && found.is_none() {
+            if parameter == name && found.is_none() {
                 found = Some(value);
             }
         });
@@ -49,11 +51,12 @@ impl<'r> Parameters<'r> {
     }
 }
 
-/// Whether `path` fits `pattern`, telling each parameter on the way. Most routes are not the one:
-/// a byte or two tell.
-fn walk<'r>(pattern: &str, path: &'r [u8], tell: &mut dyn FnMut(&[u8], &'r [u8])) -> bool {
-    let (mut pattern, mut path) = (pattern.as_bytes(), path);
-    let mut at_segment = false;
+/// Whether `path` fits `pattern`, telling each parameter on the way. Both begin where a segment
+/// does, or at their ends.
+#[cfg_attr(target_os = "rtems", optimize(speed))]
+fn walk<'r>(pattern: &[u8], path: &'r [u8], tell: &mut dyn FnMut(&[u8], &'r [u8])) -> bool {
+    let (mut pattern, mut path) = (pattern, path);
+    let mut at_segment = true;
     while let [expected, rest @ ..] = pattern {
         match expected {
             b'*' if at_segment => {
@@ -84,6 +87,7 @@ fn walk<'r>(pattern: &str, path: &'r [u8], tell: &mut dyn FnMut(&[u8], &'r [u8])
 }
 
 /// What comes before the next slash, and the rest from that on.
+#[inline(always)]
 fn split_segment(bytes: &[u8]) -> (&[u8], &[u8]) {
     let end = bytes.iter().position(|&byte| byte == b'/');
     bytes.split_at(end.unwrap_or(bytes.len()))
@@ -196,6 +200,8 @@ where
 /// A row of the routing table.
 pub struct Route<'t, A: ?Sized> {
     method: Method,
+    /// Bytes of the pattern before its first parameter; all of it when there is none.
+    literal: u16,
     pattern: &'static str,
     handler: &'t dyn Handle<A>,
 }
@@ -239,11 +245,30 @@ impl<'t, A: ?Sized> Route<'t, A> {
         if let Some(fault) = pattern_fault(pattern.as_bytes()) {
             return Err(fault);
         }
+        let literal = literal_length(pattern.as_bytes());
+        if literal > u16::MAX as usize {
+            return Err("a route's pattern is longer than any path");
+        }
         Ok(Self {
             method,
+            literal: literal as u16,
             pattern,
             handler,
         })
+    }
+
+    /// The parameters' values, if `path` fits.
+    fn fit<'r>(&self, path: &'r [u8]) -> Option<Parameters<'r>> {
+        let literal = usize::from(self.literal);
+        let (expected, pattern) = self.pattern.as_bytes().split_at_checked(literal)?;
+        let (found, path) = path.split_at_checked(literal)?;
+        // What has no parameter fits one path: its length tells most others apart.
+        let fits = if pattern.is_empty() {
+            path.is_empty() && found == expected
+        } else {
+            found == expected && walk(pattern, path, &mut |_, _| {})
+        };
+        fits.then_some(Parameters { pattern, path })
     }
 
     /// The path pattern.
@@ -257,6 +282,18 @@ impl<'t, A: ?Sized> Route<'t, A> {
     pub const fn method(&self) -> Method {
         self.method
     }
+}
+
+/// Bytes of a pattern without fault before its first parameter.
+const fn literal_length(pattern: &[u8]) -> usize {
+    let mut at = 1;
+    while at < pattern.len() {
+        if pattern[at - 1] == b'/' && (pattern[at] == b':' || pattern[at] == b'*') {
+            break;
+        }
+        at += 1;
+    }
+    at
 }
 
 /// What is wrong with a pattern, if anything.
@@ -328,7 +365,7 @@ impl<'t, A: ?Sized, S: Site> Routed<'t, A, S> {
 
     /// The methods that `path` has, or none when no route fits it.
     fn allowed(&self, path: &[u8]) -> Allowed {
-        let fits = |route: &&Route<'_, A>| walk(route.pattern, path, &mut |_, _| {});
+        let fits = |route: &&Route<'_, A>| route.fit(path).is_some();
         let mut allowed = Allowed::default();
         for route in self.routes.iter().filter(fits) {
             allowed.add(route.method);
@@ -409,25 +446,21 @@ impl<A: ?Sized, S: Site> Service for Routed<'_, A, S> {
     ) -> Next {
         let (mut chosen, mut path_known) = (None, false);
         for (row, route) in self.routes.iter().enumerate() {
-            if !walk(route.pattern, request.path(), &mut |_, _| {}) {
+            let Some(parameters) = route.fit(request.path()) else {
                 continue;
-            }
+            };
             path_known = true;
             if route.method == request.method() {
-                chosen = Some((row, route));
+                chosen = Some((row, route, parameters));
                 break;
             }
             // Unless a route for HEAD follows.
             if request.method() == Method::Head && route.method == Method::Get && chosen.is_none() {
-                chosen = Some((row, route));
+                chosen = Some((row, route, parameters));
             }
         }
-        if let Some((row, route)) = chosen {
+        if let Some((row, route, parameters)) = chosen {
             *exchange.route = row as u16 + 1;
-            let parameters = Parameters {
-                pattern: route.pattern,
-                path: request.path(),
-            };
             return route.handler.request(
                 &mut context(self.app, exchange, parameters),
                 request,
@@ -485,10 +518,7 @@ impl<A: ?Sized, S: Site> Service for Routed<'_, A, S> {
         let row = usize::from(*exchange.route).wrapping_sub(1);
         match self.routes.get(row) {
             Some(route) => {
-                let parameters = Parameters {
-                    pattern: route.pattern,
-                    path: request.path(),
-                };
+                let parameters = route.fit(request.path()).unwrap_or_default();
                 route.handler.collected(
                     &mut context(self.app, exchange, parameters),
                     request,
@@ -625,13 +655,17 @@ mod tests {
             ("/*", "*", None),
         ] {
             let mut told = String::new();
-            let fits = walk(pattern, path.as_bytes(), &mut |name, value| {
-                for (bytes, end) in [(name, '='), (value, ';')] {
-                    told.push_str(core::str::from_utf8(bytes).unwrap());
-                    told.push(end);
-                }
-            });
-            let told = fits.then_some(told.as_str());
+            let route = Route::new(Method::Get, pattern, &hello);
+            let parameters = route.fit(path.as_bytes());
+            if let Some(Parameters { pattern, path }) = parameters {
+                walk(pattern, path, &mut |name, value| {
+                    for (bytes, end) in [(name, '='), (value, ';')] {
+                        told.push_str(core::str::from_utf8(bytes).unwrap());
+                        told.push(end);
+                    }
+                });
+            }
+            let told = parameters.map(|_| told.as_str());
             assert_eq!(told, expected, "{path} for {pattern}");
         }
     }

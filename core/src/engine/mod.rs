@@ -22,7 +22,7 @@ use crate::http::status::Status;
 use crate::http::write::Writer;
 use crate::limits::Limits;
 use crate::pool::Leases;
-use crate::reply::{DateLine, Draft, Made, Next, Source, Step, StreamFraming, Terms};
+use crate::reply::{Draft, Made, Next, Opening, Source, Step, StreamFraming, Terms};
 use crate::service::{Exchange, Outcome, Progress, Request, Service};
 use crate::site::Content;
 use crate::stats::{Counter, Stats};
@@ -112,12 +112,12 @@ macro_rules! exchange {
 }
 use exchange;
 
-/// What a reply to the present request has to keep to; borrows the date alone.
+/// What a reply to the present request has to keep to; borrows the opening alone.
 macro_rules! terms {
     ($desk:ident, $slot:ident) => {
         terms_of(
             $slot,
-            &$desk.date,
+            &$desk.opening,
             $desk.draining || leaves_unread($slot, &$desk.limits),
         )
     };
@@ -135,7 +135,7 @@ pub(crate) struct Desk<'m, T, S> {
     pub worker: u32,
     pub now: u64,
     pub unix_time: u64,
-    pub date: DateLine,
+    pub opening: Opening,
     /// The server is being stopped: no connection is kept alive.
     pub draining: bool,
     /// Leases are for others that have waited longer.
@@ -175,7 +175,7 @@ where
     }
 }
 
-pub(super) fn terms_of<'d>(slot: &Slot, date: &'d DateLine, close: bool) -> Terms<'d> {
+pub(super) fn terms_of<'d>(slot: &Slot, opening: &'d Opening, close: bool) -> Terms<'d> {
     Terms {
         version: if slot.flags.has(Flags::HTTP10) {
             Version::Http10
@@ -184,7 +184,7 @@ pub(super) fn terms_of<'d>(slot: &Slot, date: &'d DateLine, close: bool) -> Term
         },
         head_only: slot.flags.has(Flags::HEAD_ONLY),
         close: close || slot.flags.has(Flags::CLOSE),
-        date,
+        opening,
     }
 }
 

@@ -114,14 +114,19 @@ where
                 &"the body is longer than this server takes",
             );
         }
-        let path = match head.path() {
-            b"*" => b"*",
-            raw => match path::normalise(raw, self.scratch) {
-                Ok(path) => path,
-                Err(error) => {
-                    return self.fail(slot, token, Status::from_error(error.status()), &error);
-                }
+        // Most targets are a path that can be used as it is, which one look tells.
+        let path = match head.target() {
+            plain if path::is_plain(plain) => Ok(plain),
+            _ => match head.path() {
+                b"*" => Ok(&b"*"[..]),
+                raw => path::normalise(raw, self.scratch),
             },
+        };
+        let path = match path {
+            Ok(path) => path,
+            Err(error) => {
+                return self.fail(slot, token, Status::from_error(error.status()), &error);
+            }
         };
         let terms = terms!(self, slot);
         let used = usize::from(slot.out_end - slot.end);

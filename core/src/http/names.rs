@@ -226,7 +226,9 @@ fn equal_without_case(bytes: &[u8], lower: &[u8]) -> bool {
     }
     // In an image the words would be large code.
     if cfg!(target_os = "rtems") {
-        return bytes.eq_ignore_ascii_case(lower);
+        let same =
+            |(&byte, &lower): (&u8, &u8)| byte == lower || lower != b'-' && byte | 0x20 == lower;
+        return bytes.iter().zip(lower).all(same);
     }
     // Words from both ends overlap in the middle, so that no length needs a loop over bytes.
     if let (Some(a), Some(b), Some(c), Some(d)) = (

@@ -104,10 +104,11 @@ pub fn normalise<'b>(raw: &'b [u8], scratch: &'b mut [u8]) -> Result<&'b [u8], P
     normalise_slowly(raw, scratch)
 }
 
-/// Whether `raw` can be used as it is, told by looking at each byte and the one before it. Refuses
-/// a few paths that could be used as well, such as `/.well-known`: those take the slow way.
-#[inline]
-fn is_plain(raw: &[u8]) -> bool {
+/// Whether `raw` is a path without a query that can be used as it is, told by looking at each byte
+/// and the one before it. Refuses a few that could be used as well, such as `/.well-known`: those
+/// take the slow way.
+#[cfg_attr(not(target_os = "rtems"), inline)]
+pub(crate) fn is_plain(raw: &[u8]) -> bool {
     let [b'/', rest @ ..] = raw else {
         return false;
     };
@@ -117,10 +118,10 @@ fn is_plain(raw: &[u8]) -> bool {
     for &byte in rest {
         let class = CLASS[byte as usize];
         // AFTER_SLASH is one place left of SLASH: it stays only where a slash came before.
-        seen |= class & (SUSPECT | (before & SLASH) << 1);
+        seen |= class & (SUSPECT | QUERY | (before & SLASH) << 1);
         before = class;
     }
-    seen & (SUSPECT | AFTER_SLASH) == 0
+    seen & (SUSPECT | QUERY | AFTER_SLASH) == 0
 }
 
 /// A slash.
@@ -129,6 +130,8 @@ const SLASH: u8 = 1;
 const AFTER_SLASH: u8 = SLASH << 1;
 /// Has to be decoded or refused wherever it stands.
 const SUSPECT: u8 = 4;
+/// Ends a path in a request target.
+const QUERY: u8 = 8;
 
 static CLASS: [u8; 256] = {
     let mut table = [0; 256];
@@ -137,6 +140,7 @@ static CLASS: [u8; 256] = {
         table[byte] = match byte as u8 {
             b'/' => SLASH | AFTER_SLASH,
             b'.' => AFTER_SLASH,
+            b'?' => QUERY,
             b'%' | b'\\' | 0..=31 | 127 => SUSPECT,
             _ => 0,
         };

@@ -2,6 +2,10 @@
 
 use core::fmt;
 
+/// Digits of `u64::MAX`.
+const DIGITS: usize = 20;
+const LINE_END: &[u8; 2] = b"\r\n";
+
 /// Appends bytes to a buffer until it is full; from the first byte that did not fit it is
 /// *overflown* and takes nothing more.
 #[derive(Debug)]
@@ -38,18 +42,28 @@ impl<'b> Writer<'b> {
 
     /// Appends a number in decimal.
     pub fn put_decimal(&mut self, number: u64) {
-        let mut digits = [0u8; 20]; // u64::MAX has 20 digits
-        let mut at = digits.len();
+        self.put_digits(number, 0);
+    }
+
+    /// Appends a number in decimal and a line end.
+    pub(crate) fn put_decimal_line(&mut self, number: u64) {
+        self.put_digits(number, LINE_END.len());
+    }
+
+    fn put_digits(&mut self, number: u64, line_end: usize) {
+        let mut text = [0; DIGITS + LINE_END.len()];
+        text[DIGITS..].copy_from_slice(LINE_END);
+        let mut at = DIGITS;
         let mut rest = number;
         loop {
             at -= 1;
-            digits[at] = b'0' + (rest % 10) as u8;
+            text[at] = b'0' + (rest % 10) as u8;
             rest /= 10;
             if rest == 0 {
                 break;
             }
         }
-        self.put(&digits[at..]);
+        self.put(&text[at..DIGITS + line_end]);
     }
 
     /// Appends `count` bytes that lie in the free part, from position `begin` of the buffer on.

@@ -18,7 +18,7 @@ use crate::http::date::HttpDate;
 use crate::http::status::Status;
 use crate::limits::Limits;
 use crate::pool::{Arena, Leases};
-use crate::reply::date_line;
+use crate::reply::opening;
 use crate::service::Service;
 use crate::stats::{Counter, Stats};
 use crate::timer::Wheel;
@@ -202,7 +202,7 @@ where
             "a turn must allow some work"
         );
         let (now, unix_time) = (clock.monotonic(), clock.unix_time());
-        let date = date_line(HttpDate(unix_time));
+        let opening = opening(HttpDate(unix_time));
         let desk = Desk {
             transport,
             service,
@@ -213,7 +213,7 @@ where
             worker: index,
             now,
             unix_time,
-            date,
+            opening,
             draining: false,
             leases_promised: false,
         };
@@ -334,7 +334,7 @@ where
         let unix_time = self.clock.unix_time();
         if unix_time != self.desk.unix_time {
             self.desk.unix_time = unix_time;
-            self.desk.date = date_line(HttpDate(unix_time));
+            self.desk.opening = opening(HttpDate(unix_time));
         }
     }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::http::encoding::Codings;
 use crate::http::head::{Field, Head, HeadParser, Progress};
 use crate::http::path;
-use crate::reply::{Made, Terms, date_line};
+use crate::reply::{Made, Terms, opening};
 use crate::table::{Entry, Table};
 use std::format;
 use std::string::String;
@@ -34,12 +34,12 @@ fn reply_of(site: &mut impl Site, target: &str, lines: &str) -> String {
     let head = Head::new(&parser, bytes.as_bytes(), &fields);
     let mut scratch = [0; 256];
     let path = path::normalise(head.path(), &mut scratch).expect("a path");
-    let date = date_line(HttpDate(NOW));
+    let opening = opening(HttpDate(NOW));
     let terms = Terms {
         version: head.version(),
         head_only: false,
         close: false,
-        date: &date,
+        opening: &opening,
     };
     let (mut buffer, mut made) = ([0; 2_048], Made::NOTHING);
     let mut draft = Draft::new(&mut buffer, terms, &mut made);

@@ -3,7 +3,7 @@
 use crate::service::App;
 use capuchin_core::event::{Ticket, Token};
 use capuchin_core::route::{Context, Parameters};
-use core::ffi::{c_char, c_void};
+use core::ffi::{CStr, c_char, c_void};
 
 /// `capuchin_ticket`. It is of one start of a server, by a number that is never 0: a ticket of another
 /// server, of the one that had the memory before, or of zeros is told apart.
@@ -108,9 +108,11 @@ pub unsafe extern "C" fn capuchin_parameter(
     exchange: *const CExchange,
     name: *const c_char,
 ) -> CText {
-    let Some(Some(name)) = crate::config::text(name) else {
+    if name.is_null() {
         return CText::of(None);
-    };
+    }
+    // SAFETY: the caller passes a string that ends with NUL.
+    let name = unsafe { CStr::from_ptr(name) }.to_bytes();
     // SAFETY: the exchange is that of the call in which this one is made, or none, and so are the
     // parameters.
     let parameters = unsafe {
