@@ -8,9 +8,9 @@
 /// The wheel's resolution in milliseconds.
 pub const GRAIN_MS: u32 = 64;
 
-/// Buckets of the wheel; deadlines beyond `BUCKETS * GRAIN_MS` (16 s) are put off until they are
-/// within it.
-const BUCKETS: usize = 256;
+/// Buckets of the wheel, a multiple of 64; deadlines beyond `BUCKETS * GRAIN_MS` (16 s, in images 4 s)
+/// are put off until they are within it.
+const BUCKETS: usize = if cfg!(target_os = "rtems") { 64 } else { 256 };
 
 /// No entry.
 const NONE: u32 = u32::MAX;

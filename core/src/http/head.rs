@@ -20,7 +20,8 @@
 //!
 //! - Any split of the same bytes gives the same result, and each byte is scanned once. The few
 //!   values that the parser itself must understand (Host, what frames the body, Connection,
-//!   Expect) and names are read once more when they are complete.
+//!   Expect) and names are read once more when they are complete; the part of a Host line that came
+//!   first, too.
 //! - When a head is complete, every rule that frames the message has been checked: what
 //!   [`Head::framing`] says cannot be doubted any more.
 //! - No input panics, and no input of any length needs more memory than the caller's table.
@@ -260,17 +261,25 @@ mod tests {
     }
 
     #[test]
-    fn head_byte_by_byte_costs_as_many_looks_as_whole() {
+    fn head_byte_by_byte_costs_as_many_looks_as_whole_but_for_host() {
         let length = BROWSER.len();
         let whole = cost(BROWSER, [length].into_iter());
         // Every byte is scanned; names and the values that matter are read again, once or twice.
         assert!(whole >= length, "{whole} of {length}");
         assert!(whole <= 2 * length, "{whole} of {length}");
-        assert_eq!(cost(BROWSER, 1..=length), whole);
+        // A Host line that comes whole is looked at once; in pieces its first may be in vain, and
+        // its value is read again.
+        let allowed = whole..=whole + 2 * b"Host: example.org:8080".len();
+        let bytewise = cost(BROWSER, 1..=length);
+        assert!(allowed.contains(&bytewise), "{bytewise}, {whole} whole");
         for step in [2, 3, 7, 8, 9, 16, 64] {
             let mut ends: Vec<usize> = (step..length).step_by(step).collect();
             ends.push(length);
-            assert_eq!(cost(BROWSER, ends.into_iter()), whole, "in steps of {step}");
+            let cost = cost(BROWSER, ends.into_iter());
+            assert!(
+                allowed.contains(&cost),
+                "{cost} in steps of {step}, {whole} whole"
+            );
         }
     }
 

@@ -182,7 +182,7 @@ const PORT_DIGIT_LIMIT: usize = 5;
 /// The port that `digits` spell; RFC 3986 allows none at all. `None` when it is malformed.
 #[expect(clippy::option_option, reason = "outer: malformed; inner: not given")]
 #[inline]
-fn port(digits: &[u8]) -> Option<Option<u16>> {
+pub(super) fn port(digits: &[u8]) -> Option<Option<u16>> {
     if digits.is_empty() {
         return Some(None);
     }
