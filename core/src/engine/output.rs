@@ -125,7 +125,7 @@ where
         true
     }
 
-    pub(super) fn lease_of(&mut self, slot: &mut Slot) -> Option<crate::pool::LeaseId> {
+    pub(super) fn lease_of(&mut self, slot: &mut Slot) -> Option<LeaseId> {
         if slot.lease.is_none() {
             if !self.leases_promised {
                 slot.lease = self.leases.take();

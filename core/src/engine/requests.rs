@@ -18,28 +18,20 @@ where
         if let Some(want) = self.make_room(slot, budget) {
             return Some(want);
         }
-        let limit = usize::from(self.limits.head_bytes);
-        let (bytes, fields) = self.leases.parts(lease);
-        let input = &bytes[usize::from(slot.start)..usize::from(slot.end)];
-        let held = input.len();
-        // The parser sees no more than a head may have: where it stops then is what was too long.
-        let error = match slot.parser.advance(&input[..held.min(limit)], fields) {
-            Ok(Parsed::Complete { length }) => {
+        match self.request(slot, token, lease) {
+            Ok(Parsed::Complete { .. }) => {
                 budget.requests -= 1;
-                slot.head = slot.start;
-                slot.start += length as u16;
-                self.stats.count(Counter::Requests);
-                self.request(slot, token);
-                return GO_ON;
+                GO_ON
             }
-            Ok(Parsed::Incomplete) if held < limit => {
+            Ok(Parsed::Incomplete) => {
                 slot.enter(State::Head);
-                return self.more(slot, token, budget);
+                self.more(slot, token, budget)
             }
-            Ok(Parsed::Incomplete) => slot.parser.full(),
-            Err(error) => error,
-        };
-        self.refuse(slot, token, Status::from_error(error.status()), &error)
+            Err(error) => {
+                let status = Status::from_error(error.status());
+                self.refuse(slot, token, status, &error)
+            }
+        }
     }
 
     /// A request that the service does not see.
@@ -63,18 +55,33 @@ where
         GO_ON
     }
 
-    /// A complete head lies at `head..start`: ask the service.
+    /// Parses on; the service is asked when the head is complete.
     #[cfg_attr(target_os = "rtems", inline(never))]
-    pub(super) fn request(&mut self, slot: &mut Slot, token: Token) {
-        let Some(lease) = slot.lease else { return };
+    #[cfg_attr(not(target_os = "rtems"), inline(always))]
+    fn request(
+        &mut self,
+        slot: &mut Slot,
+        token: Token,
+        lease: LeaseId,
+    ) -> Result<Parsed, HeadError> {
+        let limit = usize::from(self.limits.head_bytes);
         let room = self.reply_room();
         let (bytes, fields) = self.leases.parts(lease);
         let (input, output) = bytes.split_at_mut(usize::from(slot.end));
-        let head = Head::new(
-            &slot.parser,
-            &input[usize::from(slot.head)..usize::from(slot.start)],
-            fields,
-        );
+        let input = &input[usize::from(slot.start)..];
+        // The parser sees no more than a head may have: where it stops then is what was too long.
+        let input = &input[..input.len().min(limit)];
+        let parsed = slot.parser.advance(input, fields)?;
+        let Parsed::Complete { length } = parsed else {
+            if input.len() == limit {
+                return Err(slot.parser.full());
+            }
+            return Ok(parsed);
+        };
+        slot.head = slot.start;
+        slot.start += length as u16;
+        self.stats.count(Counter::Requests);
+        let head = Head::new(&slot.parser, &input[..length], fields);
         slot.user = [0; 2];
         slot.route = 0;
         slot.count = 0;
@@ -99,20 +106,22 @@ where
                 .observe(token.index, Some(&head), self.unix_time);
         }
         if matches!(head.method(), Method::Other | Method::Connect) {
-            return self.fail(
+            self.fail(
                 slot,
                 token,
                 Status::NOT_IMPLEMENTED,
                 &"this server does not know the method",
             );
+            return Ok(parsed);
         }
         if matches!(slot.body, Body::Length(length) if length > self.limits.body_bytes) {
-            return self.fail(
+            self.fail(
                 slot,
                 token,
                 Status::CONTENT_TOO_LARGE,
                 &"the body is longer than this server takes",
             );
+            return Ok(parsed);
         }
         // Most targets are a path that can be used as it is, which one look tells.
         let path = match head.target() {
@@ -125,7 +134,8 @@ where
         let path = match path {
             Ok(path) => path,
             Err(error) => {
-                return self.fail(slot, token, Status::from_error(error.status()), &error);
+                self.fail(slot, token, Status::from_error(error.status()), &error);
+                return Ok(parsed);
             }
         };
         let terms = terms!(self, slot);
@@ -136,5 +146,6 @@ where
         let mut exchange = exchange!(self, slot, token);
         let next = self.service.request(&mut exchange, &request, &mut draft);
         self.act(slot, token, &next, &made);
+        Ok(parsed)
     }
 }
