@@ -24,6 +24,9 @@ pub struct Terms<'b> {
     pub head_only: bool,
     /// The connection ends after this reply.
     pub close: bool,
+    /// Bytes of a site's content that are copied behind the head at most; what is longer is sent
+    /// from where it lies.
+    pub copied: usize,
     /// The first lines, ready to send.
     pub opening: &'b Opening,
 }
@@ -522,13 +525,27 @@ impl<'b> Head<'b> {
             None => representation.write_fields(&mut self.out),
         }
         self.end_fields();
-        self.finish(Source::Content(id, 0..representation.length))
+        self.site_content(id, 0..representation.length, representation.content)
     }
 
     /// Ends the reply with a part of a site's content.
-    pub(crate) fn content(mut self, id: ContentId, range: Range<u64>) -> Next {
+    pub(crate) fn part(mut self, id: ContentId, range: Range<u64>, content: Option<&[u8]>) -> Next {
         self.end_head(range.end - range.start);
-        self.finish(Source::Content(id, range))
+        self.site_content(id, range, content)
+    }
+
+    /// What a site has at `range`, by its number unless it is short and lies in memory.
+    #[inline]
+    fn site_content(mut self, id: ContentId, range: Range<u64>, content: Option<&[u8]>) -> Next {
+        let copied = self.terms.copied.min(self.out.room());
+        let part = content.and_then(|bytes| bytes.get(range.start as usize..range.end as usize));
+        match part.filter(|part| part.len() <= copied && self.carries_content()) {
+            Some(part) => {
+                self.out.put(part);
+                self.finish(Source::Written(part.len() as u64))
+            }
+            None => self.finish(Source::Content(id, range)),
+        }
     }
 
     fn carries_content(&self) -> bool {

@@ -55,6 +55,9 @@ pub struct Representation<'s> {
     /// The fields of the 200 reply that has all of the content, as [`Representation::write_fields`]
     /// writes them: a site that keeps them ready spares the work for each request.
     pub ready: Option<&'s [u8]>,
+    /// All of the content, where it lies in memory: short content leaves with its head, and is
+    /// released before the reply goes.
+    pub content: Option<&'s [u8]>,
 }
 
 impl Representation<'_> {
@@ -351,7 +354,7 @@ fn represent_on_conditions(
                 .reply()
                 .status(Status::PARTIAL_CONTENT)
                 .content_range(ContentRange::Part { start, end, length });
-            describe(head, representation).content(id, start..end)
+            describe(head, representation).part(id, start..end, representation.content)
         }
         Selection::Unsatisfiable => {
             let length = representation.length;

@@ -207,6 +207,7 @@ impl<F: Copy> Site for Table<F> {
             varies,
             cache_control: entry.cache_control,
             ready: None,
+            content: Some(variant.content),
         };
         Ok(Found::Content(id, representation))
     }

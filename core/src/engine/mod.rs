@@ -90,9 +90,9 @@ const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 /// Content up to this length is copied behind its head rather than sent from where it lies, so
 /// that pipelined replies leave by one send.
-const COPY_LIMIT: u64 = 8_192;
+const COPY_LIMIT: usize = 8_192;
 /// The same where no other request waits for the reply to leave: about what one packet carries.
-const COPY_ALONE: u64 = 1_460;
+const COPY_ALONE: usize = 1_460;
 
 /// What a handler gets besides the request, of a slot whose other members may be borrowed.
 macro_rules! exchange {
@@ -184,7 +184,17 @@ pub(super) fn terms_of<'d>(slot: &Slot, opening: &'d Opening, close: bool) -> Te
         },
         head_only: slot.flags.has(Flags::HEAD_ONLY),
         close: close || slot.flags.has(Flags::CLOSE),
+        copied: copy_limit(slot),
         opening,
+    }
+}
+
+/// Bytes of content that are copied behind their head at most.
+pub(super) fn copy_limit(slot: &Slot) -> usize {
+    if slot.start == slot.end {
+        COPY_ALONE
+    } else {
+        COPY_LIMIT
     }
 }
 

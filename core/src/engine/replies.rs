@@ -96,16 +96,12 @@ where
     /// A reply's head is written; its content may be copied behind it or has to follow.
     #[cfg_attr(target_os = "rtems", inline(never))]
     pub(super) fn begin_content(&mut self, slot: &mut Slot, token: Token, content: &Source) {
-        let room = self.room(slot) as u64;
-        let alone = slot.start == slot.end;
-        let limit = if alone { COPY_ALONE } else { COPY_LIMIT };
-        let fits = |length: u64| length <= limit.min(room);
         match *content {
             Source::Written(length) => {
                 slot.count = length;
                 self.reply_done(slot, token);
             }
-            Source::Static(bytes) if fits(bytes.len() as u64) => {
+            Source::Static(bytes) if bytes.len() <= copy_limit(slot).min(self.room(slot)) => {
                 self.copy(slot, bytes);
                 self.reply_done(slot, token);
             }
@@ -114,10 +110,7 @@ where
                 slot.enter(State::Sending);
             }
             Source::Content(id, ref range) => {
-                let nothing_to_send = range.is_empty() || slot.flags.has(Flags::HEAD_ONLY);
-                let copied = nothing_to_send
-                    || fits(range.end - range.start) && self.copy_content(slot, id, range);
-                if copied {
+                if range.is_empty() || slot.flags.has(Flags::HEAD_ONLY) {
                     self.service.release(id);
                     self.reply_done(slot, token);
                 } else {
@@ -153,29 +146,6 @@ where
         self.leases.bytes(lease)[at..at + content.len()].copy_from_slice(content);
         slot.out_end += content.len() as u16;
         slot.count = content.len() as u64;
-    }
-
-    /// Copies content that lies in memory behind its head; `false` when it does not.
-    pub(super) fn copy_content(
-        &mut self,
-        slot: &mut Slot,
-        id: crate::site::ContentId,
-        range: &core::ops::Range<u64>,
-    ) -> bool {
-        let Some(lease) = slot.lease else {
-            return false;
-        };
-        let Content::Bytes(part) = self.service.content(id, range.clone()) else {
-            return false;
-        };
-        if part.len() as u64 != range.end - range.start {
-            return false;
-        }
-        let at = usize::from(slot.out_end);
-        self.leases.bytes(lease)[at..at + part.len()].copy_from_slice(part);
-        slot.out_end += part.len() as u16;
-        slot.count = part.len() as u64;
-        true
     }
 
     pub(super) fn count_reply(&self, status: Status) {

@@ -38,6 +38,7 @@ fn reply_of(site: &mut impl Site, target: &str, lines: &str) -> String {
     let terms = Terms {
         version: head.version(),
         head_only: false,
+        copied: 0,
         close: false,
         opening: &opening,
     };
@@ -141,6 +142,7 @@ impl Site for Ready {
                 varies: false,
                 cache_control: None,
                 ready: Some(b"Last-Modified: Thu, 01 Jan 2026 00:01:00 GMT\r\n"),
+                content: None,
             },
         ))
     }

@@ -207,6 +207,7 @@ impl Site for SimSite {
                 varies: false,
                 cache_control: None,
                 ready: None,
+                content: None,
             },
         ))
     }

@@ -235,6 +235,10 @@ impl Variant {
             varies,
             cache_control: None,
             ready: (!self.ready.is_empty()).then_some(&*self.ready),
+            content: match &self.source {
+                Source::Memory(bytes) => Some(bytes),
+                Source::File(_) => None,
+            },
         }
     }
 

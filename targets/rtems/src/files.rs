@@ -142,6 +142,7 @@ impl Site for Files {
             varies: false,
             cache_control: None,
             ready: None,
+            content: None,
         };
         Ok(Found::Content(ContentId(place as u32), representation))
     }
