@@ -136,13 +136,16 @@ impl HeadParser {
     #[cfg_attr(not(target_os = "rtems"), inline(always))]
     #[cfg_attr(target_os = "rtems", inline(never))]
     fn host_line(&mut self, bytes: &[u8], begin: usize, fields: &mut [Field]) -> Option<usize> {
-        let lead: &[u8; HOST_LEAD.len()] = bytes.get(begin..)?.first_chunk()?;
-        let [h, o, s, t, colon, space] = *lead;
-        let lower = [h | 0x20, o | 0x20, s | 0x20, t | 0x20, colon, space];
-        if lower != *HOST_LEAD || self.met(Name::Host) {
+        let [h, o, s, t, colon, space] = *bytes.get(begin..)?.first_chunk()?;
+        // Letters differ from capitals by one bit, and from nothing else by it.
+        let name = u32::from_le_bytes([h, o, s, t]) | 0x2020_2020;
+        if name != u32::from_le_bytes(*b"host") || [colon, space] != *b": " {
             return None;
         }
-        let value = begin + HOST_LEAD.len();
+        if self.met(Name::Host) {
+            return None;
+        }
+        let value = begin + HOST_LEAD;
         let host = scan::host_end(bytes, value);
         let end = match bytes.get(host)? {
             b':' => scan::digits_end(bytes, host + 1),
@@ -156,10 +159,10 @@ impl HeadParser {
         }
         let entry = fields.get_mut(usize::from(self.count))?;
         self.count = self.count.checked_add(1)?;
-        *entry = Field::named(begin as u16, b"Host".len() as u8, Some(Name::Host))
+        *entry = Field::named(begin as u16, b"host".len() as u8, Some(Name::Host))
             .with_value(value as u16, (end - value) as u16);
         self.seen |= Name::Host.bit();
-        scan::looked_at(HOST_LEAD.len() + 2);
+        scan::looked_at(HOST_LEAD + 2);
         Some(end + 2)
     }
 
@@ -262,8 +265,8 @@ impl HeadParser {
     }
 }
 
-/// How nearly every Host line begins, in lower case.
-const HOST_LEAD: &[u8; 6] = b"host: ";
+/// Bytes that nearly every Host line begins with.
+const HOST_LEAD: usize = b"Host: ".len();
 
 /// Checks a name that is not a known one.
 fn check_name(name: &[u8]) -> Result<(), HeadError> {

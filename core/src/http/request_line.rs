@@ -21,7 +21,8 @@ impl HeadParser {
         // What most requests begin with, in one look.
         if stage == Stage::Start
             && position == 0
-            && let (Some(GET), Some(entry)) = (bytes.first_chunk(), fields.first_mut())
+            && bytes.first_chunk().is_some_and(|lead| lead == GET)
+            && let Some(entry) = fields.first_mut()
         {
             *entry = Field::numbered(0, GET.len() as u8 - 1, Method::Get as u8);
             scan::looked_at(GET.len());
