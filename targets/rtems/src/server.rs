@@ -608,7 +608,7 @@ mod sizes {
     use capuchin_rtems::RtemsNotifier;
 
     pub const SERVER: usize = 208;
-    pub const WORKER: usize = 2_304;
+    pub const WORKER: usize = 2_368;
     pub const ACCEPTOR: usize = 1_536;
     pub const CONNECTION: usize = 136;
     pub const FILE: usize = 128;
