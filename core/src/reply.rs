@@ -24,8 +24,8 @@ pub struct Terms<'b> {
     pub head_only: bool,
     /// The connection ends after this reply.
     pub close: bool,
-    /// Bytes of a site's content that are copied behind the head at most; what is longer is sent
-    /// from where it lies.
+    /// Bytes of a site's content that are copied behind the head at most, if there is room for them;
+    /// what is longer is sent from where it lies.
     pub copied: usize,
     /// The first lines, ready to send.
     pub opening: &'b Opening,

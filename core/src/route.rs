@@ -28,8 +28,14 @@ impl<'r> Parameters<'r> {
     /// The value of `:name`, or of `*` for the rest of the path: decoded bytes without a slash at
     /// the front.
     #[must_use]
-    pub fn value(&self, name: &(impl AsRef<[u8]> + ?Sized)) -> Option<&'r [u8]> {
-        let (name, mut found) = (name.as_ref(), None);
+    pub fn value(&self, name: &str) -> Option<&'r [u8]> {
+        self.value_of(name.as_bytes())
+    }
+
+    /// As [`Parameters::value`], for a name that is not known to be text.
+    #[must_use]
+    pub fn value_of(&self, name: &[u8]) -> Option<&'r [u8]> {
+        let mut found = None;
         walk(self.pattern, self.path, &mut |parameter, value| {
             if parameter == name && found.is_none() {
                 found = Some(value);
@@ -672,6 +678,13 @@ mod tests {
 
     fn hello(_: &mut Context<'_, ()>, _: &Request<'_>, reply: Reply<'_>) -> Next {
         reply.text("hello")
+    }
+
+    #[test]
+    fn pattern_longer_than_any_path_is_refused() {
+        let pattern: &'static str = std::string::String::leak("/a".repeat(40_000));
+        let fault = Route::try_new(Method::Get, pattern, &hello).err();
+        assert_eq!(fault, Some("a route's pattern is longer than any path"));
     }
 
     #[test]

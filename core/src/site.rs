@@ -55,8 +55,8 @@ pub struct Representation<'s> {
     /// The fields of the 200 reply that has all of the content, as [`Representation::write_fields`]
     /// writes them: a site that keeps them ready spares the work for each request.
     pub ready: Option<&'s [u8]>,
-    /// All of the content, where it lies in memory: short content leaves with its head, and is
-    /// released before the reply goes.
+    /// All of the content, exactly `length` bytes, where it lies in memory: what is short is copied
+    /// behind its head and released at once, without a call of [`Site::content`].
     pub content: Option<&'s [u8]>,
 }
 
@@ -76,8 +76,7 @@ impl Representation<'_> {
         self.validators(&mut field);
         field("Accept-Ranges", b"bytes");
         out.put(b"Content-Length: ");
-        out.put_decimal(self.length);
-        out.put(b"\r\n");
+        out.put_decimal_line(self.length);
     }
 
     /// The same without a date. One in the future must not be sent (RFC 9110 section 8.8.2.1): a
@@ -163,7 +162,7 @@ pub trait Site {
     /// not yet released.
     fn content(&mut self, id: ContentId, range: Range<u64>) -> Content<'_, Self::File>;
 
-    /// The reply that held the content is over; called once per content given.
+    /// The content is not needed any more, be it sent or not; called once for each that was found.
     fn release(&mut self, id: ContentId);
 }
 

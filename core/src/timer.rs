@@ -8,9 +8,10 @@
 /// The wheel's resolution in milliseconds.
 pub const GRAIN_MS: u32 = 64;
 
-/// Buckets of the wheel, a multiple of 64; deadlines beyond `BUCKETS * GRAIN_MS` (16 s, in images 4 s)
+/// Buckets of the wheel, a power of two; deadlines beyond `BUCKETS * GRAIN_MS` (16 s, in images 4 s)
 /// are put off until they are within it.
 const BUCKETS: usize = if cfg!(target_os = "rtems") { 64 } else { 256 };
+const _: () = assert!(BUCKETS.is_power_of_two() && BUCKETS >= u64::BITS as usize);
 
 /// No entry.
 const NONE: u32 = u32::MAX;

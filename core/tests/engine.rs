@@ -364,7 +364,13 @@ fn streamed_replies_are_framed_for_the_client_s_version() {
 
 #[test]
 fn slow_reader_gets_all_of_memory_files_and_streams() {
-    for path in ["/large", "/file/50000", "/memory/50000", "/stream/50000"] {
+    for path in [
+        "/large",
+        "/file/50000",
+        "/memory/50000",
+        "/pieces/50000",
+        "/stream/50000",
+    ] {
         run_plain(&Setup::default(), |net, turn, _, stats| {
             let client = net.connect(700);
             net.send(client, format!("{}{}", get(path), get("/hello")).as_bytes());

@@ -1,6 +1,8 @@
 //! From what a handler returned to a reply in the lease, and to the next request.
 
 use super::*;
+use crate::site::ContentId;
+use core::ops::Range;
 
 impl<T, S> Desk<'_, T, S>
 where
@@ -110,7 +112,8 @@ where
                 slot.enter(State::Sending);
             }
             Source::Content(id, ref range) => {
-                if range.is_empty() || slot.flags.has(Flags::HEAD_ONLY) {
+                let nothing_to_send = range.is_empty() || slot.flags.has(Flags::HEAD_ONLY);
+                if nothing_to_send || self.copy_content(slot, id, range) {
                     self.service.release(id);
                     self.reply_done(slot, token);
                 } else {
@@ -146,6 +149,29 @@ where
         self.leases.bytes(lease)[at..at + content.len()].copy_from_slice(content);
         slot.out_end += content.len() as u16;
         slot.count = content.len() as u64;
+    }
+
+    /// Copies short content behind its head that a site has at hand only now, as from a file;
+    /// `false` when it is to be sent from where it lies.
+    fn copy_content(&mut self, slot: &mut Slot, id: ContentId, range: &Range<u64>) -> bool {
+        let length = range.end - range.start;
+        if length > copy_limit(slot).min(self.room(slot)) as u64 {
+            return false;
+        }
+        let Some(lease) = slot.lease else {
+            return false;
+        };
+        let Content::Bytes(part) = self.service.content(id, range.clone()) else {
+            return false;
+        };
+        if part.len() as u64 != length {
+            return false;
+        }
+        let at = usize::from(slot.out_end);
+        self.leases.bytes(lease)[at..at + part.len()].copy_from_slice(part);
+        slot.out_end += part.len() as u16;
+        slot.count = length;
+        true
     }
 
     pub(super) fn count_reply(&self, status: Status) {

@@ -18,7 +18,7 @@ where
         if let Some(want) = self.make_room(slot, budget) {
             return Some(want);
         }
-        match self.request(slot, token, lease) {
+        match self.parse_and_ask(slot, token, lease) {
             Ok(Parsed::Complete { .. }) => {
                 budget.requests -= 1;
                 GO_ON
@@ -58,7 +58,7 @@ where
     /// Parses on; the service is asked when the head is complete.
     #[cfg_attr(target_os = "rtems", inline(never))]
     #[cfg_attr(not(target_os = "rtems"), inline(always))]
-    fn request(
+    fn parse_and_ask(
         &mut self,
         slot: &mut Slot,
         token: Token,

@@ -226,9 +226,7 @@ fn equal_without_case(bytes: &[u8], lower: &[u8]) -> bool {
     }
     // In an image the words would be large code.
     if cfg!(target_os = "rtems") {
-        let same =
-            |(&byte, &lower): (&u8, &u8)| byte == lower || lower != b'-' && byte | 0x20 == lower;
-        return bytes.iter().zip(lower).all(same);
+        return equal_bytes(bytes, lower);
     }
     // Words from both ends overlap in the middle, so that no length needs a loop over bytes.
     if let (Some(a), Some(b), Some(c), Some(d)) = (
@@ -250,6 +248,12 @@ fn equal_without_case(bytes: &[u8], lower: &[u8]) -> bool {
         return equal_words(&both(a, c), &both(b, d));
     }
     bytes.eq_ignore_ascii_case(lower)
+}
+
+/// The same a byte at a time, for equal lengths.
+fn equal_bytes(bytes: &[u8], lower: &[u8]) -> bool {
+    let same = |(&byte, &lower)| byte == lower || lower != b'-' && byte | 0x20 == lower;
+    bytes.iter().zip(lower).all(same)
 }
 
 /// The same for the words of long names that are neither the first nor the last.
@@ -300,6 +304,7 @@ mod tests {
                     let mut other: Vec<u8> = lower.to_vec();
                     other[at] = byte;
                     let same = other.eq_ignore_ascii_case(lower);
+                    assert_eq!(equal_bytes(&other, lower), same, "{name:?} {at} {byte:#x}");
                     let known = Name::recognise(&other);
                     assert_eq!(known == Some(name), same, "{name:?} {at} {byte:#x}");
                     assert!(same || known.is_none_or(|k| k.as_str().as_bytes() == other));

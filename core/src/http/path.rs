@@ -112,16 +112,19 @@ pub(crate) fn is_plain(raw: &[u8]) -> bool {
     let [b'/', rest @ ..] = raw else {
         return false;
     };
-    // One table look-up per byte and no branch: paths are short, and most of them are plain.
+    // One table look-up per byte and one branch: paths are short, and most of them are plain.
     let mut seen = 0;
     let mut before = CLASS[b'/' as usize];
     for &byte in rest {
         let class = CLASS[byte as usize];
+        if class & QUERY != 0 {
+            return false;
+        }
         // AFTER_SLASH is one place left of SLASH: it stays only where a slash came before.
-        seen |= class & (SUSPECT | QUERY | (before & SLASH) << 1);
+        seen |= class & (SUSPECT | (before & SLASH) << 1);
         before = class;
     }
-    seen & (SUSPECT | QUERY | AFTER_SLASH) == 0
+    seen & (SUSPECT | AFTER_SLASH) == 0
 }
 
 /// A slash.

@@ -2,8 +2,8 @@
 //!
 //! Each function starts where the caller says, stops at the first byte that cannot continue the
 //! thing, and returns that byte's index, or `bytes.len()` when there is none yet. A caller that
-//! resumes from the returned index therefore never scans a byte twice; the unit tests of the head
-//! parser count this through [`looked_at`].
+//! resumes from the returned index therefore never scans a byte twice (but for the first part of a Host
+//! line that comes in pieces); the unit tests of the head parser count this through [`looked_at`].
 //!
 //! Eight bytes are tested at a time with plain integer arithmetic, sixteen where the target has
 //! vector registers that the compiler uses by itself. No function here reads beyond the slice.

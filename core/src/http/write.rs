@@ -155,6 +155,25 @@ mod tests {
     }
 
     #[test]
+    fn number_and_its_line_end_are_written_whole_or_not_at_all() {
+        for (number, text) in [
+            (0, "0\r\n"),
+            (10, "10\r\n"),
+            (u64::MAX, "18446744073709551615\r\n"),
+        ] {
+            for size in 0..24 {
+                let mut memory = [0u8; 24];
+                let mut writer = Writer::new(&mut memory[..size]);
+                writer.put_decimal_line(number);
+                let fits = size >= text.len();
+                let expected = if fits { text } else { "" };
+                assert_eq!(writer.written(), expected.as_bytes(), "{number} in {size}");
+                assert_eq!(writer.is_overflown(), !fits, "{number} in {size}");
+            }
+        }
+    }
+
+    #[test]
     fn overflown_writer_has_no_room_to_fill_in_place() {
         let mut memory = [0u8; 8];
         let mut writer = Writer::new(&mut memory);

@@ -4,7 +4,7 @@ use super::*;
 use crate::http::encoding::Codings;
 use crate::http::head::{Field, Head, HeadParser, Progress};
 use crate::http::path;
-use crate::reply::{Made, Terms, opening};
+use crate::reply::{Made, Source, Terms, opening};
 use crate::table::{Entry, Table};
 use std::format;
 use std::string::String;
@@ -119,6 +119,117 @@ fn modification_in_the_future_is_not_told_and_nothing_is_compared_with_it() {
         assert!(status(&reply).starts_with("20"), "{reply}");
         assert_eq!(field(&reply, "Last-Modified"), None, "{lines}");
         assert!(field(&reply, "ETag").is_some());
+    }
+}
+
+/// Content in memory, and how often it was released.
+struct Held {
+    tag: EntityTag,
+    released: u32,
+}
+
+const CONTENT: &[u8] = b"0123456789";
+
+impl Site for Held {
+    type File = ();
+
+    fn find(&mut self, _: &[u8], _: Accepts<'_>, _: u64) -> Result<Found<'_>, SiteError> {
+        Ok(Found::Content(
+            ContentId(7),
+            Representation {
+                length: CONTENT.len() as u64,
+                media_type: "text/plain",
+                tag: Some(&self.tag),
+                modified: None,
+                modified_text: None,
+                coding: Coding::Identity,
+                varies: false,
+                cache_control: None,
+                ready: None,
+                content: Some(CONTENT),
+            },
+        ))
+    }
+
+    fn content(&mut self, _: ContentId, _: Range<u64>) -> Content<'_, ()> {
+        Content::Gone
+    }
+
+    fn release(&mut self, id: ContentId) {
+        assert_eq!(id, ContentId(7));
+        self.released += 1;
+    }
+}
+
+#[test]
+fn short_content_is_copied_behind_its_head_and_released_once() {
+    let tag = EntityTag::of_content(CONTENT);
+    let matching = format!(
+        "If-None-Match: {}\r\n",
+        core::str::from_utf8(tag.as_bytes()).unwrap()
+    );
+    // The content that the reply has, if any.
+    let cases = [
+        ("GET", "", Some(0..10)),
+        ("GET", "Range: bytes=2-4\r\n", Some(2..5)),
+        ("GET", "Range: bytes=-3\r\n", Some(7..10)),
+        ("GET", "Range: bytes=20-\r\n", None),
+        ("GET", &matching, None),
+        ("HEAD", "", Some(0..10)),
+        ("HEAD", &matching, None),
+        ("OPTIONS", "", None),
+        ("DELETE", "", None),
+    ];
+    for ((method, lines, content), copied, room) in cases.iter().flat_map(|case| {
+        [0, 2, 3, 9, 10, 100]
+            .into_iter()
+            .flat_map(move |copied| (0..500).map(move |room| (case, copied, room)))
+    }) {
+        let text = format!("{method} {lines:?}, {copied} copied, room for {room}");
+        let bytes = format!("{method} / HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
+        let (mut parser, mut fields) = (HeadParser::default(), [Field::EMPTY; 16]);
+        parser.advance(bytes.as_bytes(), &mut fields).unwrap();
+        let head = Head::new(&parser, bytes.as_bytes(), &fields);
+        let head_only = *method == "HEAD";
+        let opening = opening(HttpDate(NOW));
+        let terms = Terms {
+            version: head.version(),
+            head_only,
+            copied,
+            close: false,
+            opening: &opening,
+        };
+        let (mut buffer, mut made) = ([0; 500], Made::NOTHING);
+        let mut draft = Draft::new(&mut buffer[..room], terms, &mut made);
+        let tag = EntityTag::of_content(CONTENT);
+        let mut site = Held { tag, released: 0 };
+        let _ = respond(&mut site, &Request::new(head, b"/"), &mut draft, 0, NOW);
+        if made.written == 0 {
+            // The head did not fit.
+            assert!(room < 300, "{text}");
+            assert_eq!(site.released, 1, "{text}");
+            continue;
+        }
+        let written = &buffer[..made.written];
+        let end = written.windows(4).position(|four| four == b"\r\n\r\n");
+        let body = &written[end.expect("a whole head") + 4..];
+        match (&made.content, content) {
+            (Source::Content(id, range), Some(expected)) => {
+                assert_eq!((*id, range), (ContentId(7), expected), "{text}");
+                let short = expected.end - expected.start <= copied as u64;
+                let fits = made.written as u64 + expected.end - expected.start <= room as u64;
+                assert!(head_only || !short || !fits, "{text}");
+                assert_eq!((body, site.released), (&b""[..], 0), "{text}");
+            }
+            (Source::Written(length), Some(expected)) => {
+                let part = &CONTENT[expected.start as usize..expected.end as usize];
+                assert_eq!((body, *length), (part, part.len() as u64), "{text}");
+                assert!(!head_only && part.len() <= copied, "{text}");
+                assert_eq!(site.released, 1, "{text}");
+            }
+            (Source::Written(_), None) => assert_eq!(site.released, 1, "{text}"),
+            _ => panic!("{text}"),
+        }
     }
 }
 

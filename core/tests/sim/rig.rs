@@ -173,7 +173,7 @@ impl Handle<App> for Later {
     }
 }
 
-/// `/file/N` is a file of N bytes, `/memory/N` the same in memory.
+/// `/file/N` is a file of N bytes, `/memory/N` the same in memory, `/pieces/N` in memory by pieces.
 #[derive(Default)]
 pub struct SimSite {
     held: Vec<Option<(u64, bool)>>,
@@ -190,11 +190,14 @@ impl Site for SimSite {
         }
         let (kind, length) = path[1..].split_once('/').ok_or(SiteError::NotFound)?;
         let length: u64 = length.parse().map_err(|_| SiteError::NotFound)?;
-        if !matches!(kind, "file" | "memory") {
+        if !matches!(kind, "file" | "memory" | "pieces") {
             return Err(SiteError::NotFound);
         }
         self.memory = (0..100_000u64).map(|at| (at % 251) as u8).collect();
-        self.held.push(Some((length, kind == "memory")));
+        self.held.push(Some((length, kind != "file")));
+        // What `pieces` has is told only when it is asked for.
+        let content = self.memory.get(..length as usize);
+        let content = content.filter(|_| kind == "memory");
         Ok(Found::Content(
             ContentId(self.held.len() as u32 - 1),
             Representation {
@@ -207,7 +210,7 @@ impl Site for SimSite {
                 varies: false,
                 cache_control: None,
                 ready: None,
-                content: None,
+                content,
             },
         ))
     }

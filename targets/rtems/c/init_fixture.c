@@ -78,7 +78,7 @@ static rtems_task Init(rtems_task_argument argument)
 
 /* libbsd's configuration has as many objects as there is memory for. */
 #ifdef CAPUCHIN_STACK_LEGACY
-/* The stack and its driver have three tasks, the server up to four; Init. */
+/* The stack, its driver and what listens beside it have four tasks, the server up to four; Init. */
 #define CONFIGURE_MAXIMUM_TASKS 16
 /* One for each worker and one for the acceptor. */
 #define CONFIGURE_MAXIMUM_MESSAGE_QUEUES (FIXTURE_WORKERS + 1)

@@ -61,7 +61,7 @@
 #define NETWORK_TASK_PRIORITY 50
 
 /* How long a lost interrupt of the NE2000 stays lost, at most: see hear_what_is_pending(). */
-#define LISTEN_TICKS (RTEMS_MILLISECONDS_TO_TICKS(20))
+#define LISTEN_TICKS (RTEMS_MILLISECONDS_TO_TICKS(20) + 1)
 
 static struct rtems_bsdnet_ifconfig interface = {
     .name = BSP_NE2000_NETWORK_DRIVER_NAME,
@@ -95,7 +95,8 @@ static int failed(const char *reason)
  * not heard again until something is sent for another reason, which on a server that waits is never.
  * (Its comment speaks of a loop, its code leaves the loop after one turn: rtems-net-legacy 6.)
  * Masking all and unmasking again makes an edge if anything is pending. Under the network semaphore
- * the driver's own tasks are at rest, and their mask is the one that is written here.
+ * the driver's own tasks are at rest, and their mask is the one that is written here; but for a
+ * receiver that waits for an mbuf, which there must be enough of anyway (see above).
  */
 static void hear_what_is_pending(void *unused)
 {
@@ -123,9 +124,10 @@ int capuchin_example_network_start(void)
         || rtems_bsdnet_initialize_network() != 0)
         return failed("too little memory: give the machine more, or lower SOCKETS in "
                       "network_legacy.c");
-    rtems_bsdnet_newproc("NEhr", RTEMS_MINIMUM_STACK_SIZE, hear_what_is_pending, NULL);
     if (rtems_bsdnet_ifconfig(interface.name, SIOCGIFFLAGS, &flags) != 0
         || (flags & IFF_UP) == 0)
         return failed("the NE2000 did not come up: start QEMU with " QEMU_DEVICE);
+    /* This ends the system if CONFIGURE_MAXIMUM_TASKS leaves none. */
+    rtems_bsdnet_newproc("NEhr", RTEMS_MINIMUM_STACK_SIZE, hear_what_is_pending, NULL);
     return 0;
 }

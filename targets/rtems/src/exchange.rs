@@ -120,7 +120,7 @@ pub unsafe extern "C" fn capuchin_parameter(
             .as_ref()
             .and_then(|exchange| exchange.parameters.cast::<Parameters<'_>>().as_ref())
     };
-    CText::of(parameters.and_then(|parameters| parameters.value(name)))
+    CText::of(parameters.and_then(|parameters| parameters.value_of(name)))
 }
 
 #[cfg(all(target_os = "rtems", feature = "assumptions"))]
