@@ -3,7 +3,7 @@
 use crate::goals;
 use crate::peers::{Kind, Place};
 use crate::server::Server;
-use crate::table::Table;
+use crate::table::{Spread, Table};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
@@ -14,13 +14,17 @@ const CONNECTIONS: usize = 8_000;
 /// What the first connections cost once (caches, first touches) is not what each costs.
 const WARM: usize = 64;
 
+/// The kernel maps as much of a program around what it touches as lies together in its cache, so that
+/// no two starts are alike.
+const STARTS: usize = 9;
+
 /// For a server to finish what it does after a reply.
 const SETTLE: Duration = Duration::from_millis(300);
 
 pub fn run(place: &Place, kinds: &[Kind]) -> Result<(), String> {
     let mut table = Table::new(&[
         "server",
-        "private at start, KB",
+        "private at start, KB (range)",
         "after 64 connections, KB",
         "with 8,000 more, KB",
         "bytes for each",
@@ -32,7 +36,7 @@ pub fn run(place: &Place, kinds: &[Kind]) -> Result<(), String> {
             Ok(memory) => {
                 table.row(&[
                     kind.name().into(),
-                    (memory.start / 1_024).to_string(),
+                    memory.start.show(0),
                     (memory.warm / 1_024).to_string(),
                     (memory.full / 1_024).to_string(),
                     format!("{:.0}", memory.each()),
@@ -52,7 +56,7 @@ pub fn run(place: &Place, kinds: &[Kind]) -> Result<(), String> {
         goals::idle(
             memory.each(),
             memory.alive == CONNECTIONS,
-            memory.start / 1_024,
+            memory.start.middle as u64,
         );
     }
     Ok(())
@@ -60,7 +64,8 @@ pub fn run(place: &Place, kinds: &[Kind]) -> Result<(), String> {
 
 /// Private bytes of a server.
 struct Memory {
-    start: u64,
+    /// In KB, of several starts.
+    start: Spread,
     warm: u64,
     full: u64,
     /// Connections that answered once more after the measurement: closed ones would cost nothing.
@@ -74,10 +79,17 @@ impl Memory {
 }
 
 fn measure(kind: Kind, place: &Place) -> Result<Memory, String> {
-    let server = Server::start(kind, place, 4_096, false)?;
     let failed = |error: io::Error| format!("{}: idle connections: {error}", kind.name());
-    thread::sleep(SETTLE);
-    let start = server.private_bytes();
+    let mut starts = Vec::with_capacity(STARTS);
+    let server = loop {
+        let server = Server::start(kind, place, 4_096, false)?;
+        thread::sleep(SETTLE);
+        starts.push(server.private_bytes() as f64 / 1_024.0);
+        if starts.len() == STARTS {
+            break server;
+        }
+    };
+    let start = Spread::of(starts);
     let warm_clients = open(server.address, WARM).map_err(failed)?;
     thread::sleep(SETTLE);
     let warm = server.private_bytes();
