@@ -41,6 +41,9 @@ struct Kevent {
 
 const EVFILT_READ: i16 = -1;
 const EVFILT_WRITE: i16 = -2;
+/// What the channel itself reports: that the relay is to end.
+const EVFILT_USER: i16 = -11;
+const NOTE_TRIGGER: u32 = 0x0100_0000;
 const EV_ADD: u16 = 0x1;
 const EV_DELETE: u16 = 0x2;
 const EV_ENABLE: u16 = 0x4;
@@ -81,7 +84,9 @@ const SPARE_NUMBERS: u32 = 32;
 
 /// Events that the relay takes at a time.
 const BATCH: usize = 16;
-/// How often the relay looks whether it is to end, and after sockets that may have been hit.
+/// How often the relay looks after sockets that may have been hit. Seldom is no harm: where ticks are
+/// lost, as in QEMU on a busy machine, kevent(2) returns from its waits the later, the longer the
+/// system has run (libbsd waits for a moment by the counter, in ticks).
 const LOOKS_PER_SECOND: u32 = 4;
 /// The most urgent level that a task can have.
 const MOST_URGENT: u32 = 1;
@@ -184,6 +189,11 @@ impl Feed {
         let kqueue = kqueue();
         if kqueue < 0 {
             return Err(FeedError::Kqueue(errno()));
+        }
+        if let Err(errno) = control(kqueue, &[ending(EV_ADD | EV_CLEAR, 0)]) {
+            // SAFETY: the descriptor is owned and used no more.
+            unsafe { libc::close(kqueue) };
+            return Err(FeedError::Kqueue(errno));
         }
         shared.kqueue.store(kqueue as u32, Ordering::SeqCst);
         shared.highest.store(0, Ordering::SeqCst);
@@ -305,19 +315,7 @@ impl Feed {
     }
 
     fn control(&self, changes: &[Kevent]) -> Result<(), i32> {
-        let count = changes.len() as c_int;
-        // SAFETY: the changes live through the call, and no events are asked for.
-        let result = unsafe {
-            kevent(
-                self.kqueue,
-                changes.as_ptr(),
-                count,
-                null_mut(),
-                0,
-                core::ptr::null(),
-            )
-        };
-        if result < 0 { Err(errno()) } else { Ok(()) }
+        control(self.kqueue, changes)
     }
 }
 
@@ -328,9 +326,37 @@ impl Drop for Feed {
             let _ = place.compare_exchange(own, null_mut(), Ordering::SeqCst, Ordering::SeqCst);
         }
         self.shared.phase.store(ENDING, Ordering::SeqCst);
+        // Without it the relay ends at its next look. Should it have ended already, the descriptor is
+        // nothing, or another relay's kqueue, which looks in vain.
+        let _ = self.control(&[ending(0, NOTE_TRIGGER)]);
         while self.shared.phase.load(Ordering::SeqCst) != OVER {
             task::wake_after(1);
         }
+    }
+}
+
+/// Makes changes to what a kqueue watches.
+fn control(kqueue: c_int, changes: &[Kevent]) -> Result<(), i32> {
+    let count = changes.len() as c_int;
+    // SAFETY: the changes live through the call, and no events are asked for.
+    let result = unsafe {
+        kevent(
+            kqueue,
+            changes.as_ptr(),
+            count,
+            null_mut(),
+            0,
+            core::ptr::null(),
+        )
+    };
+    if result < 0 { Err(errno()) } else { Ok(()) }
+}
+
+/// A change to the event that has the relay look whether it is to end.
+fn ending(flags: u16, notes: u32) -> Kevent {
+    Kevent {
+        fflags: notes,
+        ..change_of(Socket(0), EVFILT_USER, flags, null_mut())
     }
 }
 
@@ -388,6 +414,9 @@ unsafe extern "C" fn relay(argument: usize) {
             task::wake_after(1);
         }
         for event in events.iter().take(usize::try_from(count).unwrap_or(0)) {
+            if event.filter == EVFILT_USER {
+                continue;
+            }
             // SAFETY: `Feed::watch` passed a cell that lives for ever.
             let cell = unsafe { &*event.udata.cast::<Cell>() };
             let direction = if event.filter == EVFILT_WRITE {
@@ -411,7 +440,7 @@ unsafe extern "C" fn relay(argument: usize) {
 #[cfg(feature = "assumptions")]
 capuchin_posix::assume! {
     layout "struct kevent" = Kevent { ident, filter, flags, fflags, data, udata, ext }
-    names self { EVFILT_READ, EVFILT_WRITE, EV_ADD, EV_DELETE, EV_ENABLE, EV_DISABLE, EV_CLEAR, EV_EOF }
+    names self { EVFILT_READ, EVFILT_WRITE, EVFILT_USER, NOTE_TRIGGER, EV_ADD, EV_DELETE, EV_ENABLE, EV_DISABLE, EV_CLEAR, EV_EOF }
     layout "rtems_libio_t" = Libio { flags, offset, pathinfo, data0, data1 }
     layout "struct pollfd" = libc::pollfd { fd, events, revents }
     names libc { MSG_PEEK, POLLIN, POLLOUT, POLLERR, POLLHUP }

@@ -731,8 +731,11 @@ mod tests {
 
     #[test]
     fn destination_that_takes_nothing_stalls_nobody() {
-        let path = path("fifo");
-        let _ = fs::remove_file(&path);
+        // Goes as a whole: the writer, which lives on for a while, would make the file anew.
+        let folder = path("stalled");
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir(&folder).unwrap();
+        let path = folder.join("fifo");
         let name = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
         // SAFETY: the path ends with NUL.
         assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
@@ -766,7 +769,7 @@ mod tests {
             begin.elapsed()
         );
         drop(holder);
-        let _ = fs::remove_file(&path);
+        while fs::remove_dir_all(&folder).is_err() {}
     }
 
     #[test]
