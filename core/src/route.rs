@@ -268,12 +268,7 @@ impl<'t, A: ?Sized> Route<'t, A> {
         let literal = usize::from(self.literal);
         let (expected, pattern) = self.pattern.as_bytes().split_at_checked(literal)?;
         let (found, path) = path.split_at_checked(literal)?;
-        // What has no parameter fits one path: its length tells most others apart.
-        let fits = if pattern.is_empty() {
-            path.is_empty() && found == expected
-        } else {
-            found == expected && walk(pattern, path, &mut |_, _| {})
-        };
+        let fits = found == expected && walk(pattern, path, &mut |_, _| {});
         fits.then_some(Parameters { pattern, path })
     }
 

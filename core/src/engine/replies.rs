@@ -103,7 +103,7 @@ where
                 slot.count = length;
                 self.reply_done(slot, token);
             }
-            Source::Static(bytes) if bytes.len() <= copy_limit(slot).min(self.room(slot)) => {
+            Source::Static(bytes) if self.is_short(slot, bytes.len() as u64) => {
                 self.copy(slot, bytes);
                 self.reply_done(slot, token);
             }
@@ -143,6 +143,11 @@ where
         }
     }
 
+    /// Whether content is to be copied behind its head: it fits the lease, and is not too long.
+    fn is_short(&self, slot: &Slot, length: u64) -> bool {
+        length <= copy_limit(slot).min(self.room(slot)) as u64
+    }
+
     pub(super) fn copy(&mut self, slot: &mut Slot, content: &[u8]) {
         let Some(lease) = slot.lease else { return };
         let at = usize::from(slot.out_end);
@@ -155,7 +160,7 @@ where
     /// `false` when it is to be sent from where it lies.
     fn copy_content(&mut self, slot: &mut Slot, id: ContentId, range: &Range<u64>) -> bool {
         let length = range.end - range.start;
-        if length > copy_limit(slot).min(self.room(slot)) as u64 {
+        if !self.is_short(slot, length) {
             return false;
         }
         let Some(lease) = slot.lease else {

@@ -1,6 +1,7 @@
 //! From received bytes to a request, and what the service makes of it.
 
 use super::*;
+use crate::http::path::PathError;
 
 impl<T, S> Desk<'_, T, S>
 where
@@ -123,15 +124,7 @@ where
             );
             return Ok(parsed);
         }
-        // Most targets are a path that can be used as it is, which one look tells.
-        let path = match head.target() {
-            plain if path::is_plain(plain) => Ok(plain),
-            _ => match head.path() {
-                b"*" => Ok(&b"*"[..]),
-                raw => path::normalise(raw, self.scratch),
-            },
-        };
-        let path = match path {
+        let path = match path_of(&head, self.scratch) {
             Ok(path) => path,
             Err(error) => {
                 self.fail(slot, token, Status::from_error(error.status()), &error);
@@ -147,5 +140,19 @@ where
         let next = self.service.request(&mut exchange, &request, &mut draft);
         self.act(slot, token, &next, &made);
         Ok(parsed)
+    }
+}
+
+/// The path that a request is for, decoded and normalised.
+#[inline(always)]
+fn path_of<'b>(head: &Head<'b>, scratch: &'b mut [u8]) -> Result<&'b [u8], PathError> {
+    // Most targets are a path that can be used as it is, which one look tells.
+    let target = head.target();
+    if path::is_plain(target) {
+        return Ok(target);
+    }
+    match head.path() {
+        b"*" => Ok(b"*"),
+        raw => path::normalise(raw, scratch),
     }
 }

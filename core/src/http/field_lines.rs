@@ -148,7 +148,8 @@ impl HeadParser {
         let value = begin + HOST_LEAD;
         let host = scan::host_end(bytes, value);
         let end = match bytes.get(host)? {
-            b':' => scan::digits_end(bytes, host + 1),
+            // Whether they are digits, and few enough, is asked below.
+            b':' => scan::token_end(bytes, host + 1),
             _ => host,
         };
         if host == value || bytes.get(end..end + 2)? != b"\r\n" {

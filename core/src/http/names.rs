@@ -247,7 +247,7 @@ fn equal_without_case(bytes: &[u8], lower: &[u8]) -> bool {
     ) {
         return equal_words(&both(a, c), &both(b, d));
     }
-    bytes.eq_ignore_ascii_case(lower)
+    equal_bytes(bytes, lower)
 }
 
 /// The same a byte at a time, for equal lengths.

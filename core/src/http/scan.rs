@@ -18,9 +18,6 @@ pub(super) const HOST: u8 = 4;
 /// The byte may stand in a quoted string without a backslash (RFC 9110 section 5.6.4).
 pub(super) const QUOTED: u8 = 8;
 
-/// The byte is a decimal digit.
-const DIGIT: u8 = 16;
-
 const CLASSES: [u8; 256] = classes();
 
 const fn classes() -> [u8; 256] {
@@ -41,9 +38,6 @@ const fn classes() -> [u8; 256] {
         }
         if alphanumeric || one_of(byte, b"-._~!$&'()*+;=") {
             class |= HOST;
-        }
-        if byte.is_ascii_digit() {
-            class |= DIGIT;
         }
         table[n] = class;
         n += 1;
@@ -75,7 +69,7 @@ pub(crate) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|&byte| is(byte, TOKEN))
 }
 
-/// The end of a method: the first byte that is no token byte.
+/// The end of a method, or of a port: the first byte that is no token byte.
 #[inline]
 pub(super) fn token_end(bytes: &[u8], from: usize) -> usize {
     class_end(bytes, from, TOKEN)
@@ -99,12 +93,6 @@ pub(super) fn host_end(bytes: &[u8], from: usize) -> usize {
             _ => return at,
         }
     }
-}
-
-/// The end of a number.
-#[inline]
-pub(super) fn digits_end(bytes: &[u8], from: usize) -> usize {
-    class_end(bytes, from, DIGIT)
 }
 
 /// The first byte that is no letter, digit, hyphen or dot.
