@@ -5,6 +5,7 @@
 //! ```text
 //! make -C targets/rtems/c STACK=legacy RTEMS_PREFIX=… example loop
 //! make -C targets/rtems/c STACK=libbsd RTEMS_PREFIX=… example loop
+//! make -C targets/rtems/c STACK=kqueue RTEMS_PREFIX=… example
 //! cargo run --release -p capuchin-tests --bin rtems_bench -- [--rounds N] [--seconds N]
 //! ```
 
@@ -23,17 +24,37 @@ const CONNECTIONS: &str = "8";
 
 /// What `--help` prints.
 const HELP: &str = "\
-Benches RTEMS images in QEMU: the example beside a minimal C loop, on each stack.
+Benches RTEMS images in QEMU: the example beside a minimal C loop, on each stack; on libbsd both ways
+to wait, in a message queue and in kqueue.
 
 Usage: rtems_bench [--rounds N] [--seconds N] [--images DIR]
 
   --rounds N    boots of each image, 1 at least [5]
   --seconds N   of each load, 1 at least [4]
-  --images DIR  where legacy/ and libbsd/ with the images are [target/rtems-c]
+  --images DIR  where legacy/, libbsd/ and kqueue/ with the images are [target/rtems-c]
   -h, --help    print this
 
 It needs wrk (apt-get install wrk) and QEMU.
 ";
+
+/// The images of each stack, the first of which the others are compared with.
+const BENCHES: &[(Stack, &[(&str, &str)])] = &[
+    (
+        Stack::Legacy,
+        &[
+            ("C loop", "legacy/loop.exe"),
+            ("queue", "legacy/example.exe"),
+        ],
+    ),
+    (
+        Stack::Libbsd,
+        &[
+            ("C loop", "libbsd/loop.exe"),
+            ("queue", "libbsd/example.exe"),
+            ("kqueue", "kqueue/example.exe"),
+        ],
+    ),
+];
 
 struct Options {
     rounds: usize,
@@ -65,27 +86,28 @@ fn run() -> Result<(), String> {
         print!("{HELP}");
         return Ok(());
     };
-    for stack in [Stack::Legacy, Stack::Libbsd] {
-        let folder = options.images.join(stack.name());
-        let images = ["loop", "example"].map(|name| folder.join(format!("{name}.exe")));
-        if let Some(missing) = images.iter().find(|image| !image.is_file()) {
-            println!(
-                "NOT RUN: {}: {} is missing",
-                stack.name(),
-                missing.display()
-            );
+    for (stack, images) in BENCHES {
+        let (here, missing): (Vec<_>, Vec<_>) = images
+            .iter()
+            .map(|(name, image)| (*name, options.images.join(image)))
+            .partition(|(_, image)| image.is_file());
+        for (_, image) in missing {
+            println!("NOT RUN: {} is missing", image.display());
+        }
+        if here.is_empty() {
             continue;
         }
-        let mut runs: [Runs; 2] = Default::default();
+        let mut runs: Vec<Runs> = here.iter().map(|_| Runs::default()).collect();
         for _ in 0..options.rounds {
-            for (image, runs) in images.iter().zip(&mut runs) {
-                measure(stack, image, &options, runs)?;
+            for ((_, image), runs) in here.iter().zip(&mut runs) {
+                measure(*stack, image, &options, runs)?;
             }
         }
-        print(stack, &runs);
-        for image in &images {
+        let names: Vec<_> = here.iter().map(|(name, _)| *name).collect();
+        print(*stack, &names, &runs);
+        for (name, image) in &here {
             if let Some(bytes) = size(image) {
-                println!("{}: text+data+bss {bytes} bytes", name_of(image));
+                println!("{name}: text+data+bss {bytes} bytes");
             }
         }
     }
@@ -166,13 +188,16 @@ fn rate(text: &str) -> Result<f64, String> {
         .ok_or_else(|| format!("wrk says no rate: {text}"))
 }
 
-fn print(stack: Stack, runs: &[Runs; 2]) {
-    let [floor, ours] = runs;
-    println!(
-        "\n| {}, {CONNECTIONS} connections | C loop | Capuchin | of the loop |",
+fn print(stack: Stack, names: &[&str], runs: &[Runs]) {
+    let (first, others) = (names[0], &names[1..]);
+    print!(
+        "\n| {}, {CONNECTIONS} connections | {first} |",
         stack.name()
     );
-    println!("|---|---|---|---|");
+    for name in others {
+        print!(" {name} | of the {first} |");
+    }
+    println!("\n|---|---|{}", "---|---|".repeat(others.len()));
     for (what, select) in [
         (
             "keep-alive, requests/s",
@@ -181,11 +206,13 @@ fn print(stack: Stack, runs: &[Runs; 2]) {
         ("connection per request, connections/s", |runs| &runs.closed),
         ("power-on to first answer, ms", |runs| &runs.first),
     ] {
-        let (floor, ours) = (Spread::of(select(floor)), Spread::of(select(ours)));
-        println!(
-            "| {what} | {floor} | {ours} | {:.2} |",
-            ours.median / floor.median
-        );
+        let floor = Spread::of(select(&runs[0]));
+        print!("| {what} | {floor} |");
+        for runs in &runs[1..] {
+            let ours = Spread::of(select(runs));
+            print!(" {ours} | {:.2} |", ours.median / floor.median);
+        }
+        println!();
     }
 }
 
@@ -218,13 +245,6 @@ fn size(image: &Path) -> Option<u64> {
     let output = Command::new("size").arg(image).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     text.lines().nth(1)?.split_whitespace().nth(3)?.parse().ok()
-}
-
-fn name_of(image: &Path) -> String {
-    image
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default()
 }
 
 #[cfg(test)]
