@@ -29,9 +29,11 @@ cfg_if::cfg_if! {
         mod directory;
         mod entries;
         mod process;
+        mod sandbox;
         pub use directory::Root;
         pub use entries::Entries;
         pub use process::{UserError, become_user, ignore_broken_pipes, raise_descriptor_limit};
+        pub use sandbox::{Folder, HAS_SANDBOX, enter_sandbox};
     }
 }
 
