@@ -14,22 +14,14 @@
 mod sys;
 
 use capuchin_core::event::{
-    Deadline, Error, Event, EventChannel, EventList, Full, Interest, Message, Notifier, Readiness,
-    Token,
+    Deadline, Error, Event, EventChannel, EventList, Interest, Readiness, Token,
 };
 use capuchin_core::transport::Socket;
-use capuchin_core::wake::Wake;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
-use sys::{Descriptor, Poll};
+use capuchin_posix::mailbox::{DESCRIPTORS_PER_WAIT, Mailbox};
+use sys::Poll;
 
-/// Messages that one wait reports at the most. Their places are kept for them, and the others for
-/// sockets, so that neither can starve the other.
-const MESSAGES_PER_WAIT: usize = 16;
-
-/// Ready sockets that one wait reports at the most, the pipe among them. Those that epoll did not
-/// get to tell come first in its next answer.
-const SOCKETS_PER_WAIT: usize = EventList::CAPACITY - MESSAGES_PER_WAIT;
+/// Sends messages to a worker that waits with epoll.
+pub use capuchin_posix::mailbox::MailNotifier as EpollNotifier;
 
 /// The pipe's mark among the tokens; the engine counts its indices from the other end.
 const WAKE: u64 = u64::MAX;
@@ -54,21 +46,7 @@ const WAKE: u64 = u64::MAX;
 #[derive(Debug)]
 pub struct EpollChannel {
     poll: Poll,
-    messages: Receiver<Message>,
-    sender: SyncSender<Message>,
-    bell: Arc<Bell>,
-    /// Messages were left in the queue by the last wait.
-    backlog: bool,
-}
-
-/// What senders share with the channel.
-#[derive(Debug)]
-struct Bell {
-    wake: Wake,
-    pipe: Descriptor,
-    /// The reading end. It lives as long as the writing end: a sender that races with the end of
-    /// its channel writes to a pipe, not into the signal of a broken one.
-    drain: Descriptor,
+    mail: Mailbox,
 }
 
 impl EpollChannel {
@@ -79,43 +57,10 @@ impl EpollChannel {
     /// likely no descriptor is left.
     pub fn new(capacity: usize) -> Result<Self, Error> {
         let poll = Poll::new().map_err(Error::System)?;
-        let (drain, pipe) = sys::pipe().map_err(Error::System)?;
-        poll.add(drain.number(), WAKE, Interest::READ)
+        let mail = Mailbox::new(capacity, capuchin_posix::pipe().map_err(Error::System)?);
+        poll.add(mail.descriptor(), WAKE, Interest::READ)
             .map_err(Error::System)?;
-        let (sender, messages) = sync_channel(capacity.max(1));
-        let bell = Arc::new(Bell {
-            wake: Wake::new(),
-            pipe,
-            drain,
-        });
-        Ok(Self {
-            poll,
-            messages,
-            sender,
-            bell,
-            backlog: false,
-        })
-    }
-
-    /// Moves queued messages to `events`.
-    fn take_messages(&mut self, events: &mut EventList) {
-        self.backlog = self.bell.wake.receive(
-            || self.bell.drain.read_empty(),
-            || {
-                for _ in 0..MESSAGES_PER_WAIT {
-                    match self.messages.try_recv() {
-                        Ok(message) => {
-                            // Room for all of these was kept.
-                            let taken = events.push(Event::Message(message));
-                            debug_assert!(taken);
-                        }
-                        Err(TryRecvError::Empty | TryRecvError::Disconnected) => return false,
-                    }
-                }
-                // There may be more, without a byte in the pipe for them.
-                true
-            },
-        );
+        Ok(Self { poll, mail })
     }
 }
 
@@ -156,20 +101,20 @@ impl EventChannel for EpollChannel {
     fn wait(&mut self, events: &mut EventList, until: Deadline) -> Result<(), Error> {
         events.clear();
         let timeout = match until {
-            _ if self.backlog => 0,
+            _ if self.mail.has_backlog() => 0,
             Deadline::Now => 0,
             // epoll rounds up to its own tick; a clamped wait returns early, which is allowed.
             Deadline::After(milliseconds) => i32::try_from(milliseconds).unwrap_or(i32::MAX),
             Deadline::Never => -1,
         };
-        let ready = match self.poll.wait(SOCKETS_PER_WAIT, timeout) {
+        let ready = match self.poll.wait(DESCRIPTORS_PER_WAIT, timeout) {
             Ok(ready) => ready,
             Err(libc::EINTR) => &[],
             Err(errno) => return Err(Error::System(errno)),
         };
         // Where more sockets are ready than one answer holds, the pipe's turn may be far away.
-        let crowded = ready.len() == SOCKETS_PER_WAIT;
-        let mut woken = self.backlog || (crowded && self.bell.wake.is_pending());
+        let crowded = ready.len() == DESCRIPTORS_PER_WAIT;
+        let mut woken = self.mail.has_backlog() || (crowded && self.mail.is_pending());
         for event in ready {
             if event.u64 == WAKE {
                 woken = true;
@@ -183,16 +128,13 @@ impl EventChannel for EpollChannel {
             }
         }
         if woken {
-            self.take_messages(events);
+            self.mail.take(events);
         }
         Ok(())
     }
 
     fn notifier(&self) -> EpollNotifier {
-        EpollNotifier {
-            sender: self.sender.clone(),
-            bell: Arc::clone(&self.bell),
-        }
+        self.mail.notifier()
     }
 }
 
@@ -218,26 +160,10 @@ fn readiness(events: u32) -> Readiness {
     readiness
 }
 
-/// Sends messages to a worker that waits with epoll. After its channel is gone every message is
-/// [`Full`].
-#[derive(Clone, Debug)]
-pub struct EpollNotifier {
-    sender: SyncSender<Message>,
-    bell: Arc<Bell>,
-}
-
-impl Notifier for EpollNotifier {
-    fn send(&self, message: Message) -> Result<(), Full> {
-        self.bell.wake.send(
-            || self.sender.try_send(message).map_err(|_| Full),
-            || self.bell.pipe.write_byte(),
-        )
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use capuchin_core::event::{Message, Notifier};
     use std::net::UdpSocket;
     use std::os::fd::AsRawFd;
 
@@ -258,19 +184,11 @@ mod tests {
     }
 
     #[test]
-    fn descriptors_are_close_on_exec_and_the_pipe_never_blocks() {
+    fn descriptor_is_close_on_exec() {
         let channel = EpollChannel::new(1).unwrap();
-        let (drain, pipe) = (channel.bell.drain.number(), channel.bell.pipe.number());
-        for descriptor in [channel.poll.number(), drain, pipe] {
-            // SAFETY: no memory is passed.
-            let flags = unsafe { libc::fcntl(descriptor, libc::F_GETFD) };
-            assert!(flags & libc::FD_CLOEXEC != 0);
-        }
-        for descriptor in [drain, pipe] {
-            // SAFETY: no memory is passed.
-            let flags = unsafe { libc::fcntl(descriptor, libc::F_GETFL) };
-            assert!(flags & libc::O_NONBLOCK != 0);
-        }
+        // SAFETY: no memory is passed.
+        let flags = unsafe { libc::fcntl(channel.poll.number(), libc::F_GETFD) };
+        assert!(flags & libc::FD_CLOEXEC != 0);
     }
 
     #[test]
@@ -289,7 +207,7 @@ mod tests {
 
     #[test]
     fn message_does_not_queue_behind_a_crowd_of_sockets() {
-        let sockets = writable(SOCKETS_PER_WAIT * 5);
+        let sockets = writable(DESCRIPTORS_PER_WAIT * 5);
         let mut channel = EpollChannel::new(1).unwrap();
         for (index, socket) in (0..).zip(&sockets) {
             channel
@@ -304,18 +222,5 @@ mod tests {
             let message = Event::Message(Message::Application(number));
             assert!(events.as_slice().contains(&message), "message {number}");
         }
-    }
-
-    #[test]
-    fn pipe_is_whole_as_long_as_a_notifier_lives() {
-        let channel = EpollChannel::new(1).unwrap();
-        let notifier = channel.notifier();
-        drop(channel);
-        assert_eq!(notifier.send(Message::Stop), Err(Full));
-        // What a sender does that had queued its message just before: a broken pipe would answer
-        // EPIPE and raise SIGPIPE.
-        // SAFETY: one byte is valid for reading.
-        let written = unsafe { libc::write(notifier.bell.pipe.number(), [1u8].as_ptr().cast(), 1) };
-        assert_eq!(written, 1);
     }
 }

@@ -1,59 +1,8 @@
-//! The system calls: epoll(7) and pipe(7).
+//! The system calls: epoll(7).
 
 use capuchin_core::event::{EventList, Interest};
-use capuchin_posix::errno;
+use capuchin_posix::{Descriptor, errno};
 use core::ffi::c_int;
-
-/// A descriptor that is closed with its owner.
-#[derive(Debug)]
-pub(crate) struct Descriptor(c_int);
-
-impl Descriptor {
-    pub(crate) fn number(&self) -> c_int {
-        self.0
-    }
-
-    /// Reads until nothing is left; for a non-blocking pipe.
-    pub(crate) fn read_empty(&self) {
-        let mut bytes = [0u8; 64];
-        loop {
-            // SAFETY: the buffer is valid for writing as many bytes as are passed.
-            let count = unsafe { libc::read(self.0, bytes.as_mut_ptr().cast(), bytes.len()) };
-            let interrupted = count < 0 && errno() == libc::EINTR;
-            if !interrupted && count < bytes.len() as isize {
-                return;
-            }
-        }
-    }
-
-    /// Puts one byte into the pipe. A full pipe wakes as well as one byte does.
-    pub(crate) fn write_byte(&self) {
-        loop {
-            // SAFETY: one byte is valid for reading.
-            let result = unsafe { libc::write(self.0, [1u8].as_ptr().cast(), 1) };
-            if result >= 0 || errno() != libc::EINTR {
-                return;
-            }
-        }
-    }
-}
-
-impl Drop for Descriptor {
-    fn drop(&mut self) {
-        // SAFETY: the descriptor is owned and used no more.
-        unsafe { libc::close(self.0) };
-    }
-}
-
-/// A non-blocking pipe: its reading and its writing end.
-pub(crate) fn pipe() -> Result<(Descriptor, Descriptor), i32> {
-    let mut ends = [0; 2];
-    // SAFETY: there is room for two descriptors.
-    if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_NONBLOCK | libc::O_CLOEXEC) } < 0 {
-        return Err(errno());
-    }
-    Ok((Descriptor(ends[0]), Descriptor(ends[1])))
-}
 
 /// An epoll instance and room for what it reports.
 pub(crate) struct Poll {
@@ -81,7 +30,8 @@ impl Poll {
         }
         let empty = libc::epoll_event { events: 0, u64: 0 };
         Ok(Self {
-            descriptor: Descriptor(descriptor),
+            // SAFETY: it was just made, for this owner.
+            descriptor: unsafe { Descriptor::own(descriptor) },
             ready: [empty; EventList::CAPACITY],
         })
     }
@@ -122,8 +72,14 @@ impl Poll {
             u64: mark,
         };
         // SAFETY: `event` lives through the call.
-        let result =
-            unsafe { libc::epoll_ctl(self.descriptor.0, operation, descriptor, &raw mut event) };
+        let result = unsafe {
+            libc::epoll_ctl(
+                self.descriptor.number(),
+                operation,
+                descriptor,
+                &raw mut event,
+            )
+        };
         if result < 0 { Err(errno()) } else { Ok(()) }
     }
 
@@ -137,7 +93,7 @@ impl Poll {
         // SAFETY: there is room for `limit` events.
         let count = unsafe {
             libc::epoll_wait(
-                self.descriptor.0,
+                self.descriptor.number(),
                 self.ready.as_mut_ptr(),
                 limit as c_int,
                 timeout,

@@ -1,19 +1,23 @@
 //! BSD sockets and files through `libc`: the system calls that the backends share.
 //!
-//! Promises: no allocation of its own (the C library allocates to read a directory and to look up a
-//! user), no panics on what the system answers, every descriptor close-on-exec.
+//! Promises: no allocation of its own (but for [`mailbox`], where there is a standard library; and the C
+//! library allocates to read a directory and to look up a user), no panics on what the system answers, every descriptor close-on-exec.
 //! Where systems differ, `sys` has one file for each and chooses in one place. This room may not
 //! know of HTTP.
 #![no_std]
 
-#[cfg(any(test, feature = "lab"))]
+#[cfg(not(target_os = "rtems"))]
 extern crate std;
 
 #[cfg(feature = "assumptions")]
 pub mod assume;
 mod clock;
+#[cfg(not(all(target_os = "rtems", feature = "legacy")))]
+mod descriptor;
 mod errno;
 mod file;
+#[cfg(not(all(target_os = "rtems", feature = "legacy")))]
+pub mod kqueue;
 #[cfg(feature = "lab")]
 pub mod lab;
 mod socket;
@@ -28,8 +32,10 @@ cfg_if::cfg_if! {
     } else {
         mod directory;
         mod entries;
+        pub mod mailbox;
         mod process;
         mod sandbox;
+        pub use descriptor::pipe;
         pub use directory::Root;
         pub use entries::Entries;
         pub use process::{UserError, become_user, ignore_broken_pipes, raise_descriptor_limit};
@@ -38,6 +44,8 @@ cfg_if::cfg_if! {
 }
 
 pub use clock::PosixClock;
+#[cfg(not(all(target_os = "rtems", feature = "legacy")))]
+pub use descriptor::{Descriptor, socket_pair, write_byte};
 pub use errno::errno;
 pub use file::{File, FileStatus, Kind, Links, OpenError};
 pub use socket::{

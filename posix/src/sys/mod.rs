@@ -27,6 +27,14 @@ pub(crate) fn accept_filter(_: u16) -> Option<(c_int, c_int, c_int)> {
 /// Whether the system's network stack has IPv6.
 pub(crate) const IPV6: bool = !cfg!(all(target_os = "rtems", feature = "legacy"));
 
+/// Makes a pair of connected stream sockets, non-blocking and close-on-exec (socketpair(2)).
+#[cfg(not(target_os = "rtems"))]
+pub(crate) fn socket_pair(ends: &mut [c_int; 2]) -> c_int {
+    let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: there is room for two descriptors.
+    unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, ends.as_mut_ptr()) }
+}
+
 /// What a terminal that is opened must not do: take the process over.
 #[cfg(not(target_os = "rtems"))]
 pub(crate) const O_NOCTTY: c_int = libc::O_NOCTTY;

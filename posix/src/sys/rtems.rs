@@ -80,6 +80,25 @@ pub(crate) fn stream_socket(family: c_int) -> isize {
     non_blocking(unsafe { libc::socket(family, libc::SOCK_STREAM, 0) })
 }
 
+/// Makes a pair of connected stream sockets, non-blocking. The legacy stack has none.
+#[cfg(not(feature = "legacy"))]
+pub(crate) fn socket_pair(ends: &mut [c_int; 2]) -> c_int {
+    // SAFETY: there is room for two descriptors.
+    if unsafe { libc::socketpair(libc::AF_UNIX, libc::SOCK_STREAM, 0, ends.as_mut_ptr()) } < 0 {
+        return -1;
+    }
+    for at in 0..2 {
+        if non_blocking(ends[at]) < 0 {
+            let error = errno();
+            // SAFETY: the other socket is this function's own; that one has closed its own.
+            unsafe { libc::close(ends[1 - at]) };
+            set_errno(error);
+            return -1;
+        }
+    }
+    0
+}
+
 /// A socket that cannot be made non-blocking would stop its worker: it is closed, and `errno` tells
 /// why. There is nothing to be closed on exec here.
 fn non_blocking(socket: c_int) -> isize {
