@@ -1,9 +1,12 @@
 //! Giving up every right but to what is open already (capsicum(4) of FreeBSD), and what is left of
 //! opening files then: by a name in a directory that was opened before.
 
+use crate::Descriptor;
 use crate::errno::retry;
 use crate::sys;
 use core::ffi::{CStr, c_int};
+use std::fs::File;
+use std::os::fd::FromRawFd;
 
 /// Whether the system has a sandbox of this kind. Its kernel may still have been built without.
 pub const HAS_SANDBOX: bool = cfg!(target_os = "freebsd");
@@ -31,7 +34,7 @@ pub fn enter_sandbox() -> Result<(), i32> {
 
 /// A directory in which files can be made and added to, whatever becomes of its path.
 #[derive(Debug)]
-pub struct Folder(c_int);
+pub struct Folder(Descriptor);
 
 impl Folder {
     /// Opens the directory at `path`, which only needs to be one that can be looked into.
@@ -42,27 +45,22 @@ impl Folder {
         let flags = sys::O_LOOK | libc::O_DIRECTORY | libc::O_CLOEXEC;
         // SAFETY: `path` ends with NUL.
         let opened = retry(|| unsafe { libc::open(path.as_ptr(), flags) } as isize)?;
-        Ok(Self(opened as c_int))
+        // SAFETY: it is open, and known to nobody else.
+        Ok(Self(unsafe { Descriptor::own(opened as c_int) }))
     }
 
-    /// Opens `name` to add to it, and makes it with this `mode` where it is missing; a descriptor that
-    /// the caller owns. Never waits for the reader of a pipe.
+    /// Opens `name` to add to it, and makes it with this `mode` where it is missing. It never blocks:
+    /// the reader of a pipe is not waited for.
     ///
     /// # Errors
     /// The system's error number.
-    pub fn append(&self, name: &CStr, mode: u32) -> Result<c_int, i32> {
+    pub fn append(&self, name: &CStr, mode: u32) -> Result<File, i32> {
         let flags =
             libc::O_WRONLY | libc::O_APPEND | libc::O_CREAT | libc::O_NONBLOCK | libc::O_CLOEXEC;
         // SAFETY: `name` ends with NUL, and the mode, which goes with O_CREAT, is passed as C does.
-        let call = || unsafe { libc::openat(self.0, name.as_ptr(), flags, mode) as isize };
-        retry(call).map(|opened| opened as c_int)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // SAFETY: the descriptor is owned and used no more.
-        unsafe { libc::close(self.0) };
+        let call = || unsafe { libc::openat(self.0.number(), name.as_ptr(), flags, mode) as isize };
+        // SAFETY: it is open, and known to nobody else.
+        retry(call).map(|opened| unsafe { File::from_raw_fd(opened as c_int) })
     }
 }
 
@@ -71,7 +69,6 @@ mod tests {
     use super::*;
     use std::ffi::CString;
     use std::io::Write;
-    use std::os::fd::FromRawFd;
     use std::os::unix::ffi::OsStrExt;
     use std::{format, fs};
 
@@ -84,9 +81,7 @@ mod tests {
         let folder = Folder::open(&path).unwrap();
         fs::rename(base.join("before"), base.join("after")).unwrap();
         for text in ["one", "two"] {
-            let descriptor = folder.append(c"log", 0o600).unwrap();
-            // SAFETY: the descriptor is open, and nobody else's.
-            let mut file = unsafe { fs::File::from_raw_fd(descriptor) };
+            let mut file = folder.append(c"log", 0o600).unwrap();
             file.write_all(text.as_bytes()).unwrap();
         }
         assert_eq!(

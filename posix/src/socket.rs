@@ -433,6 +433,9 @@ fn error_of(errno: i32) -> Error {
         libc::EHOSTUNREACH | libc::ENETUNREACH | libc::ENETDOWN | libc::EPROTO => {
             Error::Disconnected
         }
+        // FreeBSD tells that of a peer that did not answer.
+        #[cfg(not(target_os = "rtems"))]
+        libc::EHOSTDOWN => Error::Disconnected,
         libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM => Error::Exhausted,
         other => Error::System(other),
     }
@@ -618,6 +621,7 @@ mod tests {
     #[test]
     fn what_the_network_says_of_a_connection_ends_it_like_the_peer_does() {
         for number in [
+            libc::EHOSTDOWN,
             libc::EHOSTUNREACH,
             libc::ENETUNREACH,
             libc::ENETDOWN,

@@ -20,8 +20,8 @@ pub(crate) const NODELAY_IS_INHERITED: bool = true;
 pub(crate) const ACCEPT_PASSES_ON: &[c_int] = &[libc::ECONNABORTED];
 /// Flags of a send: a broken pipe is an error number, not a signal.
 pub(crate) const SEND_FLAGS: c_int = libc::MSG_NOSIGNAL;
-/// Opens only to look at (open(2)); 13.0, which does not know the flag, opens for reading.
-pub(crate) const O_LOOK: c_int = libc::O_PATH;
+/// Opens only to look at (open(2)). 13.0, which does not know that, opens for reading: it must not wait.
+pub(crate) const O_LOOK: c_int = libc::O_PATH | libc::O_NONBLOCK;
 /// A file that is opened with [`O_LOOK`] notices nothing, whatever it is.
 pub(crate) const LOOKING_OPENS_NOTHING: bool = true;
 

@@ -15,11 +15,11 @@ cfg_if::cfg_if! {
     }
 }
 
-#[cfg(any(test, not(any(target_os = "linux", target_os = "android", target_os = "rtems"))))]
+#[cfg(any(test, target_os = "freebsd"))]
 mod sendfile_outcome;
 
 /// What a listener's connections wait for is an option of its own on FreeBSD only.
-#[cfg(any(target_os = "linux", target_os = "android", target_os = "rtems"))]
+#[cfg(not(target_os = "freebsd"))]
 pub(crate) fn accept_filter(_: u16) -> Option<(c_int, c_int, c_int)> {
     None
 }
