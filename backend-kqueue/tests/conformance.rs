@@ -30,7 +30,7 @@ fn main() {
     });
     let conclusion = libtest_mimic::run(&Arguments::from_args(), trials.collect());
     tell_table(
-        "kqueue-double",
+        "double/kqueue",
         conclusion.num_passed,
         conclusion.num_failed,
     );

@@ -64,6 +64,6 @@ fn main() {
         })
     });
     let conclusion = libtest_mimic::run(&Arguments::from_args(), trials.collect());
-    tell_table("queue-double", conclusion.num_passed, conclusion.num_failed);
+    tell_table("double/queue", conclusion.num_passed, conclusion.num_failed);
     conclusion.exit();
 }

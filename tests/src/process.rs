@@ -69,6 +69,18 @@ pub fn run_within(mut command: Command, limit: Duration) -> Outcome<(ExitStatus,
     Ok((status, said))
 }
 
+/// Runs such a tool to do `what`, which has to be done.
+///
+/// # Errors
+/// As [`run_within`], and with what it said when it fails.
+pub fn do_within(command: Command, limit: Duration, what: &str) -> Outcome {
+    let (status, said) = run_within(command, limit).during(what)?;
+    if !status.success() {
+        fail!("{what}: {status}\n{said}");
+    }
+    Ok(())
+}
+
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::run_within;

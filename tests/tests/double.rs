@@ -5,9 +5,8 @@
 //! cargo test -p capuchin-tests --test double -- framing
 //! ```
 
-use capuchin_tests::fail;
-use capuchin_tests::failure::{During, Outcome};
-use capuchin_tests::process::run_within;
+use capuchin_tests::failure::Outcome;
+use capuchin_tests::process::do_within;
 use capuchin_tests::runner::{self, Plan, Skip};
 use libtest_mimic::Arguments;
 use std::path::{Path, PathBuf};
@@ -48,8 +47,8 @@ fn main() -> ExitCode {
     let outcome = build().and_then(|program| {
         let plan = Plan {
             program,
-            prefix: "queue-double/",
-            backend: "queue-double",
+            prefix: "double/queue/",
+            backend: "double/queue",
             configurations: &[runner::ONE_WORKER, runner::ONE_ACCEPTOR],
             skips: SKIPS,
         };
@@ -73,7 +72,7 @@ fn build() -> Outcome<PathBuf> {
         // Optimised a little, with assertions.
         .args(["--profile", "test", "--target-dir", FOLDER])
         .current_dir(env!("CARGO_MANIFEST_DIR"));
-    succeed(library, "building the library")?;
+    do_within(library, BUILD_LIMIT, "building the library")?;
 
     let program = Path::new(FOLDER).join("fixture");
     let sources = Path::new(TARGET).join("c");
@@ -87,14 +86,6 @@ fn build() -> Outcome<PathBuf> {
         // What Rust's standard library needs.
         .args(["-lpthread", "-ldl", "-lm", "-o"])
         .arg(&program);
-    succeed(compiler, "building the fixture server")?;
+    do_within(compiler, BUILD_LIMIT, "building the fixture server")?;
     Ok(program)
-}
-
-fn succeed(command: Command, what: &str) -> Outcome {
-    let (status, words) = run_within(command, BUILD_LIMIT).during(what)?;
-    if !status.success() {
-        fail!("{what}: {status}\n{words}");
-    }
-    Ok(())
 }

@@ -12,7 +12,9 @@ use capuchin_core::transport::Clock;
 use capuchin_posix::{File, PosixClock, PosixTransport};
 
 cfg_if::cfg_if! {
-    if #[cfg(target_os = "linux")] {
+    if #[cfg(any(target_os = "freebsd", capuchin_kqueue))] {
+        pub(crate) use capuchin_kqueue::{KqueueChannel as Channel, KqueueNotifier as Wake};
+    } else if #[cfg(target_os = "linux")] {
         pub(crate) use capuchin_epoll::{EpollChannel as Channel, EpollNotifier as Wake};
     } else {
         compile_error!("this target has no event channel yet: see backend-*");
