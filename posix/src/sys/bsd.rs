@@ -179,3 +179,47 @@ pub(crate) fn reopen(descriptor: c_int, flags: c_int) -> Option<Result<c_int, i3
 /// Times that the kernel keeps anyway, without asking the timer (clock_gettime(2)).
 pub(crate) const COARSE_MONOTONIC: libc::clockid_t = libc::CLOCK_MONOTONIC_FAST;
 pub(crate) const COARSE_REALTIME: libc::clockid_t = libc::CLOCK_REALTIME_FAST;
+
+#[cfg(feature = "assumptions")]
+crate::assume! {
+    layout "struct accept_filter_arg" = libc::accept_filter_arg { af_name }
+    layout "struct msghdr" = libc::msghdr {
+        msg_name, msg_namelen, msg_iov, msg_iovlen, msg_control, msg_controllen, msg_flags,
+    }
+    layout "struct iovec" = libc::iovec { iov_base, iov_len }
+    layout "struct sockaddr_storage" = libc::sockaddr_storage { ss_len, ss_family }
+    layout "struct sockaddr_in" = libc::sockaddr_in { sin_len, sin_family, sin_port, sin_addr }
+    layout "struct sockaddr_in6" = libc::sockaddr_in6 {
+        sin6_len, sin6_family, sin6_port, sin6_flowinfo, sin6_addr, sin6_scope_id,
+    }
+    layout "struct linger" = libc::linger { l_onoff, l_linger }
+    layout "struct timespec" = libc::timespec { tv_sec, tv_nsec }
+    layout "struct stat" = libc::stat {
+        st_dev, st_ino, st_mode, st_uid, st_gid, st_size, st_mtime, st_ctime,
+    }
+    layout "struct dirent" = libc::dirent { d_type, d_name }
+    layout "struct passwd" = libc::passwd { pw_name, pw_uid, pw_gid }
+    layout "struct rlimit" = libc::rlimit { rlim_cur, rlim_max }
+    value "sizeof(off_t)" = size_of::<libc::off_t>();
+    value "sizeof(socklen_t)" = size_of::<libc::socklen_t>();
+    value "sizeof(clockid_t)" = size_of::<libc::clockid_t>();
+    names libc {
+        AF_INET, AF_INET6, SOCK_STREAM, SOCK_NONBLOCK, SOCK_CLOEXEC, SOL_SOCKET, SO_REUSEADDR,
+        SO_REUSEPORT_LB, SO_LINGER, SO_NOSIGPIPE, SO_ACCEPTFILTER, IPPROTO_TCP, IPPROTO_IPV6,
+        TCP_NODELAY, TCP_FASTOPEN, IPV6_V6ONLY, MSG_NOSIGNAL, SHUT_WR, FIONBIO,
+    }
+    names libc {
+        O_RDONLY, O_WRONLY, O_APPEND, O_CREAT, O_NONBLOCK, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW,
+        O_NOCTTY, O_PATH, O_EMPTY_PATH, O_RESOLVE_BENEATH, AT_SYMLINK_NOFOLLOW, S_IFMT, S_IFREG,
+        S_IFDIR, S_IFLNK, DT_REG, DT_DIR, DT_LNK, DT_UNKNOWN,
+    }
+    names libc { CLOCK_REALTIME, CLOCK_REALTIME_FAST, CLOCK_MONOTONIC, CLOCK_MONOTONIC_FAST }
+    names libc {
+        EACCES, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, EAGAIN, EBADF, EBUSY, ECAPMODE,
+        ECONNABORTED, ECONNRESET, EHOSTDOWN, EHOSTUNREACH, EINTR, EINVAL, ELOOP, EMFILE, EMLINK,
+        ENAMETOOLONG, ENETDOWN, ENETUNREACH, ENFILE, ENOBUFS, ENOENT, ENOMEM, ENOSYS, ENOTCAPABLE,
+        ENOTCONN, ENOTDIR, ENOTSOCK, ENXIO, EOPNOTSUPP, EPERM, EPIPE, EPROTO, ETIMEDOUT, EXDEV,
+    }
+    // They are one here: only one of them is asked for.
+    value "EWOULDBLOCK" = libc::EAGAIN;
+}
