@@ -95,7 +95,6 @@ mod tests {
     #[test]
     #[cfg(not(target_os = "freebsd"))] // there it would be for good
     fn system_without_a_sandbox_says_so() {
-        assert!(!HAS_SANDBOX);
-        assert_eq!(enter_sandbox(), Err(libc::ENOSYS));
+        assert_eq!((HAS_SANDBOX, enter_sandbox()), (false, Err(libc::ENOSYS)));
     }
 }
