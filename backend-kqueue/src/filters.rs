@@ -12,8 +12,8 @@ use crate::sys::Kqueue;
 use capuchin_core::event::{Error, Interest, Readiness};
 use capuchin_core::transport::Socket;
 use capuchin_posix::kqueue::{
-    EV_ADD, EV_CLEAR, EV_DELETE, EV_DISABLE, EV_ENABLE, EV_EOF, EV_ERROR, EV_KEEPUDATA, EV_RECEIPT,
-    EVFILT_READ, EVFILT_WRITE, Kevent, NOTE_LOWAT,
+    EV_ADD, EV_CLEAR, EV_DELETE, EV_DISABLE, EV_ENABLE, EV_EOF, EV_ERROR, EV_RECEIPT, EVFILT_READ,
+    EVFILT_WRITE, Kevent, NOTE_LOWAT,
 };
 use capuchin_posix::peer_address;
 use core::ffi::c_void;
@@ -63,7 +63,7 @@ pub(crate) fn remove(queue: &Kqueue, socket: Socket) -> Result<(), Error> {
 /// Whether a socket is watched: the kernel is asked, for there is no list of them here.
 #[cfg(not(target_os = "rtems"))]
 pub(crate) fn is_watched(queue: &Kqueue, socket: Socket) -> Result<bool, Error> {
-    let nothing = Kevent::new(socket.0, EVFILT_READ, EV_KEEPUDATA);
+    let nothing = Kevent::new(socket.0, EVFILT_READ, capuchin_posix::kqueue::EV_KEEPUDATA);
     match make(queue, [nothing]) {
         Ok(()) => Ok(true),
         Err(libc::ENOENT) => Ok(false),

@@ -14,9 +14,17 @@
 //!
 //! On Linux, for tests, the calls are a double's: what the manual pages kqueue(2) and kevent(2) of FreeBSD
 //! say, over epoll.
+#![cfg_attr(target_os = "rtems", no_std)]
 
-mod channel;
 mod filters;
 mod sys;
 
-pub use channel::{KqueueChannel, KqueueNotifier};
+cfg_if::cfg_if! {
+    if #[cfg(target_os = "rtems")] {
+        mod rtems;
+        pub use rtems::{KqueueChannel, KqueueNotifier, KqueueTransport};
+    } else {
+        mod channel;
+        pub use channel::{KqueueChannel, KqueueNotifier};
+    }
+}

@@ -188,6 +188,11 @@ impl Cell {
         self.interest.load(SeqCst) != UNWATCHED
     }
 
+    /// The worker's: what the socket is watched for; `None` where none is.
+    pub fn interest(&self) -> Option<Interest> {
+        self.look().map(|look| look.interest())
+    }
+
     /// The worker's: the token last given.
     pub fn token(&self) -> Token {
         Token {

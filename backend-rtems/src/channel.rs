@@ -1,25 +1,21 @@
 //! The event channel: waits on the queue, and keeps what was reported in mind until it is gone.
 
 use crate::cell::{Cell, Direction};
+use crate::clock;
 use crate::feed::{Feed, FeedError};
-use crate::gate::Life;
-use crate::memory::{Claim, Control, Letter, Room, post};
-use crate::queue::{Entry, Patience, Queue, Sender, StatusCode};
+use crate::mail::{Mail, RtemsNotifier};
+use crate::memory::Room;
+use crate::queue::{Entry, Patience, StatusCode};
+use crate::task::Turns;
 use crate::transport::cell_of;
-use crate::{sys, task};
 use capuchin_core::event::{
-    Deadline, Error, Event, EventChannel, EventList, Full, Interest, Message, Notifier, Readiness,
-    Token,
+    Deadline, Error, Event, EventChannel, EventList, Interest, Readiness, Token,
 };
 use capuchin_core::transport::Socket;
 use core::sync::atomic::Ordering;
 
 /// Places of an event list that are kept for messages when many sockets are ready.
 const KEPT_FOR_MESSAGES: usize = 16;
-
-/// Waits in a row that have not run out, after which tasks as urgent as the worker go first: those
-/// that ended with something to do may not have slept.
-const TURNS: u32 = 16;
 
 /// No cell.
 const NONE: u32 = u32::MAX;
@@ -29,19 +25,13 @@ const NONE: u32 = u32::MAX;
 pub struct RtemsChannel {
     /// Before the queue: nothing may be told of once that is gone.
     feed: Feed,
-    queue: Queue,
+    mail: Mail,
     cells: &'static [Cell],
-    letters: &'static [Letter],
-    life: Life,
     /// Cells to look at without being told: what was reported is reported again while it is true.
     first: u32,
     last: u32,
     listed: u32,
-    /// Waits since the last that ran out, or since others went first.
-    turns: u32,
-    ticks_per_second: u32,
-    /// After the queue, so that the memory is given back when that is deleted.
-    claim: Claim,
+    turns: Turns,
 }
 
 /// Why there is no channel.
@@ -85,32 +75,16 @@ impl RtemsChannel {
     /// # Errors
     /// [`StartError`].
     pub fn new(room: Room, messages: usize) -> Result<Self, StartError> {
-        let letters = room
-            .letters
-            .get(..messages)
-            .filter(|letters| !letters.is_empty())
-            .ok_or(StartError::Messages)?;
-        let places = room.cells.len() + messages;
-        if places > room.area.places() {
-            return Err(StartError::Messages);
-        }
-        let claim = room.claim().ok_or(StartError::InUse)?;
-        let queue = Queue::new(room.area, places).map_err(StartError::Queue)?;
-        letters.iter().for_each(Letter::give);
-        room.cells.iter().for_each(Cell::reset);
+        let mail = Mail::new(room, messages)?;
         let feed = Feed::start(&room.control.feed, room.cells).map_err(StartError::Feed)?;
         Ok(Self {
             feed,
-            queue,
+            mail,
             cells: room.cells,
-            letters,
-            life: room.control.gate.open(),
             first: NONE,
             last: NONE,
             listed: 0,
-            turns: 0,
-            ticks_per_second: sys::rtems_clock_get_ticks_per_second(),
-            claim,
+            turns: Turns::new(),
         })
     }
 
@@ -190,13 +164,6 @@ impl RtemsChannel {
         debug_assert!(taken, "whoever looks has made sure of a place");
         self.list(cell, index);
     }
-
-    /// Ticks that last at least `milliseconds`: rounded up, and one more, for the first comes at once.
-    fn ticks(&self, milliseconds: u32) -> u32 {
-        let ticks = u64::from(milliseconds) * u64::from(self.ticks_per_second);
-        // The kernel takes up to 32 bits; half of them are far enough and leave it room to add.
-        (ticks.div_ceil(1_000) + 1).min(u64::from(u32::MAX / 2)) as u32
-    }
 }
 
 impl EventChannel for RtemsChannel {
@@ -208,7 +175,7 @@ impl EventChannel for RtemsChannel {
             return Err(Error::Registration);
         }
         let index = socket.0 as u32;
-        cell.begin((self.queue.sender().0, index), token, interest);
+        cell.begin((self.mail.queue.sender().0, index), token, interest);
         if let Err(errno) = self.feed.watch(socket, cell, interest) {
             cell.end();
             return Err(Error::System(errno));
@@ -240,11 +207,7 @@ impl EventChannel for RtemsChannel {
 
     fn wait(&mut self, events: &mut EventList, until: Deadline) -> Result<(), Error> {
         events.clear();
-        if self.turns == TURNS {
-            self.turns = 0;
-            task::wake_after(0);
-        }
-        self.turns += 1;
+        self.turns.begin();
         for _ in 0..self.listed {
             if events.room() == KEPT_FOR_MESSAGES {
                 break;
@@ -256,26 +219,25 @@ impl EventChannel for RtemsChannel {
         let mut patience = match until {
             _ if events.room() < EventList::CAPACITY => Patience::None,
             Deadline::Now | Deadline::After(0) => Patience::None,
-            Deadline::After(milliseconds) => Patience::Ticks(self.ticks(milliseconds)),
+            Deadline::After(milliseconds) => Patience::Ticks(clock::ticks_of(milliseconds)),
             Deadline::Never => Patience::Endless,
         };
         while events.room() > 0 {
             let entry = self
+                .mail
                 .queue
                 .receive(patience)
                 .map_err(|StatusCode(code)| Error::System(code as i32))?;
             match entry {
                 None => {
                     if patience != Patience::None {
-                        self.turns = 0; // it slept
+                        self.turns.slept();
                     }
                     break;
                 }
                 Some(Entry::Cell(index)) => self.look(index, events),
                 Some(Entry::Letter(index)) => {
-                    // SAFETY: entries for letters are posted by `post` alone, which has written it, in
-                    // this life: the queue and the letters are this channel's.
-                    let message = unsafe { self.letters[index as usize].open() };
+                    let message = self.mail.open(index);
                     let taken = events.push(Event::Message(message));
                     debug_assert!(taken, "there was room");
                 }
@@ -286,12 +248,7 @@ impl EventChannel for RtemsChannel {
     }
 
     fn notifier(&self) -> RtemsNotifier {
-        RtemsNotifier {
-            queue: self.queue.sender(),
-            control: self.claim.0,
-            letters: self.letters,
-            life: self.life,
-        }
+        self.mail.notifier()
     }
 }
 
@@ -312,33 +269,6 @@ impl Drop for RtemsChannel {
                 let _ = self.feed.unwatch(Socket(index));
             }
         }
-        // Whoever is inside was overtaken in the middle of a send: less urgent tasks go on only while
-        // this one sleeps.
-        self.claim.0.gate.close();
-        while !self.claim.0.gate.is_empty() {
-            task::wake_after(1);
-        }
-    }
-}
-
-/// Sends messages to a worker on RTEMS, from any task and from interrupt handlers. After its channel
-/// is gone every message is [`Full`], also when another channel has its memory.
-///
-/// A channel that goes waits for those who are sending at that moment: a task must not be suspended or
-/// deleted by another in the middle of it.
-#[derive(Clone, Copy, Debug)]
-pub struct RtemsNotifier {
-    queue: Sender,
-    control: &'static Control,
-    letters: &'static [Letter],
-    life: Life,
-}
-
-impl Notifier for RtemsNotifier {
-    fn send(&self, message: Message) -> Result<(), Full> {
-        post(self.control, self.letters, self.life, message, |entry| {
-            self.queue.send(entry)
-        })
     }
 }
 
@@ -347,6 +277,9 @@ mod tests {
     use super::*;
     use crate::feed::{lose, tell};
     use crate::memory::Memory;
+    use crate::sys;
+    use crate::task::TURNS;
+    use capuchin_core::event::{Full, Message, Notifier};
     use std::boxed::Box;
     use std::net::UdpSocket;
     use std::os::fd::AsRawFd;
@@ -372,7 +305,7 @@ mod tests {
     fn queue_takes_every_cell_and_every_message_at_once() {
         let room = room();
         let mut channel = RtemsChannel::new(room, MESSAGES).unwrap();
-        let queue = channel.queue.sender().0;
+        let queue = channel.mail.queue.sender().0;
         // Every cell is watched, though there are no such sockets: nothing can be found silent.
         for (index, cell) in (0..).zip(room.cells()) {
             cell.begin((queue, index), token(index), Interest::BOTH);
@@ -502,10 +435,14 @@ mod tests {
     fn notifier_that_outlived_its_channel_reaches_no_other() {
         let room = room();
         let first = RtemsChannel::new(room, MESSAGES).unwrap();
-        let (queue, stale) = (first.queue.sender().0, first.notifier());
+        let (queue, stale) = (first.mail.queue.sender().0, first.notifier());
         drop(first);
         let mut second = RtemsChannel::new(room, MESSAGES).unwrap();
-        assert_eq!(second.queue.sender().0, queue, "the identifier comes again");
+        assert_eq!(
+            second.mail.queue.sender().0,
+            queue,
+            "the identifier comes again"
+        );
         assert_eq!(stale.send(Message::Stop), Err(Full));
         assert_eq!(messages(&mut second), []);
         assert_eq!(second.notifier().send(Message::Drain), Ok(()));
@@ -515,11 +452,15 @@ mod tests {
     #[test]
     fn notifier_that_outlived_its_channel_reaches_no_other_memory_s() {
         let first = RtemsChannel::new(room(), MESSAGES).unwrap();
-        let (queue, stale) = (first.queue.sender().0, first.notifier());
+        let (queue, stale) = (first.mail.queue.sender().0, first.notifier());
         drop(first);
         // Its letters are fewer than those that the stale one would name.
         let mut second = RtemsChannel::new(room(), 1).unwrap();
-        assert_eq!(second.queue.sender().0, queue, "the identifier comes again");
+        assert_eq!(
+            second.mail.queue.sender().0,
+            queue,
+            "the identifier comes again"
+        );
         for _ in 0..MESSAGES {
             assert_eq!(stale.send(Message::Stop), Err(Full));
         }
@@ -530,15 +471,14 @@ mod tests {
     fn channel_goes_when_whoever_is_sending_is_done() {
         let room = room();
         let channel = RtemsChannel::new(room, MESSAGES).unwrap();
-        let (queue, life) = (channel.queue.sender(), channel.life);
+        let notifier = channel.notifier();
         let (entered, entry) = std::sync::mpsc::channel();
         let (resume, resumed) = std::sync::mpsc::channel();
         let sender = std::thread::spawn(move || {
-            post(room.control, room.letters, life, Message::Stop, |what| {
+            // Overtaken by the end of its channel, in the middle of sending.
+            notifier.send_and(Message::Stop, || {
                 entered.send(()).unwrap();
                 resumed.recv().unwrap();
-                // Overtaken by the end of its channel, with a letter in its hands.
-                queue.send(what)
             })
         });
         entry.recv().unwrap();
@@ -578,15 +518,5 @@ mod tests {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let added = channel.add(Socket(socket.as_raw_fd()), token(1), Interest::READ);
         assert_eq!(added, Err(Error::NoRoom));
-    }
-
-    #[test]
-    fn ticks_are_never_too_few() {
-        let channel = RtemsChannel::new(room(), 1).unwrap();
-        // Ticks of 10 ms here, and the first may come at once.
-        for (milliseconds, ticks) in [(1, 2), (10, 2), (11, 3), (1_000, 101)] {
-            assert_eq!(channel.ticks(milliseconds), ticks, "{milliseconds}");
-        }
-        assert!(channel.ticks(u32::MAX) >= u32::MAX / 10);
     }
 }

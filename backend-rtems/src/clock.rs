@@ -3,6 +3,26 @@
 use crate::sys;
 use capuchin_core::transport::Clock;
 
+/// Clock ticks since boot; they come round after 2³² of them.
+#[must_use]
+pub fn ticks() -> u32 {
+    sys::ticks_since_boot()
+}
+
+/// Clock ticks in a second.
+#[must_use]
+pub fn ticks_per_second() -> u32 {
+    sys::rtems_clock_get_ticks_per_second()
+}
+
+/// Ticks that last at least `milliseconds`: rounded up, and one more, for the first comes at once.
+#[must_use]
+pub fn ticks_of(milliseconds: u32) -> u32 {
+    let ticks = u64::from(milliseconds) * u64::from(ticks_per_second());
+    // Directives take up to 32 bits; half of them are far enough and leave room to add and compare.
+    (ticks.div_ceil(1_000) + 1).min(u64::from(u32::MAX / 2)) as u32
+}
+
 /// The clock of a worker on RTEMS: as fine as `CONFIGURE_MICROSECONDS_PER_TICK`.
 #[derive(Debug)]
 pub struct TickClock {
@@ -55,5 +75,19 @@ impl Clock for TickClock {
             self.unix_time = capuchin_posix::PosixClock.unix_time();
         }
         self.unix_time
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_never_too_few() {
+        // Ticks of 10 ms here, and the first may come at once.
+        for (milliseconds, ticks) in [(1, 2), (10, 2), (11, 3), (1_000, 101)] {
+            assert_eq!(ticks_of(milliseconds), ticks, "{milliseconds}");
+        }
+        assert!(ticks_of(u32::MAX) >= u32::MAX / 10);
     }
 }

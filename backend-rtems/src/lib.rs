@@ -41,6 +41,7 @@ mod channel;
 mod clock;
 mod feed;
 mod gate;
+mod mail;
 mod memory;
 #[cfg(loom)]
 pub mod model;
@@ -49,9 +50,12 @@ mod sys;
 pub mod task;
 mod transport;
 
-pub use channel::{RtemsChannel, RtemsNotifier, StartError};
-pub use clock::TickClock;
+pub use channel::{RtemsChannel, StartError};
+pub use clock::{TickClock, ticks, ticks_of, ticks_per_second};
 pub use feed::FeedError;
+#[cfg(all(target_os = "rtems", feature = "libbsd"))]
+pub use feed::number;
+pub use mail::{Mail, RtemsNotifier};
 pub use memory::{Control, Letter, Memory, Room};
 pub use queue::StatusCode;
 pub use transport::RtemsTransport;

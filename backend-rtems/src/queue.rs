@@ -77,7 +77,11 @@ impl StatusCode {
     /// `RTEMS_INVALID_PRIORITY`.
     pub const INVALID_PRIORITY: Self = Self(19);
 
-    pub(crate) fn check(code: u32) -> Result<(), Self> {
+    /// The outcome of a directive.
+    ///
+    /// # Errors
+    /// Every code but [`StatusCode::SUCCESSFUL`].
+    pub fn check(code: u32) -> Result<(), Self> {
         if code == Self::SUCCESSFUL.0 {
             Ok(())
         } else {

@@ -54,6 +54,36 @@ impl Task {
     }
 }
 
+/// Waits in a row that have not run out, after which tasks as urgent as the worker go first: those
+/// that ended with something to do may not have slept.
+pub(crate) const TURNS: u32 = 16;
+
+/// Lets tasks that are as urgent as the worker have a turn now and then, however much there is to do.
+#[derive(Debug, Default)]
+pub struct Turns(u32);
+
+impl Turns {
+    /// Nobody waited yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(0)
+    }
+
+    /// A wait begins.
+    pub fn begin(&mut self) {
+        if self.0 == TURNS {
+            self.0 = 0;
+            wake_after(0);
+        }
+        self.0 += 1;
+    }
+
+    /// A wait ran out: others had their turn.
+    pub fn slept(&mut self) {
+        self.0 = 0;
+    }
+}
+
 /// The identifier of the task that calls.
 #[must_use]
 pub fn this() -> u32 {

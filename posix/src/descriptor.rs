@@ -24,6 +24,20 @@ impl Descriptor {
         self.0
     }
 
+    /// Closes it, and tells whether that went well (close(2)).
+    ///
+    /// # Errors
+    /// The `errno`.
+    pub fn close(self) -> Result<(), i32> {
+        let number = self.0;
+        core::mem::forget(self);
+        // SAFETY: the descriptor was owned, and is used no more.
+        if unsafe { libc::close(number) } < 0 {
+            return Err(errno());
+        }
+        Ok(())
+    }
+
     /// Reads until nothing is left; for a non-blocking pipe or socket.
     pub fn read_empty(&self) {
         let mut bytes = [0u8; 64];

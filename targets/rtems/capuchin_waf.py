@@ -23,7 +23,7 @@
 #   ./waf configure --rtems=SDK --rtems-bsps=i386/pc386 --capuchin-prefix=PREFIX
 #
 # Without --capuchin-prefix it is CAPUCHIN_PREFIX of the environment, or else the SDK. The stack is
-# the one that the BSP has; --capuchin-stack chooses where it has both, and bld.env.CAPUCHIN_STACK
+# the one that the BSP has; --capuchin-stack chooses where it has both, or kqueue, and bld.env.CAPUCHIN_STACK
 # tells it. With libbsd something has to be optimised (-O2): its headers name drivers that it may
 # lack, and only the optimiser drops them.
 
@@ -33,6 +33,8 @@ import os
 STACKS = {
     'legacy': ['networking'],
     'libbsd': ['bsd', 'm', 'z'],
+    # libbsd, too; workers wait in its kqueue, not in a message queue.
+    'kqueue': ['bsd', 'm', 'z'],
 }
 
 
@@ -59,7 +61,7 @@ def configure(conf, arch_bsp=None):
         conf.fatal('%s is missing: targets/rtems/install %s %s' % (library, prefix, stack))
     conf.env.CAPUCHIN_STACK = stack
     conf.env.INCLUDES_CAPUCHIN = [os.path.join(base, 'include')]
-    conf.env.DEFINES_CAPUCHIN = ['CAPUCHIN_STACK_%s' % stack.upper()]
+    conf.env.DEFINES_CAPUCHIN = ['CAPUCHIN_STACK_%s' % stack.replace('kqueue', 'libbsd').upper()]
     conf.env.STLIBPATH_CAPUCHIN = [os.path.join(base, 'lib')]
     conf.env.STLIB_CAPUCHIN = ['capuchin_' + stack] + STACKS[stack]
     conf.check_cc(fragment='#include <capuchin.h>\n'
@@ -72,7 +74,7 @@ def configure(conf, arch_bsp=None):
 
 def _stack_of(conf):
     bsp = os.path.join(conf.env.RTEMS_PATH, conf.env.RTEMS_ARCH_RTEMS, conf.env.RTEMS_BSP, 'lib')
-    found = [stack for stack in sorted(STACKS)
+    found = [stack for stack in ('legacy', 'libbsd')
              if os.path.exists(os.path.join(bsp, 'lib%s.a' % STACKS[stack][0]))]
     if not found:
         conf.fatal('%s has no network stack: build rtems-net-legacy or rtems-libbsd for it' %

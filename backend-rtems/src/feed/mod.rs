@@ -10,6 +10,7 @@ cfg_if::cfg_if! {
     if #[cfg(all(target_os = "rtems", feature = "libbsd"))] {
         mod relay;
         pub(crate) use relay::{Closing, Feed, Static};
+        pub use relay::number;
     } else if #[cfg(target_os = "rtems")] {
         mod legacy;
         mod plain;
@@ -37,6 +38,10 @@ use core::fmt;
 pub enum FeedError {
     /// The kernel gives no kqueue, or takes no socket into it (an `errno`).
     Kqueue(i32),
+    /// There is no pair of local sockets (an `errno`).
+    Socketpair(i32),
+    /// There is no timer, or no interrupt server to ring for interrupt handlers.
+    Bell(StatusCode),
     /// The relay task could not be started.
     Relay(StatusCode),
     /// A socket that was watched could not be closed (an `errno`).
@@ -51,6 +56,14 @@ impl fmt::Display for FeedError {
             Self::Kqueue(errno) => write!(
                 f,
                 "kqueue cannot be had (errno {errno}): initialise libbsd first, and raise CONFIGURE_MAXIMUM_FILE_DESCRIPTORS if that is 24 (EMFILE) or 23 (ENFILE)"
+            ),
+            Self::Socketpair(errno) => write!(
+                f,
+                "socketpair() fails (errno {errno}): raise CONFIGURE_MAXIMUM_FILE_DESCRIPTORS if that is 24 (EMFILE) or 23 (ENFILE), else build libbsd with local sockets"
+            ),
+            Self::Bell(StatusCode(code)) => write!(
+                f,
+                "no timer or no interrupt server (status code {code}): raise CONFIGURE_MAXIMUM_TIMERS by one for each worker, of which there are at most 15, and initialise libbsd first"
             ),
             Self::Relay(StatusCode(code)) => write!(
                 f,

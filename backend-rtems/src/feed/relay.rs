@@ -22,46 +22,14 @@ use crate::task::{self, Task};
 use capuchin_core::event::Interest;
 use capuchin_core::transport::Socket;
 use capuchin_posix::errno;
+use capuchin_posix::kqueue::{
+    EV_ADD, EV_CLEAR, EV_DELETE, EV_DISABLE, EV_ENABLE, EV_EOF, EVFILT_READ, EVFILT_USER,
+    EVFILT_WRITE, Kevent, Kqueue, NOTE_TRIGGER, kevent,
+};
 use core::ffi::{c_int, c_void};
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
-
-/// `struct kevent` of FreeBSD 12 and later.
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct Kevent {
-    ident: usize,
-    filter: i16,
-    flags: u16,
-    fflags: u32,
-    data: i64,
-    udata: *mut c_void,
-    ext: [u64; 4],
-}
-
-const EVFILT_READ: i16 = -1;
-const EVFILT_WRITE: i16 = -2;
-/// What the channel itself reports: that the relay is to end.
-const EVFILT_USER: i16 = -11;
-const NOTE_TRIGGER: u32 = 0x0100_0000;
-const EV_ADD: u16 = 0x1;
-const EV_DELETE: u16 = 0x2;
-const EV_ENABLE: u16 = 0x4;
-const EV_DISABLE: u16 = 0x8;
-const EV_CLEAR: u16 = 0x20;
-const EV_EOF: u16 = 0x8000;
-
-unsafe extern "C" {
-    safe fn kqueue() -> c_int;
-    fn kevent(
-        kqueue: c_int,
-        changes: *const Kevent,
-        change_count: c_int,
-        events: *mut Kevent,
-        event_count: c_int,
-        timeout: *const libc::timespec,
-    ) -> c_int;
-}
+use core::time::Duration;
 
 /// `rtems_libio_t` of RTEMS's `rtems/libio.h`: an entry of the table of descriptors.
 #[repr(C)]
@@ -143,8 +111,9 @@ impl Static {
 /// The feeds that run. What does not fit is helped by its relay alone.
 static FEEDS: [AtomicPtr<Static>; 16] = [const { AtomicPtr::new(null_mut()) }; 16];
 
-/// libbsd's number of an open socket.
-fn number(socket: Socket) -> u32 {
+/// libbsd's number of an open socket: under it a close throws away what kqueues watch.
+#[must_use]
+pub fn number(socket: Socket) -> u32 {
     let first = (&raw const rtems_libio_iops).cast::<Libio>();
     // SAFETY: the table has an entry for each descriptor that there can be, and the caller's is open.
     unsafe { (*first.add(socket.0 as usize)).data0 }
@@ -186,15 +155,9 @@ impl Feed {
         cells: &'static [Cell],
     ) -> Result<Self, FeedError> {
         let own = task::own_priority().map_err(FeedError::Relay)?;
-        let kqueue = kqueue();
-        if kqueue < 0 {
-            return Err(FeedError::Kqueue(errno()));
-        }
-        if let Err(errno) = control(kqueue, &[ending(EV_ADD | EV_CLEAR, 0)]) {
-            // SAFETY: the descriptor is owned and used no more.
-            unsafe { libc::close(kqueue) };
-            return Err(FeedError::Kqueue(errno));
-        }
+        let queue = Kqueue::new().map_err(FeedError::Kqueue)?;
+        let kqueue = queue.number();
+        control(kqueue, &[ending(EV_ADD | EV_CLEAR, 0)]).map_err(FeedError::Kqueue)?;
         shared.kqueue.store(kqueue as u32, Ordering::SeqCst);
         shared.highest.store(0, Ordering::SeqCst);
         shared.count.store(cells.len() as u32, Ordering::SeqCst);
@@ -210,10 +173,10 @@ impl Feed {
         // SAFETY: the relay takes a static, at any time.
         if let Err(code) = unsafe { task.start(relay, &raw const *shared as usize) } {
             shared.phase.store(OVER, Ordering::SeqCst);
-            // SAFETY: the descriptor is owned and used no more.
-            unsafe { libc::close(kqueue) };
             return Err(FeedError::Relay(code));
         }
+        // The relay closes it.
+        core::mem::forget(queue);
         let own = (&raw const *shared).cast_mut();
         let _ = FEEDS.iter().any(|place| {
             place
@@ -337,19 +300,7 @@ impl Drop for Feed {
 
 /// Makes changes to what a kqueue watches.
 fn control(kqueue: c_int, changes: &[Kevent]) -> Result<(), i32> {
-    let count = changes.len() as c_int;
-    // SAFETY: the changes live through the call, and no events are asked for.
-    let result = unsafe {
-        kevent(
-            kqueue,
-            changes.as_ptr(),
-            count,
-            null_mut(),
-            0,
-            core::ptr::null(),
-        )
-    };
-    if result < 0 { Err(errno()) } else { Ok(()) }
+    kevent(kqueue, changes, &mut [], None).map(drop)
 }
 
 /// A change to the event that has the relay look whether it is to end.
@@ -366,13 +317,8 @@ fn change(socket: Socket, filter: i16, flags: u16, cell: &'static Cell) -> Keven
 
 fn change_of(socket: Socket, filter: i16, flags: u16, udata: *mut c_void) -> Kevent {
     Kevent {
-        ident: socket.0 as usize,
-        filter,
-        flags,
-        fflags: 0,
-        data: 0,
         udata,
-        ext: [0; 4],
+        ..Kevent::new(socket.0, filter, flags)
     }
 }
 
@@ -382,9 +328,7 @@ unsafe extern "C" fn relay(argument: usize) {
     let shared = unsafe { &*(argument as *const Static) };
     let kqueue = shared.kqueue.load(Ordering::SeqCst) as c_int;
     let mut events = [change_of(Socket(0), 0, 0, null_mut()); BATCH];
-    // SAFETY: zeros are a valid `timespec`.
-    let mut timeout: libc::timespec = unsafe { core::mem::zeroed() };
-    timeout.tv_nsec = 1_000_000_000 / LOOKS_PER_SECOND as libc::c_long;
+    let timeout = Duration::from_millis(1_000 / u64::from(LOOKS_PER_SECOND));
     let look_every = sys::rtems_clock_get_ticks_per_second() / LOOKS_PER_SECOND;
     let mut looked = sys::ticks_since_boot();
     let mut told = false;
@@ -394,26 +338,20 @@ unsafe extern "C" fn relay(argument: usize) {
             let highest = shared.highest.load(Ordering::SeqCst);
             (0..=highest + SPARE_NUMBERS).for_each(|number| shared.lose(number));
         }
-        // SAFETY: there is room for as many events, and all of it lives through the call.
-        let count = unsafe {
-            kevent(
-                kqueue,
-                core::ptr::null(),
-                0,
-                events.as_mut_ptr(),
-                BATCH as c_int,
-                &raw const timeout,
-            )
-        };
-        if count < 0 {
-            // Nothing that is known; but the worker is less urgent, and has to have its turn.
-            let errno = errno();
-            if errno != libc::EINTR && !core::mem::replace(&mut told, true) {
-                log::error!("the relay cannot wait for sockets (error {errno}), and tries again");
+        let count = match kevent(kqueue, &[], &mut events, Some(timeout)) {
+            Ok(count) => count,
+            Err(errno) => {
+                // Nothing that is known; but the worker is less urgent, and has to have its turn.
+                if errno != libc::EINTR && !core::mem::replace(&mut told, true) {
+                    log::error!(
+                        "the relay cannot wait for sockets (error {errno}), and tries again"
+                    );
+                }
+                task::wake_after(1);
+                0
             }
-            task::wake_after(1);
-        }
-        for event in events.iter().take(usize::try_from(count).unwrap_or(0)) {
+        };
+        for event in &events[..count] {
             if event.filter == EVFILT_USER {
                 continue;
             }
@@ -439,8 +377,6 @@ unsafe extern "C" fn relay(argument: usize) {
 
 #[cfg(feature = "assumptions")]
 capuchin_posix::assume! {
-    layout "struct kevent" = Kevent { ident, filter, flags, fflags, data, udata, ext }
-    names self { EVFILT_READ, EVFILT_WRITE, EVFILT_USER, NOTE_TRIGGER, EV_ADD, EV_DELETE, EV_ENABLE, EV_DISABLE, EV_CLEAR, EV_EOF }
     layout "rtems_libio_t" = Libio { flags, offset, pathinfo, data0, data1 }
     layout "struct pollfd" = libc::pollfd { fd, events, revents }
     names libc { MSG_PEEK, POLLIN, POLLOUT, POLLERR, POLLHUP }

@@ -5,11 +5,12 @@
 
 use crate::console::{self, say};
 use crate::interrupts::messages_come_from_interrupts;
+use crate::way::{self, Channel};
 use capuchin_core::conformance::{Aide, Lab, run};
 use capuchin_core::transport::{Clock, Error, Socket, Transport};
 use capuchin_posix::{ListenOptions, PosixTransport, listen, local_address};
 use capuchin_rtems::task::{self, Task};
-use capuchin_rtems::{Memory, Room, RtemsChannel, RtemsTransport, TickClock};
+use capuchin_rtems::{Memory, Room, TickClock};
 use core::ffi::c_int;
 use core::fmt::Display;
 use core::net::SocketAddr;
@@ -33,7 +34,20 @@ const HELPER_STACK_BYTES: usize = 16 << 10;
 static FIRST: Memory<DESCRIPTORS, MESSAGES> = Memory::new();
 static SECOND: Memory<DESCRIPTORS, MESSAGES> = Memory::new();
 
-type Both = RtemsTransport<RtemsTransport<PosixTransport>>;
+/// Closes sockets, and tells both channels what attempts have shown.
+#[cfg(not(all(target_os = "rtems", feature = "kqueue")))]
+type Both = capuchin_rtems::RtemsTransport<way::Transport>;
+#[cfg(all(target_os = "rtems", feature = "kqueue"))]
+type Both = way::Transport;
+
+#[cfg(not(all(target_os = "rtems", feature = "kqueue")))]
+fn both(rooms: [Room; 2]) -> Both {
+    Both::new(way::transport(rooms[0]), rooms[1].cells())
+}
+#[cfg(all(target_os = "rtems", feature = "kqueue"))]
+fn both(rooms: [Room; 2]) -> Both {
+    way::transport(rooms[0])
+}
 
 struct ImageLab {
     rooms: [Room; 2],
@@ -63,15 +77,15 @@ impl ImageLab {
 }
 
 impl Lab for ImageLab {
-    type Channel = RtemsChannel;
+    type Channel = Channel;
     const PAIRS: usize = PAIRS;
     const LONG_QUEUE: usize = MESSAGES;
     const IMPATIENCE: u32 = 50;
 
-    fn channel(&mut self, messages: usize) -> Option<RtemsChannel> {
+    fn channel(&mut self, messages: usize) -> Option<Channel> {
         self.rooms
             .iter()
-            .find_map(|&room| RtemsChannel::new(room, messages).ok())
+            .find_map(|&room| Channel::new(room, messages).ok())
     }
 
     fn pair(&mut self) -> Option<(Socket, Socket)> {
@@ -222,10 +236,9 @@ impl Aide for Helper {
 pub extern "C" fn capuchin_examine() -> c_int {
     console::start();
     let rooms = [FIRST.room(), SECOND.room()];
-    let first = RtemsTransport::new(PosixTransport, rooms[0].cells());
     let mut lab = ImageLab {
         rooms,
-        transport: RtemsTransport::new(first, rooms[1].cells()),
+        transport: both(rooms),
         clock: TickClock::new(),
         open: heapless::Vec::new(),
     };

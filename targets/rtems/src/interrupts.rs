@@ -5,8 +5,9 @@
 //!
 //! Only with the feature `conformance`; never part of a server.
 
-use capuchin_core::event::{Deadline, Event, EventChannel, EventList, Message, Notifier};
-use capuchin_rtems::{Room, RtemsChannel, RtemsNotifier};
+use crate::way::{Channel, Notifier};
+use capuchin_core::event::{Deadline, Event, EventChannel, EventList, Message, Notifier as _};
+use capuchin_rtems::Room;
 use core::ffi::c_void;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -59,7 +60,7 @@ impl fmt::Display for Fault {
 
 /// What the interrupts work with.
 struct Sender {
-    notifier: RtemsNotifier,
+    notifier: Notifier,
     /// The number of the next message. Only the interrupt writes it.
     next: AtomicU32,
     outside: AtomicBool,
@@ -91,7 +92,7 @@ unsafe extern "C" fn tick(timer: u32, data: *mut c_void) {
 /// Every message that interrupts send arrives, once and in order, and wakes a worker that waits.
 pub(crate) fn messages_come_from_interrupts(room: Room) -> Result<(), Fault> {
     let mut channel =
-        RtemsChannel::new(room, 2 * BURST as usize).map_err(|_| Fault::Refused("a channel", 0))?;
+        Channel::new(room, 2 * BURST as usize).map_err(|_| Fault::Refused("a channel", 0))?;
     let sender = Sender {
         notifier: channel.notifier(),
         next: AtomicU32::new(0),
@@ -119,7 +120,7 @@ pub(crate) fn messages_come_from_interrupts(room: Room) -> Result<(), Fault> {
     outcome
 }
 
-fn receive_all(channel: &mut RtemsChannel, sender: &Sender) -> Result<(), Fault> {
+fn receive_all(channel: &mut Channel, sender: &Sender) -> Result<(), Fault> {
     let mut events = EventList::new();
     let mut received = 0;
     while received < TOTAL {

@@ -31,4 +31,5 @@ mod service;
 mod site;
 #[cfg(test)]
 mod tests;
+mod way;
 mod worker;

@@ -603,9 +603,9 @@ struct CarvedWorker {
 #[cfg(target_os = "rtems")]
 mod sizes {
     use super::*;
+    use crate::way::Notifier;
     use crate::worker::{AcceptorPlace, ImageWorkerPlace};
     use capuchin_core::Slot;
-    use capuchin_rtems::RtemsNotifier;
 
     pub const SERVER: usize = 208;
     pub const WORKER: usize = 2_368;
@@ -622,7 +622,7 @@ mod sizes {
         // In these two, 64 bytes for what each worker has with the acceptor, and for alignment.
         let worker =
             size_of::<WorkerControl>() + size_of::<Control>() + size_of::<ImageWorkerPlace>();
-        assert!(worker <= WORKER - 64 && size_of::<RtemsNotifier>() <= 32);
+        assert!(worker <= WORKER - 64 && size_of::<Notifier>() <= 32);
         let acceptor =
             size_of::<AcceptorControl>() + size_of::<Control>() + size_of::<AcceptorPlace>();
         assert!(acceptor + Room::area_bytes(0, ACCEPTOR_MESSAGES) <= ACCEPTOR - 64);

@@ -5,6 +5,7 @@ use crate::files::{Files, Held};
 use crate::memory::Slots;
 use crate::service::{App, ImageService, Note};
 use crate::site::ImageSite;
+use crate::way::{self, Channel, Notifier};
 use capuchin_core::Slot;
 use capuchin_core::acceptor::Acceptor;
 use capuchin_core::http::fields::Field;
@@ -16,20 +17,15 @@ use capuchin_core::stats::Stats;
 use capuchin_core::table::{Entry, Table};
 use capuchin_core::transport::{Socket, Transport};
 use capuchin_posix::{Links, PosixTransport, Root};
-use capuchin_rtems::{
-    Room, RtemsChannel, RtemsNotifier, RtemsTransport, StartError, TickClock, task,
-};
+use capuchin_rtems::{Room, StartError, TickClock, task};
 use core::cell::UnsafeCell;
 use core::ffi::CStr;
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU32, Ordering};
 
-type ImageWorker =
-    Worker<'static, RtemsChannel, RtemsTransport<PosixTransport>, TickClock, ImageService, Slots>;
-type ImageParts =
-    Parts<'static, RtemsChannel, RtemsTransport<PosixTransport>, TickClock, ImageService, Slots>;
-type ImageAcceptor =
-    Acceptor<'static, RtemsChannel, RtemsTransport<PosixTransport>, TickClock, RtemsNotifier>;
+type ImageWorker = Worker<'static, Channel, way::Transport, TickClock, ImageService, Slots>;
+type ImageParts = Parts<'static, Channel, way::Transport, TickClock, ImageService, Slots>;
+type ImageAcceptor = Acceptor<'static, Channel, way::Transport, TickClock, Notifier>;
 
 /// What all workers of a server have in common.
 pub struct Common {
@@ -164,14 +160,14 @@ pub struct WorkerControl {
     pub notes: &'static [Note],
     pub listener: Option<Socket>,
     pub memory: Handed<WorkerMemory>,
-    pub notifier: Handed<RtemsNotifier>,
+    pub notifier: Handed<Notifier>,
     /// Why it failed, for the console.
     pub failure: Handed<StartError>,
 }
 
 impl WorkerControl {
     /// The sending end of its messages, once it has started.
-    pub fn notifier(&self) -> Option<RtemsNotifier> {
+    pub fn notifier(&self) -> Option<Notifier> {
         if self.phase.is(NONE) || self.phase.is(STARTING) {
             return None;
         }
@@ -231,7 +227,7 @@ fn worker_of(
 ) -> Result<&'static mut ImageWorker, StartError> {
     let common = control.common;
     // The channel is made on the task that waits with it.
-    let channel = RtemsChannel::new(memory.room, common.messages)
+    let channel = Channel::new(memory.room, common.messages)
         .inspect_err(|_| control.listener.into_iter().for_each(give_back))?;
     let files = common.directory.and_then(|(path, links)| {
         let root = Root::open(path, links).inspect_err(|error| {
@@ -244,7 +240,7 @@ fn worker_of(
     let parts = Parts {
         index: control.index,
         channel,
-        transport: RtemsTransport::new(PosixTransport, memory.room.cells()),
+        transport: way::transport(memory.room),
         clock: TickClock::new(),
         service: ImageService::new(routed, &common.app, control.notes),
         slots: Slots::new(memory.slots),
@@ -276,7 +272,7 @@ fn put(
 /// Memory that the acceptor has for itself.
 pub struct AcceptorMemory {
     pub room: Room,
-    pub notifiers: &'static mut [MaybeUninit<RtemsNotifier>],
+    pub notifiers: &'static mut [MaybeUninit<Notifier>],
     pub stats: &'static mut [MaybeUninit<&'static Stats>],
     pub handed: &'static mut [usize],
     pub place: &'static mut MaybeUninit<AcceptorPlace>,
@@ -291,14 +287,14 @@ pub struct AcceptorControl {
     pub listener: Socket,
     pub workers: &'static [WorkerControl],
     pub own: Handed<AcceptorMemory>,
-    pub notifier: Handed<RtemsNotifier>,
+    pub notifier: Handed<Notifier>,
     /// Why it failed, for the console.
     pub failure: Handed<StartError>,
 }
 
 impl AcceptorControl {
     /// The sending end of its messages, once it has started.
-    pub fn notifier(&self) -> Option<RtemsNotifier> {
+    pub fn notifier(&self) -> Option<Notifier> {
         // SAFETY: the acceptor put it there before it told that it runs.
         unsafe { self.notifier.peek() }.copied()
     }
@@ -348,7 +344,7 @@ fn acceptor_of(
     own: AcceptorMemory,
 ) -> Result<&'static mut ImageAcceptor, StartError> {
     // The acceptor is told nothing but to stop.
-    let channel = RtemsChannel::new(own.room, 1).inspect_err(|_| give_back(control.listener))?;
+    let channel = Channel::new(own.room, 1).inspect_err(|_| give_back(control.listener))?;
     for ((worker, notifier), stats) in control
         .workers
         .iter()
@@ -364,11 +360,11 @@ fn acceptor_of(
     // SAFETY: there is a place for each worker, and all were just written.
     let (notifiers, stats) = unsafe {
         (
-            &*(&raw const *own.notifiers as *const [RtemsNotifier]),
+            &*(&raw const *own.notifiers as *const [Notifier]),
             &*(&raw const *own.stats as *const [&'static Stats]),
         )
     };
-    let transport = RtemsTransport::new(PosixTransport, own.room.cells());
+    let transport = way::transport(own.room);
     let clock = TickClock::new();
     let acceptor = Acceptor::new(channel, transport, clock, notifiers, stats, own.handed);
     let acceptor = &mut own.place.write(AcceptorPlace(acceptor)).0;

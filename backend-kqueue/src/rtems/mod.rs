@@ -1,0 +1,305 @@
+//! The channel of RTEMS with libbsd.
+//!
+//! Messages lie where they lie for the channel that waits in a message queue ([`capuchin_rtems::Mail`]),
+//! so they come from interrupt handlers as well; a socketpair tells of them ([`shared`]). What a socket is
+//! watched for is written down in its cell, for two reasons: an event of this processor has no room for a
+//! token, and libbsd may forget a socket, which then has to be watched anew.
+//!
+//! # Two numbers for one socket
+//!
+//! libbsd's kqueue files what it watches under RTEMS's number of a socket, and on close(2) throws away all
+//! that is filed under its own number of the closed one (see `feed/relay.rs` of the backend for message
+//! queues). So whoever closes a socket by [`KqueueTransport`] tells the channel that has the stranger;
+//! and each channel looks after its sockets four times a second, for closes of others.
+//!
+//! # Time
+//!
+//! kevent(2) is never given a timeout to wait for. libbsd would wait until a time by the counter, in clock
+//! ticks: where ticks are lost, as in QEMU on a busy machine, it returns the later, the longer the system
+//! has run. A timer of RTEMS rings the bell instead. It is left as it is while it fires early enough,
+//! so that most waits need not touch it.
+
+mod shared;
+mod transport;
+
+use crate::filters;
+use crate::sys::Kqueue;
+use capuchin_core::event::{
+    Deadline, Error, Event, EventChannel, EventList, Full, Interest, Message, Notifier, Token,
+};
+use capuchin_core::transport::Socket;
+use capuchin_posix::kqueue::Kevent;
+use capuchin_rtems::cell::Cell;
+use capuchin_rtems::task::Turns;
+use capuchin_rtems::{FeedError, Mail, Room, RtemsNotifier, StartError, ticks, ticks_of};
+use core::time::Duration;
+use shared::{Place, Shared};
+pub use transport::KqueueTransport;
+
+/// Messages that one wait reports at the most. Their places are kept for them, and the others for
+/// sockets, so that neither can starve the other.
+const MESSAGES_PER_WAIT: usize = 16;
+
+/// Ready descriptors that one wait reports at the most. They lie on the stack while libbsd runs.
+const DESCRIPTORS_PER_WAIT: usize = EventList::CAPACITY - MESSAGES_PER_WAIT;
+
+/// How often the channel looks after sockets that closes of others may have hit.
+const LOOKS_PER_SECOND: u32 = 4;
+
+/// What comes back with events is not needed: a socket's cell tells.
+const UNMARKED: filters::Mark = 0;
+
+/// Waits with kqueue; the contract is that of [`EventChannel`]. The transport that goes with it is a
+/// [`KqueueTransport`].
+#[derive(Debug)]
+pub struct KqueueChannel {
+    /// Before what is rung: nobody sends any more once it is gone.
+    mail: Mail,
+    shared: Shared,
+    queue: Kqueue,
+    cells: &'static [Cell],
+    /// Messages were left in the queue by the last wait.
+    backlog: bool,
+    turns: Turns,
+    /// When the channel looks after its sockets, in ticks.
+    look_at: u32,
+}
+
+/// Whether `moment` is not before `other`; they are less than half of all ticks apart.
+fn is_reached(moment: u32, other: u32) -> bool {
+    (moment.wrapping_sub(other) as i32) >= 0
+}
+
+impl KqueueChannel {
+    /// A channel in `room`, whose queue takes `messages` messages.
+    ///
+    /// # Errors
+    /// [`StartError`]; among them that this libbsd does not close what kqueue has watched.
+    pub fn new(room: Room, messages: usize) -> Result<Self, StartError> {
+        let cells = room.cells();
+        let mail = Mail::new(room, messages)?;
+        let queue = Kqueue::new().map_err(|errno| StartError::Feed(FeedError::Kqueue(errno)))?;
+        let shared = Shared::new(cells).map_err(StartError::Feed)?;
+        let mut channel = Self {
+            mail,
+            shared,
+            queue,
+            cells,
+            backlog: false,
+            turns: Turns::new(),
+            look_at: ticks(),
+        };
+        let bell = Socket(channel.shared.descriptor());
+        let nobody = Token::from_bits(0);
+        channel
+            .add(bell, nobody, Interest::READ)
+            .map_err(|error| StartError::Feed(feed_error(error)))?;
+        channel.try_closing().map_err(StartError::Feed)?;
+        Ok(channel)
+    }
+
+    /// On libbsd's branch 6-freebsd-12 a socket that was watched can never be closed: EBUSY, and no
+    /// client hears of the end. That is found out here, not by the clients.
+    fn try_closing(&self) -> Result<(), FeedError> {
+        let (socket, _other) = capuchin_posix::socket_pair().map_err(FeedError::Socketpair)?;
+        let watched = Socket(socket.number());
+        filters::add(&self.queue, watched, UNMARKED, Interest::READ)
+            .and_then(|()| filters::remove(&self.queue, watched))
+            .map_err(feed_error)?;
+        let closing = transport::Closing::begin(watched);
+        let closed = socket.close();
+        closing.end();
+        closed.map_err(FeedError::Close)
+    }
+
+    fn watched(&self, socket: Socket) -> Result<&'static Cell, Error> {
+        cell_of(self.cells, socket)
+            .filter(|cell| cell.is_watched())
+            .ok_or(Error::Registration)
+    }
+
+    /// Has sockets watched anew that closes have hit, or may have hit. Of one that is watched that has no
+    /// effect.
+    fn look_after_sockets(&mut self) {
+        let now = ticks();
+        let is_time = is_reached(now, self.look_at);
+        if is_time {
+            self.look_at = now.wrapping_add(ticks_of(1_000 / LOOKS_PER_SECOND));
+        }
+        if !self.shared.take_loss() && !is_time {
+            return;
+        }
+        let endangered = self.shared.endangered();
+        for (index, cell) in (0..).zip(self.cells) {
+            let was_hit = cell.take_lost() || (is_time && index < endangered);
+            if was_hit
+                && let Some(interest) = cell.interest()
+                && filters::add(&self.queue, Socket(index), UNMARKED, interest).is_err()
+            {
+                // No memory, perhaps: the next time is soon.
+                log::debug!("a socket is not watched");
+            }
+        }
+    }
+
+    /// What is there, after at most `timeout`: moves it to `events`; whether the bell has rung.
+    fn collect(
+        &mut self,
+        events: &mut EventList,
+        timeout: Option<Duration>,
+    ) -> Result<bool, Error> {
+        let mut ready = [Kevent::new(0, 0, 0); DESCRIPTORS_PER_WAIT];
+        let count = match self.queue.kevent(&[], &mut ready, timeout) {
+            Ok(count) => count,
+            Err(libc::EINTR) => 0,
+            Err(errno) => return Err(Error::System(errno)),
+        };
+        let mut rung = count == ready.len() && self.shared.is_pending();
+        for event in &ready[..count] {
+            let socket = Socket(event.ident as i32);
+            if socket.0 == self.shared.descriptor() {
+                rung = true;
+            } else if let Some(cell) = cell_of(self.cells, socket)
+                && cell.is_watched()
+            {
+                let readiness = filters::readiness(&self.queue, event);
+                let token = cell.token();
+                let taken = events.push(Event::Ready { token, readiness });
+                debug_assert!(taken, "there are as many places");
+            }
+        }
+        Ok(rung)
+    }
+
+    fn take_messages(&mut self, events: &mut EventList) -> Result<(), Error> {
+        let mail = &mut self.mail;
+        let left = self.shared.receive(|| {
+            for _ in 0..MESSAGES_PER_WAIT {
+                match mail.take() {
+                    Ok(Some(message)) => {
+                        let taken = events.push(Event::Message(message));
+                        debug_assert!(taken, "room was kept");
+                    }
+                    Ok(None) => return Ok(false),
+                    Err(code) => return Err(Error::System(code.0 as i32)),
+                }
+            }
+            Ok(true)
+        });
+        self.backlog = left?;
+        Ok(())
+    }
+}
+
+/// The cell of a socket.
+fn cell_of(cells: &'static [Cell], socket: Socket) -> Option<&'static Cell> {
+    cells.get(usize::try_from(socket.0).ok()?)
+}
+
+fn feed_error(error: Error) -> FeedError {
+    match error {
+        Error::System(errno) => FeedError::Kqueue(errno),
+        _ => FeedError::Kqueue(libc::ENOMEM),
+    }
+}
+
+impl EventChannel for KqueueChannel {
+    type Notifier = KqueueNotifier;
+
+    fn add(&mut self, socket: Socket, token: Token, interest: Interest) -> Result<(), Error> {
+        let cell = cell_of(self.cells, socket).ok_or(Error::NoRoom)?;
+        if cell.is_watched() {
+            return Err(Error::Registration);
+        }
+        cell.begin((0, 0), token, interest);
+        self.shared.watches(socket);
+        filters::add(&self.queue, socket, UNMARKED, interest).inspect_err(|_| cell.end())
+    }
+
+    fn set_interest(
+        &mut self,
+        socket: Socket,
+        token: Token,
+        interest: Interest,
+    ) -> Result<(), Error> {
+        let cell = self.watched(socket)?;
+        cell.change(token, interest);
+        match filters::change(&self.queue, socket, UNMARKED, interest) {
+            // A close has hit it.
+            Err(Error::Registration) => filters::add(&self.queue, socket, UNMARKED, interest),
+            other => other,
+        }
+    }
+
+    fn remove(&mut self, socket: Socket) -> Result<(), Error> {
+        self.watched(socket)?.end();
+        match filters::remove(&self.queue, socket) {
+            Err(Error::Registration) => Ok(()),
+            other => other,
+        }
+    }
+
+    fn wait(&mut self, events: &mut EventList, until: Deadline) -> Result<(), Error> {
+        events.clear();
+        self.turns.begin();
+        let deadline = match until {
+            Deadline::Now | Deadline::After(0) => Some(ticks()),
+            Deadline::After(milliseconds) => Some(ticks().wrapping_add(ticks_of(milliseconds))),
+            Deadline::Never => None,
+        };
+        loop {
+            self.look_after_sockets();
+            let is_over = deadline.is_some_and(|deadline| is_reached(ticks(), deadline));
+            let timeout = (is_over || self.backlog).then_some(Duration::ZERO);
+            if timeout.is_none() {
+                let soonest = match deadline {
+                    Some(deadline) if is_reached(self.look_at, deadline) => deadline,
+                    _ => self.look_at,
+                };
+                self.shared.ring_at(soonest);
+            }
+            let rung = self.collect(events, timeout)?;
+            if rung || self.backlog {
+                self.take_messages(events)?;
+            }
+            if !events.as_slice().is_empty() {
+                return Ok(());
+            }
+            if is_over {
+                self.turns.slept();
+                return Ok(());
+            }
+        }
+    }
+
+    fn notifier(&self) -> KqueueNotifier {
+        KqueueNotifier {
+            mail: self.mail.notifier(),
+            place: self.shared.place(),
+        }
+    }
+}
+
+impl Drop for KqueueChannel {
+    fn drop(&mut self) {
+        for (index, cell) in (0..).zip(self.cells) {
+            if cell.is_watched() {
+                let _ = self.remove(Socket(index));
+            }
+        }
+    }
+}
+
+/// Sends messages to a worker on RTEMS, from any task and from interrupt handlers. After its channel is gone
+/// every message is [`Full`], also when another channel has its memory.
+#[derive(Clone, Copy, Debug)]
+pub struct KqueueNotifier {
+    mail: RtemsNotifier,
+    place: Place,
+}
+
+impl Notifier for KqueueNotifier {
+    fn send(&self, message: Message) -> Result<(), Full> {
+        self.mail.send_and(message, || self.place.ring())
+    }
+}
