@@ -39,7 +39,7 @@ cfg_if::cfg_if! {
         pub use directory::Root;
         pub use entries::Entries;
         pub use process::{UserError, become_user, ignore_broken_pipes, raise_descriptor_limit};
-        pub use sandbox::{Folder, HAS_SANDBOX, enter_sandbox};
+        pub use sandbox::{Folder, HAS_SANDBOX, enter_sandbox, pause};
     }
 }
 

@@ -5,6 +5,7 @@ use crate::Descriptor;
 use crate::errno::retry;
 use crate::sys;
 use core::ffi::{CStr, c_int};
+use core::time::Duration;
 use std::fs::File;
 use std::os::fd::FromRawFd;
 
@@ -30,6 +31,14 @@ pub fn enter_sandbox() -> Result<(), i32> {
 #[cfg(not(target_os = "freebsd"))]
 pub fn enter_sandbox() -> Result<(), i32> {
     Err(libc::ENOSYS)
+}
+
+/// Waits about so long, or less; in the sandbox, too. There [`std::thread::sleep`] panics: it insists
+/// on clock_nanosleep(2), which FreeBSD's `syscalls.master` does not mark as allowed.
+pub fn pause(span: Duration) {
+    // Waits as for a lock (_umtx_op(2)), which is allowed. Whoever unparks this thread for another
+    // reason ends it early.
+    std::thread::park_timeout(span);
 }
 
 /// A directory in which files can be made and added to, whatever becomes of its path.

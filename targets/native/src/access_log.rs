@@ -10,7 +10,7 @@ use crate::listing::civil;
 use capuchin_core::http::fields::Name;
 use capuchin_core::http::head::{Head, Version};
 use capuchin_core::service::Outcome;
-use capuchin_posix::Folder;
+use capuchin_posix::{Folder, pause};
 use std::ffi::CString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -261,7 +261,7 @@ impl AccessLog {
                 log::warn!("the access log was left unfinished: its destination takes nothing");
                 return;
             }
-            thread::sleep(Duration::from_millis(2));
+            pause(Duration::from_millis(2));
         }
     }
 }

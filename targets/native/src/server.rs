@@ -17,7 +17,7 @@ use capuchin_core::table::{Entry, Table};
 use capuchin_core::transport::{Socket, Transport};
 use capuchin_posix::{
     File, HAS_SANDBOX, ListenError, ListenOptions, PosixClock, PosixTransport, UserError,
-    enter_sandbox, listen, local_address, raise_descriptor_limit,
+    enter_sandbox, listen, local_address, pause, raise_descriptor_limit,
 };
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -268,7 +268,8 @@ impl<A: Send + Sync + 'static> Server<A> {
     /// [`enter_sandbox`](capuchin_posix::enter_sandbox). Only FreeBSD has one. The log is reopened by
     /// its name in the directory that it lay in at the start, if it is opened
     /// [later](AccessLog::later); links that leave the directory ([`Links::All`](crate::Links::All))
-    /// are not followed.
+    /// are not followed. Handlers wait by [`pause`](capuchin_posix::pause): `std::thread::sleep` panics
+    /// there.
     #[must_use]
     pub fn sandbox(mut self, on: bool) -> Self {
         self.sandbox = on;
@@ -862,7 +863,7 @@ impl Running {
                 if thread.is_finished() {
                     break;
                 }
-                thread::sleep(RETRY);
+                pause(RETRY);
             }
         }
         for notifier in self.status.iter().chain(&*self.notifiers) {
@@ -887,7 +888,7 @@ fn send_to(notifier: &Wake, message: Message) {
         if notifier.send(message).is_ok() {
             return;
         }
-        thread::sleep(RETRY);
+        pause(RETRY);
     }
 }
 
