@@ -36,12 +36,13 @@ use core::time::Duration;
 use shared::{Place, Shared};
 pub use transport::KqueueTransport;
 
+/// Ready descriptors that one wait reports at the most: as many as libbsd hands over at a time
+/// (`KQ_NEVENTS`). They lie on the stack while it runs, of which tasks have little.
+const DESCRIPTORS_PER_WAIT: usize = 8;
+
 /// Messages that one wait reports at the most. Their places are kept for them, and the others for
 /// sockets, so that neither can starve the other.
-const MESSAGES_PER_WAIT: usize = 16;
-
-/// Ready descriptors that one wait reports at the most. They lie on the stack while libbsd runs.
-const DESCRIPTORS_PER_WAIT: usize = EventList::CAPACITY - MESSAGES_PER_WAIT;
+const MESSAGES_PER_WAIT: usize = EventList::CAPACITY - DESCRIPTORS_PER_WAIT;
 
 /// How often the channel looks after sockets that closes of others may have hit.
 const LOOKS_PER_SECOND: u32 = 4;

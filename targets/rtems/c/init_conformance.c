@@ -49,5 +49,10 @@ static rtems_task Init(rtems_task_argument argument)
 /* The suite keeps lists of events on its stack. */
 #define CONFIGURE_INIT_TASK_STACK_SIZE (64 * 1024)
 
+/* Pipes, for the case that kqueue refuses them. */
+#ifdef CAPUCHIN_STACK_LIBBSD
+#define CONFIGURE_IMFS_ENABLE_MKFIFO
+#endif
+
 #define CONFIGURE_INIT
 #include "config.h"

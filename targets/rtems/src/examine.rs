@@ -231,6 +231,47 @@ impl Aide for Helper {
     }
 }
 
+/// What the way to wait is built on.
+#[cfg(all(target_os = "rtems", feature = "kqueue"))]
+fn facts(lab: &mut ImageLab, report: &mut dyn FnMut(&str, Result<(), &dyn Display>)) {
+    use crate::facts;
+    use capuchin_core::conformance::Failure;
+
+    let mut tell = |name, outcome: Result<(), Failure>| {
+        report(
+            name,
+            outcome
+                .as_ref()
+                .map_err(|failure| failure as &dyn Display)
+                .copied(),
+        );
+    };
+    tell(
+        "facts::kqueue_refuses_a_pipe_and_takes_a_socketpair",
+        facts::kqueue_refuses_a_pipe_and_takes_a_socketpair(),
+    );
+    let closing = match (lab.channel(1), lab.pair()) {
+        (Some(mut channel), Some(pair)) => {
+            lab.open.retain(|&open| open != pair.0);
+            facts::watched_socket_closes_and_its_peer_hears_of_it(
+                &mut channel,
+                &mut lab.transport,
+                pair,
+            )
+        }
+        _ => Err(Failure {
+            expectation: "the lab makes a channel and sockets",
+            found: None,
+            refusal: None,
+        }),
+    };
+    tell(
+        "facts::watched_socket_closes_and_its_peer_hears_of_it",
+        closing,
+    );
+    lab.tidy();
+}
+
 /// Runs the suite and tells each case on the console; the number of cases that failed.
 #[unsafe(no_mangle)]
 pub extern "C" fn capuchin_examine() -> c_int {
@@ -262,6 +303,8 @@ pub extern "C" fn capuchin_examine() -> c_int {
                 .copied(),
         );
     });
+    #[cfg(all(target_os = "rtems", feature = "kqueue"))]
+    facts(&mut lab, &mut report);
     let outcome = messages_come_from_interrupts(rooms[0]);
     report(
         "messages_from_interrupts_wake_and_come_in_order",

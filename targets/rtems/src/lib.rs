@@ -16,6 +16,8 @@ mod console;
 #[cfg(feature = "conformance")]
 mod examine;
 mod exchange;
+#[cfg(all(target_os = "rtems", feature = "conformance", feature = "kqueue"))]
+mod facts;
 mod files;
 mod handler;
 #[cfg(feature = "conformance")]

@@ -1,4 +1,4 @@
-//! Builds the images of a stack, once.
+//! Builds the images of a kind of library, once.
 
 use crate::guest::Guest;
 use capuchin_qemu::{Error, Machine, Missing, Sdk, Spec, Stack, find_qemu};
@@ -33,21 +33,24 @@ const BOOT_TRIES: u32 = 3;
 /// What `targets/rtems/library` ends with when there is no toolchain that can build it.
 const NO_TOOLCHAIN: i32 = 3;
 
-/// Both stacks' libraries are built by the same cargo; one after another they are done as soon.
+/// All libraries are built by the same cargo; one after another they are done as soon.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-/// The images of a stack.
+/// The images of a kind of library.
 #[derive(Debug)]
 pub struct Images {
-    /// Whose.
+    /// As in `make STACK=`.
+    pub name: &'static str,
+    /// Whose they are.
     pub stack: Stack,
     folder: OnceLock<Result<PathBuf, Absent>>,
 }
 
 impl Images {
     /// Not built yet.
-    pub fn new(stack: Stack) -> Self {
+    pub fn new(name: &'static str, stack: Stack) -> Self {
         Self {
+            name,
             stack,
             folder: OnceLock::new(),
         }
@@ -60,9 +63,9 @@ impl Images {
     pub fn folder(&self) -> Result<&Path, Absent> {
         let built = self.folder.get_or_init(|| {
             let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-            let built = build(self.stack);
+            let built = build(self.name, self.stack);
             if let Err(Absent::Missing(what)) = &built {
-                eprintln!("NOT RUN: rtems-{}: {what}", self.stack.name());
+                eprintln!("NOT RUN: rtems-{}: {what}", self.name);
             }
             built
         });
@@ -114,10 +117,7 @@ impl Images {
                 return Err(why).during(image);
             }
             tries += 1;
-            eprintln!(
-                "rtems-{}: {image} is started again: {why}",
-                self.stack.name()
-            );
+            eprintln!("rtems-{}: {image} is started again: {why}", self.name);
         }
     }
 }
@@ -146,17 +146,17 @@ fn words(missing: Missing) -> String {
     missing.to_string()
 }
 
-fn build(stack: Stack) -> Result<PathBuf, Absent> {
+fn build(name: &str, stack: Stack) -> Result<PathBuf, Absent> {
     let sdk = tools(stack).map_err(Absent::Missing)?;
     let bsp = sdk
         .bsp(stack)
         .map_err(|missing| Absent::Missing(missing.to_string()))?;
     let target = Path::new(TARGET);
-    let folder = Path::new(FOLDER).join(stack.name());
+    let folder = Path::new(FOLDER).join(name);
 
     // Make would not tell a missing toolchain from another failure.
     let mut library = Command::new(target.join("library"));
-    library.arg(stack.name());
+    library.arg(name);
     let (status, said) = run_within(cleaned(library), BUILD_LIMIT)?;
     if status.code() == Some(NO_TOOLCHAIN) {
         return Err(Absent::Missing(said.trim().to_owned()));
@@ -167,7 +167,7 @@ fn build(stack: Stack) -> Result<PathBuf, Absent> {
     let mut make = Command::new("make");
     make.arg("-C").arg(target.join("c"));
     make.args(["fixture", "conformance", "example"]);
-    make.arg(format!("STACK={}", stack.name()));
+    make.arg(format!("STACK={name}"));
     make.arg(format!("BSP={}", bsp.name));
     make.arg(format!("RTEMS_PREFIX={}", prefix.display()));
     make.arg(format!("OUT={}", folder.display()));

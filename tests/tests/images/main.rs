@@ -43,14 +43,14 @@ fn main() -> ExitCode {
     let tally = Arc::new(Tally::default());
     let mut trials = Vec::new();
     let mut berths = Vec::new();
-    for stack in [Stack::Legacy, Stack::Libbsd] {
-        let (name, backend) = match stack {
-            Stack::Legacy => ("rtems-legacy", "RTEMS legacy"),
-            Stack::Libbsd => ("rtems-libbsd", "RTEMS libbsd"),
-        };
-        let images = Arc::new(Images::new(stack));
+    for (name, stack, backend) in [
+        ("legacy", Stack::Legacy, "legacy/queue"),
+        ("libbsd", Stack::Libbsd, "libbsd/queue"),
+        ("kqueue", Stack::Libbsd, "libbsd/kqueue"),
+    ] {
+        let images = Arc::new(Images::new(name, stack));
         let kind = Kind {
-            name: name.to_owned(),
+            name: format!("rtems-{name}"),
             backend,
             skips: SKIPS,
             tally: tally.clone(),

@@ -16,7 +16,7 @@ fn run(images: &Images) -> Outcome {
     let (_machine, after) = images.boot_fixture(&berth::options(Setting::Plain))?;
     println!(
         "rtems-{}: first answer {:.2} s after power-on",
-        images.stack.name(),
+        images.name,
         after.as_secs_f64()
     );
     Ok(())

@@ -131,7 +131,7 @@ fn run(images: &Images) -> Outcome {
     let stack = after.get("stack_used").copied().unwrap_or(u64::MAX);
     println!(
         "rtems-{}: after {KEPT_REQUESTS} requests {after:?}, before {before:?}",
-        images.stack.name()
+        images.name
     );
     ensure!(
         stack <= STACK_LIMIT,
