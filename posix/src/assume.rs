@@ -1,8 +1,8 @@
 //! What Rust code takes for granted of an SDK's C headers, written down for a C compiler to check.
 //!
 //! Each line of [`assume!`](crate::assume!) leaves a C expression and the number that Rust has for it
-//! in the library, as text; `targets/rtems/check/run` collects them and has the SDK's compiler judge.
-//! So there is one list, and it stands where the number is used. Only with the feature `assumptions`,
+//! in the library, as text; `targets/rtems/check/run` collects them and has the SDK's compiler judge, and
+//! `targets/native/freebsd/link` one that has FreeBSD's headers. So there is one list, and it stands where the number is used. Only with the feature `assumptions`,
 //! and never part of a server.
 
 /// States assumptions, in three forms; the last is size, and each field's place and size.

@@ -602,7 +602,7 @@ mod tests {
     fn no_descriptor_is_left_open() {
         let place = Place::new("leak");
         let roots = [place.root(Links::None), place.root(Links::None).by_hand()];
-        let open = || fs::read_dir("/proc/self/fd").unwrap().count();
+        let open = || fs::read_dir("/dev/fd").unwrap().count();
         // Other tests run beside this one: what counts is that nothing grows with the number of calls.
         let before = open();
         for root in roots.iter().cycle().take(1_000) {

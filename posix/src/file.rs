@@ -43,6 +43,9 @@ impl OpenError {
             libc::EACCES | libc::EPERM | libc::ELOOP | libc::EMLINK | libc::EXDEV => {
                 Self::Forbidden
             }
+            // FreeBSD: a way out of the root, or of what a sandboxed process may reach.
+            #[cfg(target_os = "freebsd")]
+            libc::ENOTCAPABLE | libc::ECAPMODE => Self::Forbidden,
             // A socket, or a pipe that nobody reads.
             libc::ENXIO | libc::EOPNOTSUPP => Self::Forbidden,
             libc::ENAMETOOLONG => Self::TooLong,

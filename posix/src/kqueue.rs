@@ -176,7 +176,10 @@ mod calls {
 #[cfg(any(target_os = "freebsd", target_os = "rtems"))]
 pub use calls::{Kqueue, of as kevent};
 
-#[cfg(all(target_os = "rtems", feature = "assumptions"))]
+#[cfg(all(
+    any(target_os = "freebsd", target_os = "rtems"),
+    feature = "assumptions"
+))]
 crate::assume! {
     layout "struct kevent" = Kevent { ident, filter, flags, fflags, data, udata, ext }
     names self {

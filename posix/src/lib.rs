@@ -34,10 +34,12 @@ cfg_if::cfg_if! {
         mod entries;
         pub mod mailbox;
         mod process;
+        mod sandbox;
         pub use descriptor::pipe;
         pub use directory::Root;
         pub use entries::Entries;
         pub use process::{UserError, become_user, ignore_broken_pipes, raise_descriptor_limit};
+        pub use sandbox::{Folder, HAS_SANDBOX, enter_sandbox, pause};
     }
 }
 

@@ -17,7 +17,8 @@ pub struct ListenOptions {
     /// Take data that comes with the first packet (TCP Fast Open), where the system can.
     pub fast_open: bool,
     /// Report connections only once data has come, or after so many seconds (`TCP_DEFER_ACCEPT`),
-    /// where the system can; 0 reports them at once.
+    /// where the system can; 0 reports them at once. FreeBSD's accept filter knows no time: it reports
+    /// them once data has come (`kldload accf_data`).
     pub defer_seconds: u16,
 }
 
@@ -174,17 +175,25 @@ fn prepare(
         .into_iter()
         .flatten()
     {
-        if let Err(error) = set_option(socket, level, name, value)
-            && cfg!(not(target_os = "rtems"))
-        {
-            log::debug!("socket option {level}/{name} is not to be had here (error {error})");
-        }
+        set_extra(socket, level, name, value);
     }
     // SAFETY: no memory is passed.
     if unsafe { libc::listen(socket, sys::BACKLOG) } < 0 {
         return Err(("listen", errno()));
     }
+    if let Some((level, name, value)) = sys::accept_filter(options.defer_seconds) {
+        set_extra(socket, level, name, value);
+    }
     Ok(())
+}
+
+/// As [`set_option`], for what is no loss where it is missing.
+fn set_extra<T: Copy>(socket: c_int, level: c_int, name: c_int, value: T) {
+    if let Err(error) = set_option(socket, level, name, value)
+        && cfg!(not(target_os = "rtems"))
+    {
+        log::debug!("socket option {level}/{name} is not to be had here (error {error})");
+    }
 }
 
 /// `T` is what the option's documentation says: `int` for most.
@@ -321,9 +330,9 @@ fn from_system(storage: &sockaddr_storage) -> Option<SocketAddr> {
 
 /// The engine's transport over the system's sockets. It has no state: any worker may have one.
 ///
-/// sendfile(2) has no `MSG_NOSIGNAL`: sending a file to a peer that is gone raises SIGPIPE. Rust's
-/// runtime ignores that signal; a program whose `main` is not Rust's calls
-/// [`ignore_broken_pipes`](crate::ignore_broken_pipes) first.
+/// sendfile(2) has no `MSG_NOSIGNAL`: sending a file to a peer that is gone raises SIGPIPE, unless the
+/// socket says otherwise, which FreeBSD's inherit from [`listen`]'s. Rust's runtime ignores that signal;
+/// a program whose `main` is not Rust's calls [`ignore_broken_pipes`](crate::ignore_broken_pipes) first.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PosixTransport;
 
@@ -424,6 +433,9 @@ fn error_of(errno: i32) -> Error {
         libc::EHOSTUNREACH | libc::ENETUNREACH | libc::ENETDOWN | libc::EPROTO => {
             Error::Disconnected
         }
+        // FreeBSD tells that of a peer that did not answer.
+        #[cfg(not(target_os = "rtems"))]
+        libc::EHOSTDOWN => Error::Disconnected,
         libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM => Error::Exhausted,
         other => Error::System(other),
     }
@@ -550,6 +562,27 @@ mod tests {
     }
 
     #[test]
+    fn sending_nothing_of_a_file_sends_nothing() {
+        let (listener, address) = listener("127.0.0.1:0");
+        let mut client = TcpStream::connect(address).unwrap();
+        let socket = accept(listener);
+        let path = std::env::temp_dir().join(std::format!("capuchin-none-{}", std::process::id()));
+        std::fs::write(&path, "content").unwrap();
+        let file = std::fs::File::open(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let same = crate::File(file.as_raw_fd());
+        // FreeBSD's call takes 0 for "until the end".
+        assert_eq!(PosixTransport.send_file(socket, same, 0, 0), Ok(0));
+        assert_eq!(PosixTransport.send_file(socket, same, 4, 3), Ok(3));
+        PosixTransport.close(socket).unwrap();
+        let mut received = vec![];
+        client.read_to_end(&mut received).unwrap();
+        assert_eq!(received, b"ent");
+        PosixTransport.close(listener).unwrap();
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")] // others have no such files
     fn file_that_cannot_be_spliced_is_sent_by_copying() {
         let (listener, address) = listener("127.0.0.1:0");
         let mut client = TcpStream::connect(address).unwrap();
@@ -588,6 +621,7 @@ mod tests {
     #[test]
     fn what_the_network_says_of_a_connection_ends_it_like_the_peer_does() {
         for number in [
+            libc::EHOSTDOWN,
             libc::EHOSTUNREACH,
             libc::ENETUNREACH,
             libc::ENETDOWN,

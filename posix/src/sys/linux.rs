@@ -10,9 +10,10 @@ use rustix::net::{self, RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg
 
 pub(crate) use libc::__errno_location as errno_location;
 
-/// Asks for the longest backlog: the kernel cuts it to `net.core.somaxconn` (listen(2)).
 /// Flags of a send: a broken pipe is an error number, not a signal.
 pub(crate) const SEND_FLAGS: c_int = libc::MSG_NOSIGNAL;
+
+/// Asks for the longest backlog: the kernel cuts it to `net.core.somaxconn` (listen(2)).
 pub(crate) const BACKLOG: c_int = c_int::MAX;
 
 /// Spreads connections over the listeners that share an address (socket(7)).

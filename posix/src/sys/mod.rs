@@ -15,6 +15,15 @@ cfg_if::cfg_if! {
     }
 }
 
+#[cfg(any(test, target_os = "freebsd"))]
+mod sendfile_outcome;
+
+/// What a listener's connections wait for is an option of its own on FreeBSD only.
+#[cfg(not(target_os = "freebsd"))]
+pub(crate) fn accept_filter(_: u16) -> Option<(c_int, c_int, c_int)> {
+    None
+}
+
 /// Whether the system's network stack has IPv6.
 pub(crate) const IPV6: bool = !cfg!(all(target_os = "rtems", feature = "legacy"));
 

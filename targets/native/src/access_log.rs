@@ -10,6 +10,8 @@ use crate::listing::civil;
 use capuchin_core::http::fields::Name;
 use capuchin_core::http::head::{Head, Version};
 use capuchin_core::service::Outcome;
+use capuchin_posix::{Folder, pause};
+use std::ffi::CString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -152,12 +154,13 @@ impl AccessLog {
     /// When the file cannot be opened, or no thread be started.
     pub fn start(destination: Destination, format: Format) -> io::Result<Self> {
         let log = Self::later(destination, format);
-        log.open()?;
+        log.open(Reach::Path)?;
         Ok(log)
     }
 
     /// As [`AccessLog::start`], but opened when the server that it is given to starts: as the user
-    /// that the server becomes ([`crate::Server::user`]), who will have to open it again.
+    /// that the server becomes ([`crate::Server::user`]), who will have to open it again, and in a
+    /// way that its sandbox ([`crate::Server::sandbox`]) leaves.
     #[must_use]
     pub fn later(destination: Destination, format: Format) -> Self {
         let (sender, receiver) = sync_channel(QUEUE);
@@ -171,14 +174,15 @@ impl AccessLog {
     }
 
     /// Opens the destination and starts the writer, once.
-    pub(crate) fn open(&self) -> io::Result<()> {
+    pub(crate) fn open(&self, reach: Reach) -> io::Result<()> {
         let mut receiver = self.receiver.lock().unwrap_or_else(PoisonError::into_inner);
         if receiver.is_none() {
             return Ok(());
         }
+        let place = Place::of(&self.destination, reach)?;
         let writer = Writer {
-            destination: self.destination.clone(),
-            output: open(&self.destination)?,
+            output: place.open()?,
+            place,
             shared: Arc::clone(&self.shared),
             torn: false,
         };
@@ -257,14 +261,14 @@ impl AccessLog {
                 log::warn!("the access log was left unfinished: its destination takes nothing");
                 return;
             }
-            thread::sleep(Duration::from_millis(2));
+            pause(Duration::from_millis(2));
         }
     }
 }
 
 /// The thread's side.
 struct Writer {
-    destination: Destination,
+    place: Place,
     /// None is a pipe without reader.
     output: Option<Box<dyn Write + Send>>,
     shared: Arc<Shared>,
@@ -314,7 +318,7 @@ impl Writer {
     /// Opens the destination again: because it is `asked` for, or because a pipe has no reader,
     /// which is tried again and again and so complained about once.
     fn reopen(&mut self, asked: bool, failed: &mut bool) {
-        match open(&self.destination) {
+        match self.place.open() {
             Ok(output) => {
                 (self.output, self.torn, *failed) = (output, false, false);
             }
@@ -340,9 +344,7 @@ impl Writer {
             if written > 0 {
                 self.torn = batch[written - 1] != b'\n';
             }
-            if error.kind() == io::ErrorKind::BrokenPipe
-                && matches!(self.destination, Destination::File(_))
-            {
+            if error.kind() == io::ErrorKind::BrokenPipe && !matches!(self.place, Place::Stdout) {
                 // The pipe's reader went away; the next may come.
                 self.output = None;
             } else if !*failed && self.output.is_some() {
@@ -380,50 +382,93 @@ impl Writer {
     }
 }
 
-/// `None` for a named pipe that nobody reads yet.
-fn open(destination: &Destination) -> io::Result<Option<Box<dyn Write + Send>>> {
-    let Destination::File(path) = destination else {
-        return Ok(Some(Box::new(io::stdout())));
-    };
-    let opened = append(path, true);
-    let file: File = match opened {
-        Err(error) if error.raw_os_error() == Some(libc::ENXIO) => return Ok(None),
-        other => other?,
-    };
-    // The writer itself may wait: it is there so that nobody else has to.
-    // SAFETY: the descriptor is open, and no memory is passed.
-    let result = unsafe {
-        let flags = libc::fcntl(file.as_raw_fd(), libc::F_GETFL);
-        libc::fcntl(file.as_raw_fd(), libc::F_SETFL, flags & !libc::O_NONBLOCK)
-    };
-    if result < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(Some(Box::new(file)))
+/// How a file is found again when it is to be reopened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// By its path.
+    Path,
+    /// By its name in the directory that is opened now: for a process that gives up paths.
+    Directory,
 }
+
+/// A destination as the writer opens it.
+enum Place {
+    Stdout,
+    Path(PathBuf),
+    Directory(Folder, CString),
+}
+
+impl Place {
+    fn of(destination: &Destination, reach: Reach) -> io::Result<Self> {
+        match (destination, reach) {
+            (Destination::Stdout, _) => Ok(Self::Stdout),
+            (Destination::File(path), Reach::Path) => Ok(Self::Path(path.clone())),
+            (Destination::File(path), Reach::Directory) => {
+                let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
+                let folder = Folder::open(&directory_of(path)?);
+                Ok(Self::Directory(
+                    folder.map_err(io::Error::from_raw_os_error)?,
+                    CString::new(name.as_bytes())?,
+                ))
+            }
+        }
+    }
+
+    /// `None` for a named pipe that nobody reads yet.
+    fn open(&self) -> io::Result<Option<Box<dyn Write + Send>>> {
+        let opened = match self {
+            Self::Stdout => return Ok(Some(Box::new(io::stdout()))),
+            Self::Path(path) => append(path, true),
+            Self::Directory(folder, name) => folder
+                .append(name, LOG_MODE)
+                .map_err(io::Error::from_raw_os_error),
+        };
+        let file: File = match opened {
+            Err(error) if error.raw_os_error() == Some(libc::ENXIO) => return Ok(None),
+            other => other?,
+        };
+        // The writer itself may wait: it is there so that nobody else has to.
+        // SAFETY: the descriptor is open, and no memory is passed.
+        let result = unsafe {
+            let flags = libc::fcntl(file.as_raw_fd(), libc::F_GETFL);
+            libc::fcntl(file.as_raw_fd(), libc::F_SETFL, flags & !libc::O_NONBLOCK)
+        };
+        if result < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(Some(Box::new(file)))
+    }
+}
+
+/// Permissions of a log that is made: the owner's, and its group may read.
+const LOG_MODE: u32 = 0o640;
 
 /// Opens a file to add to it. Without O_NONBLOCK the opening of a pipe would wait for its reader.
 fn append(path: &Path, create: bool) -> io::Result<File> {
     OpenOptions::new()
         .append(true)
         .create(create)
-        .mode(0o640)
+        .mode(LOG_MODE)
         .custom_flags(libc::O_NONBLOCK)
         .open(path)
 }
 
 /// Whether this process may make files in the directory of `path` (access(2)).
 fn may_make_files_beside(path: &Path) -> io::Result<()> {
+    let directory = directory_of(path)?;
+    // SAFETY: the name ends with NUL.
+    match unsafe { libc::access(directory.as_ptr(), libc::W_OK | libc::X_OK) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+fn directory_of(path: &Path) -> io::Result<CString> {
     let directory = match path.parent() {
         Some(directory) if !directory.as_os_str().is_empty() => directory,
         _ => Path::new("."),
     };
-    let name = std::ffi::CString::new(directory.as_os_str().as_bytes())?;
-    // SAFETY: the name ends with NUL.
-    match unsafe { libc::access(name.as_ptr(), libc::W_OK | libc::X_OK) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
+    Ok(CString::new(directory.as_os_str().as_bytes())?)
 }
 
 /// Gathers the lines of one worker. Nothing here waits or makes a system call but to hand a batch
@@ -817,7 +862,7 @@ mod tests {
     fn line_written_in_part_is_ended_before_the_next() {
         let taken = Arc::new(Mutex::new((Vec::new(), 8)));
         let mut writer = Writer {
-            destination: Destination::Stdout,
+            place: Place::Stdout,
             output: Some(Box::new(Full(Arc::clone(&taken)))),
             shared: Arc::default(),
             torn: false,
@@ -881,11 +926,18 @@ mod tests {
 
     #[test]
     fn reopening_goes_on_in_a_new_file_and_loses_nothing() {
+        for reach in [Reach::Path, Reach::Directory] {
+            reopen(reach);
+        }
+    }
+
+    fn reopen(reach: Reach) {
         let (path, old) = (path("rotated"), path("rotated.1"));
         for file in [&path, &old] {
             let _ = fs::remove_file(file);
         }
-        let log = AccessLog::start(Destination::File(path.clone()), Format::Common).unwrap();
+        let log = AccessLog::later(Destination::File(path.clone()), Format::Common);
+        log.open(reach).unwrap();
         let mut lines = log.lines();
         lines.connected(0, None);
         let write = |lines: &mut Lines, from: usize| {

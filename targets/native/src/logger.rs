@@ -61,7 +61,7 @@ impl Queue {
             if begin.elapsed() > PATIENCE {
                 return false;
             }
-            thread::sleep(Duration::from_millis(1));
+            capuchin_posix::pause(Duration::from_millis(1));
         }
         true
     }

@@ -98,6 +98,7 @@ fn server(options: &Options, log: Option<Arc<AccessLog>>) -> Server<()> {
         .accept(options.accept)
         .limits(options.limits)
         .fast_open(options.fast_open)
+        .sandbox(options.sandbox)
         // Its listeners would take connections that nobody serves; the log says what it was.
         .on_failure(|_| cut_short())
         .defer_accept(options.defer_accept);

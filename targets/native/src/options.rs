@@ -20,6 +20,9 @@ Usage: capuchin [OPTIONS] DIR
   --workers N              threads that serve [one for each core]
   --accept each|one        one listener for each worker, or one acceptor for all [each]
   --user NAME              become this user, by name, number or UID:GID, after binding
+  --sandbox                FreeBSD: once everything is open, give up all access to files outside DIR and
+                           to the network but by the sockets that listen (Capsicum); not with
+                           --links all; the access log is reopened in the directory that it lay in
   --check                  check the options, directory, user, log and that the addresses can be
                            listened on, then stop
 
@@ -66,7 +69,8 @@ Timeouts, in seconds (0.5 is half a second)
 Network
   --fast-open              take data with a connection's first packet, where the system can
   --defer-accept S         wake for a connection only with its first data, or after S seconds,
-                           where the system can; 0 turns it off [1]
+                           where the system can; 0 turns it off [1]; on FreeBSD that takes
+                           'kldload accf_data', and S is not looked at
 
   -h, --help               print this
   -V, --version            print the version
@@ -100,6 +104,7 @@ pub(crate) struct Options {
     pub status: Option<SocketAddr>,
     pub status_path: Option<String>,
     pub user: Option<CString>,
+    pub sandbox: bool,
     pub check: bool,
     pub fast_open: bool,
     pub defer_accept: u16,
@@ -134,6 +139,7 @@ fn parse_words(mut words: lexopt::Parser) -> Result<Command, lexopt::Error> {
         status: None,
         status_path: None,
         user: None,
+        sandbox: false,
         check: false,
         fast_open: false,
         defer_accept: 1,
@@ -159,6 +165,7 @@ fn parse_words(mut words: lexopt::Parser) -> Result<Command, lexopt::Error> {
                 options.user =
                     Some(CString::new(name).map_err(|_| "--user: a name has no NUL byte")?);
             }
+            Long("sandbox") => options.sandbox = true,
             Long("check") => options.check = true,
             Long("index") => index.push(file_name("--index", words.value()?)?),
             Long("listing") => {
@@ -294,6 +301,11 @@ fn parse_words(mut words: lexopt::Parser) -> Result<Command, lexopt::Error> {
     }
     options.directory = directory
         .ok_or("which directory? Name the one to serve: capuchin DIR (see capuchin --help)")?;
+    if options.sandbox && options.site.links == Links::All {
+        return Err(
+            "--sandbox: links that leave DIR lead nowhere then: leave out --links all".into(),
+        );
+    }
     if options.listen.is_empty() {
         options
             .listen
@@ -476,6 +488,8 @@ mod tests {
             ("--status-path /a/ d", "try /status"),
             ("--max-head 32K d", "from 512 to 32767"),
             ("--nonsense d", "no option"),
+            ("--sandbox --links all d", "leave out --links all"),
+            ("--links all --sandbox d", "leave out --links all"),
             ("--workers", "needs a value"),
         ];
         for (line, expected) in cases {

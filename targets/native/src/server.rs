@@ -1,6 +1,6 @@
 //! Configuring, starting and stopping a server of several workers.
 
-use crate::access_log::{AccessLog, Destination};
+use crate::access_log::{AccessLog, Destination, Reach};
 use crate::descriptors::{Needs, files_wanted};
 use crate::directory::{Directory, DirectoryError, DirectoryOptions};
 use crate::front::{Front, OnMessage, StatusPage};
@@ -16,8 +16,8 @@ use capuchin_core::stats::{Snapshot, Stats};
 use capuchin_core::table::{Entry, Table};
 use capuchin_core::transport::{Socket, Transport};
 use capuchin_posix::{
-    File, ListenError, ListenOptions, PosixClock, PosixTransport, UserError, listen, local_address,
-    raise_descriptor_limit,
+    File, HAS_SANDBOX, ListenError, ListenOptions, PosixClock, PosixTransport, UserError,
+    enter_sandbox, listen, local_address, pause, raise_descriptor_limit,
 };
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -51,6 +51,8 @@ pub enum StartError {
     User(String, UserError),
     /// The access log cannot be opened.
     AccessLog(Destination, io::Error),
+    /// The sandbox cannot be entered; the system's error number, if it has one at all.
+    Sandbox(Option<i32>),
     /// A thread or an event channel could not be made.
     Resources(String),
 }
@@ -76,6 +78,13 @@ impl fmt::Display for StartError {
             Self::AccessLog(Destination::Stdout, error) => {
                 write!(f, "the access log cannot be started: {error}")
             }
+            Self::Sandbox(None) => {
+                f.write_str("this system has no sandbox: leave it out, or use FreeBSD")
+            }
+            Self::Sandbox(Some(error)) => write!(
+                f,
+                "the sandbox cannot be entered (error {error}): leave it out, or use a kernel with Capsicum"
+            ),
             Self::Resources(what) => write!(
                 f,
                 "{what}: close other programs or raise the limits (ulimit -a)"
@@ -110,6 +119,7 @@ pub struct Server<A: 'static> {
     fast_open: bool,
     defer_accept: u16,
     user: Option<std::ffi::CString>,
+    sandbox: bool,
 }
 
 impl<A: Send + Sync + 'static> Server<A> {
@@ -138,6 +148,7 @@ impl<A: Send + Sync + 'static> Server<A> {
             fast_open: false,
             defer_accept: 0,
             user: None,
+            sandbox: false,
         }
     }
 
@@ -252,6 +263,19 @@ impl<A: Send + Sync + 'static> Server<A> {
         self
     }
 
+    /// Enters the system's sandbox once everything is open and before anything is served: the whole
+    /// process, handlers included, can open nothing by a path any more and connect to nobody; see
+    /// [`enter_sandbox`](capuchin_posix::enter_sandbox). Only FreeBSD has one. The log is reopened by
+    /// its name in the directory that it lay in at the start, if it is opened
+    /// [later](AccessLog::later); links that leave the directory ([`Links::All`](crate::Links::All))
+    /// are not followed. Handlers wait by [`pause`](capuchin_posix::pause): `std::thread::sleep` panics
+    /// there.
+    #[must_use]
+    pub fn sandbox(mut self, on: bool) -> Self {
+        self.sandbox = on;
+        self
+    }
+
     /// `f` is called once something of the server ended that should not have: what it was. The rest
     /// goes on, but connections may find nobody to serve them, so the program should end or
     /// start another server. Called on the thread that failed; see also [`Running::failure`].
@@ -262,17 +286,17 @@ impl<A: Send + Sync + 'static> Server<A> {
     }
 
     /// Tries all that [`Server::start`] does before anything is served: binds the addresses, opens
-    /// the directory, becomes the user, looks whether the access log could be opened. Everything is
-    /// closed again, but the process stays that user.
+    /// the directory, becomes the user, looks whether the access log could be opened, enters the
+    /// sandbox. Everything is closed again, but the process stays that user, and there.
     ///
     /// # Errors
     /// [`StartError`], as from [`Server::start`].
     pub fn check(mut self) -> Result<(), StartError> {
         self.prepare()?;
-        match &self.log {
-            Some(log) => log.check().map_err(|error| log_error(log, error)),
-            None => Ok(()),
+        if let Some(log) = &self.log {
+            log.check().map_err(|error| log_error(log, error))?;
         }
+        self.enter_sandbox()
     }
 
     /// Binds the addresses and opens the directory, then starts the workers. From then on the process
@@ -292,7 +316,12 @@ impl<A: Send + Sync + 'static> Server<A> {
         let mut per_group = per_group.into_iter();
         capuchin_posix::ignore_broken_pipes();
         if let Some(log) = &self.log {
-            log.open().map_err(|error| log_error(log, error))?;
+            let reach = if self.sandbox {
+                Reach::Directory
+            } else {
+                Reach::Path
+            };
+            log.open(reach).map_err(|error| log_error(log, error))?;
             if self.user.is_some()
                 && let Some((path, error)) = log.obstacle()
             {
@@ -302,6 +331,7 @@ impl<A: Send + Sync + 'static> Server<A> {
                 );
             }
         }
+        self.enter_sandbox()?;
         let limits = self.limits;
         let failures = Arc::new(Failures {
             first: Mutex::new(None),
@@ -398,6 +428,9 @@ impl<A: Send + Sync + 'static> Server<A> {
         if self.addresses.is_empty() || self.addresses.len() > LISTENERS {
             return Err(StartError::Addresses(self.addresses.len()));
         }
+        if self.sandbox && !HAS_SANDBOX {
+            return Err(StartError::Sandbox(None));
+        }
         // A worker without a connection to its name would only refuse.
         self.workers = self.workers.min(self.limits.connections.max(1) as usize);
         let groups = if self.accept == Accept::Each {
@@ -429,6 +462,14 @@ impl<A: Send + Sync + 'static> Server<A> {
             status_address,
             sites,
         })
+    }
+
+    /// When everything is open, and no thread needs a path any more.
+    fn enter_sandbox(&self) -> Result<(), StartError> {
+        if !self.sandbox {
+            return Ok(());
+        }
+        enter_sandbox().map_err(|error| StartError::Sandbox(Some(error)))
     }
 
     /// Listeners on every address, for each of `groups`; and the addresses, chosen ports filled in.
@@ -822,7 +863,7 @@ impl Running {
                 if thread.is_finished() {
                     break;
                 }
-                thread::sleep(RETRY);
+                pause(RETRY);
             }
         }
         for notifier in self.status.iter().chain(&*self.notifiers) {
@@ -847,7 +888,7 @@ fn send_to(notifier: &Wake, message: Message) {
         if notifier.send(message).is_ok() {
             return;
         }
-        thread::sleep(RETRY);
+        pause(RETRY);
     }
 }
 
@@ -906,7 +947,6 @@ impl Completer {
 mod tests {
     use super::*;
     use capuchin_core::event::EventChannel;
-    use std::os::fd::IntoRawFd;
     use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
     /// Two listeners, of which only one can be watched, and the other's address. The one that cannot
@@ -915,9 +955,8 @@ mod tests {
         let mut listeners = Listeners::default();
         let address = "127.0.0.1:0".parse().unwrap();
         let good = listeners.bind(address, &ListenOptions::default()).unwrap();
-        // epoll does not take files.
-        let file = std::fs::File::open("/etc/passwd").unwrap();
-        listeners.0.push(Socket(file.into_raw_fd()));
+        // Nothing has this number, so that no way to wait takes it.
+        listeners.0.push(Socket(i32::MAX));
         if !good_first {
             listeners.0.reverse();
         }

@@ -24,7 +24,7 @@ fn mistakes_end_with_status_2_and_one_sentence() {
     let place = Place::new("mistakes");
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let taken = taken.local_addr().expect("bound").to_string();
-    let cases: [(&[&str], &str); 10] = [
+    let cases: [(&[&str], &str); 11] = [
         (&[], "which directory?"),
         (
             &["--listen", "127.0.0.1:0", "/no/such/directory"],
@@ -64,6 +64,10 @@ fn mistakes_end_with_status_2_and_one_sentence() {
                 place.path(),
             ],
             "can be written",
+        ),
+        (
+            &["--sandbox", "--links", "all", place.path()],
+            "leave out --links all",
         ),
     ];
     for (words, expected) in cases {
@@ -137,6 +141,7 @@ fn several_addresses_and_ipv6_are_served() {
 }
 
 #[test]
+#[cfg(target_os = "linux")] // it looks at /proc
 fn root_becomes_the_user_that_was_asked_for_and_nobody_else() {
     // SAFETY: takes and passes no memory.
     if unsafe { libc::getuid() } != 0 {
@@ -268,6 +273,46 @@ fn counters_are_shown_however_short_heads_are() {
     let timeout = silent.set_read_timeout(Some(common::PATIENCE));
     timeout.expect("a timeout");
     assert_eq!(silent.read(&mut [0; 1]).expect("closed in time"), 0);
+}
+
+#[test]
+#[cfg(not(target_os = "freebsd"))]
+fn sandbox_is_refused_where_there_is_none_before_anything_is_listened_on() {
+    let place = Place::new("no-sandbox");
+    for more in [&[][..], &["--check"]] {
+        let words = ["--sandbox", "--listen", "192.0.2.1:0", place.path()];
+        let output = output(&[&words[..], more].concat());
+        assert_eq!(output.status.code(), Some(2));
+        assert_eq!(
+            String::from_utf8_lossy(&output.stderr),
+            "capuchin: this system has no sandbox: leave it out, or use FreeBSD\n"
+        );
+    }
+}
+
+#[test]
+#[cfg(target_os = "freebsd")]
+fn sandboxed_server_serves_files_and_reopens_its_log() {
+    let place = Place::new("sandbox");
+    place.write("site/a.txt", "12345");
+    let (site, log) = (place.0.join("site"), place.0.join("log"));
+    let words = ["--sandbox", "--listing", "on", "--access-log"];
+    let paths = [&log, &site].map(|path| path.to_str().expect("UTF-8"));
+    let mut running = Running::capuchin(&[&words[..], &paths].concat());
+    assert_eq!(running.get("/a.txt").1, "12345");
+    assert!(running.get("/").1.contains("a.txt"));
+    lines(&log, 1);
+    std::fs::rename(&log, place.0.join("log.1")).expect("renamed");
+    running.signal(SIGHUP);
+    let begin = Instant::now();
+    while !log.exists() {
+        assert!(begin.elapsed() < common::PATIENCE, "it is not made again");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    running.signal(SIGTERM);
+    assert_eq!(running.end().code(), Some(0));
+    let error = running.errors();
+    assert!(!error.contains("ERROR"), "{error}");
 }
 
 /// A file of the kernel's that can be opened, but not read.
@@ -602,6 +647,7 @@ fn cached_files_never_take_the_descriptors_of_connections() {
 }
 
 #[test]
+#[cfg(target_os = "linux")] // it looks at /proc
 fn deleted_file_gives_its_room_back_though_no_request_comes() {
     let place = Place::new("deleted");
     place.write("large.txt", &"x".repeat(70_000));

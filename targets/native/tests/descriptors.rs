@@ -15,7 +15,7 @@ fn limit_descriptors(more: usize) {
     let open = |_| std::fs::File::open("/dev/null").expect("a descriptor");
     let free: Vec<_> = (0..=more).map(open).collect();
     // The first number that is one too many.
-    let end = std::os::fd::AsRawFd::as_raw_fd(&free[more]) as u64;
+    let end = std::os::fd::AsRawFd::as_raw_fd(&free[more]) as libc::rlim_t;
     let limit = libc::rlimit {
         rlim_cur: end,
         rlim_max: end,

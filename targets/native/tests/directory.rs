@@ -325,6 +325,7 @@ fn file_written_in_place_with_its_time_set_back_is_seen_to_change() {
 }
 
 /// Names in `/proc/self/fd` that lead into the place.
+#[cfg(target_os = "linux")]
 fn open_in(place: &Place) -> usize {
     let descriptors = fs::read_dir("/proc/self/fd").expect("Linux");
     descriptors
@@ -334,6 +335,7 @@ fn open_in(place: &Place) -> usize {
 }
 
 #[test]
+#[cfg(target_os = "linux")] // it looks at /proc
 fn files_beyond_the_budget_make_way_and_held_ones_are_within_it() {
     let place = Place::new("budget");
     for n in 0..20 {
@@ -359,6 +361,7 @@ fn files_beyond_the_budget_make_way_and_held_ones_are_within_it() {
 }
 
 #[test]
+#[cfg(target_os = "linux")] // it looks at /proc
 fn deleted_files_are_closed_though_nobody_asks_for_them() {
     let place = Place::new("deleted");
     for name in ["gone", "stays", "held"] {
