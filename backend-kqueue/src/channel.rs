@@ -118,3 +118,34 @@ impl EventChannel for KqueueChannel {
         self.mail.notifier()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use capuchin_core::event::{Message, Notifier};
+    use std::net::UdpSocket;
+    use std::os::fd::AsRawFd;
+
+    #[test]
+    fn message_does_not_queue_behind_a_crowd_of_sockets() {
+        // Sockets that can be sent from at any time.
+        let sockets: Vec<_> = (0..DESCRIPTORS_PER_WAIT * 5)
+            .map(|_| UdpSocket::bind("127.0.0.1:0").unwrap())
+            .collect();
+        let mut channel = KqueueChannel::new(1).unwrap();
+        for (index, socket) in (0..).zip(&sockets) {
+            let token = Token::from_bits(index);
+            channel
+                .add(Socket(socket.as_raw_fd()), token, Interest::WRITE)
+                .unwrap();
+        }
+        let notifier = channel.notifier();
+        let mut events = EventList::new();
+        for number in 0..20 {
+            notifier.send(Message::Application(number)).unwrap();
+            channel.wait(&mut events, Deadline::Never).unwrap();
+            let message = Event::Message(Message::Application(number));
+            assert!(events.as_slice().contains(&message), "message {number}");
+        }
+    }
+}

@@ -175,3 +175,52 @@ fn registration(errno: i32) -> Error {
         other => Error::System(other),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsRawFd;
+
+    #[test]
+    fn socket_of_which_a_filter_is_gone_is_removed_all_the_same() {
+        let queue = Kqueue::new().unwrap();
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let socket = Socket(socket.as_raw_fd());
+        add(&queue, socket, 1, Interest::READ).unwrap();
+        let delete = Kevent::new(socket.0, EVFILT_WRITE, EV_DELETE);
+        queue.kevent(&[delete], &mut [], None).unwrap();
+        assert_eq!(remove(&queue, socket), Ok(()));
+        assert_eq!(remove(&queue, socket), Err(Error::Registration));
+    }
+
+    #[test]
+    fn pipe_that_nobody_reads_is_added_without_error() {
+        let queue = Kqueue::new().unwrap();
+        let (reading, writing) = capuchin_posix::pipe().unwrap();
+        drop(reading);
+        assert_eq!(
+            add(&queue, Socket(writing.number()), 1, Interest::BOTH),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn asking_whether_a_socket_is_watched_changes_nothing() {
+        let queue = Kqueue::new().unwrap();
+        let (end, other) = capuchin_posix::socket_pair().unwrap();
+        let socket = Socket(end.number());
+        assert_eq!(is_watched(&queue, socket), Ok(false));
+        add(&queue, socket, 7, Interest::NONE).unwrap();
+        assert_eq!(is_watched(&queue, socket), Ok(true));
+        other.write_byte();
+        let mut events = [Kevent::new(0, 0, 0)];
+        let now = Some(core::time::Duration::ZERO);
+        assert_eq!(queue.kevent(&[], &mut events, now), Ok(0));
+        change(&queue, socket, 8, Interest::READ).unwrap();
+        assert_eq!(is_watched(&queue, socket), Ok(true));
+        assert_eq!(queue.kevent(&[], &mut events, now), Ok(1));
+        assert_eq!(events[0].udata as usize, 8);
+        let nothing = Socket(-1);
+        assert_eq!(is_watched(&queue, nothing), Err(Error::System(libc::EBADF)));
+    }
+}

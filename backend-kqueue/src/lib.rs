@@ -8,7 +8,7 @@
 //!
 //! # What is asked of the kernel
 //!
-//! Each socket has two filters, level-triggered ([`mod@filters`]); the kernel is the only one that knows
+//! Each socket has two filters, level-triggered; the kernel is the only one that knows
 //! which sockets these are. A connection costs three calls in its life besides the waits: whether it is
 //! watched, to watch it, and to watch it no more.
 //!

@@ -26,6 +26,7 @@ impl Mail {
     ///
     /// # Errors
     /// [`StartError::InUse`], [`StartError::Messages`], [`StartError::Queue`].
+    #[inline(always)]
     pub fn new(room: Room, messages: usize) -> Result<Self, StartError> {
         let letters = room
             .letters
@@ -63,6 +64,7 @@ impl Mail {
     }
 
     /// The message in a letter, of which an entry was just received.
+    #[inline(always)]
     pub(crate) fn open(&self, index: u32) -> Message {
         // SAFETY: entries for letters are posted by `post` alone, which has written it, in this life:
         // the queue and the letters are this one's.

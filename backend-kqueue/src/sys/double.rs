@@ -9,6 +9,9 @@
 //! receipts; and that closing a descriptor ends its notes. It cannot tell which error a connection met
 //! without taking it away from whoever receives next, so it is always ECONNRESET.
 
+#[cfg(test)]
+mod tests;
+
 use capuchin_posix::kqueue::{
     EV_ADD, EV_CLEAR, EV_DELETE, EV_DISABLE, EV_DISPATCH, EV_ENABLE, EV_EOF, EV_ERROR,
     EV_KEEPUDATA, EV_ONESHOT, EV_RECEIPT, EVFILT_READ, EVFILT_WRITE, Kevent, NOTE_LOWAT,

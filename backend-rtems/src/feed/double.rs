@@ -1,7 +1,7 @@
 //! The test double of the legacy stack's wake-ups: a thread in the place of the network task, which
 //! hears of changes from an edge-triggered epoll.
 
-use super::{FeedError, State, Static, poll, tell};
+use super::{State, Static, poll, tell};
 use crate::cell::{Cell, Direction};
 use capuchin_core::event::Interest;
 use capuchin_core::transport::Socket;
@@ -9,6 +9,16 @@ use capuchin_posix::errno;
 use core::ffi::c_int;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+/// Why there is no feed: an `errno` of epoll_create(2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FeedError(pub i32);
+
+impl core::fmt::Display for FeedError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "the test double has no epoll (errno {})", self.0)
+    }
+}
 
 /// The wake-ups, as set by `SO_RCVWAKEUP` and `SO_SNDWAKEUP`.
 #[derive(Debug)]
@@ -50,7 +60,7 @@ impl Feed {
                 Ok(epoll)
             })
             .map(|epoll| Self { epoll })
-            .map_err(FeedError::Kqueue)
+            .map_err(FeedError)
     }
 
     pub(crate) fn watch(

@@ -2,12 +2,30 @@
 //! "RTEMS-specific socket options") call back in the context of whoever changed the socket, most
 //! often the network task, with the network semaphore held.
 
-use super::{FeedError, Peek, State, Static, peek, tell};
+use super::{Peek, State, Static, peek, tell};
 use crate::cell::{Cell, Direction};
 use capuchin_core::event::Interest;
 use capuchin_core::transport::Socket;
 use capuchin_posix::errno;
 use core::ffi::{c_int, c_void};
+
+/// Why there is no feed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FeedError {
+    /// There may be descriptors that the stack cannot be asked about: from this number on.
+    Descriptors(usize),
+}
+
+impl core::fmt::Display for FeedError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let Self::Descriptors(limit) = self;
+        write!(
+            f,
+            "select() of the legacy stack takes descriptors below {limit} only: lower descriptors and CONFIGURE_MAXIMUM_FILE_DESCRIPTORS to that"
+        )
+    }
+}
 
 /// `struct sockwakeup`.
 #[repr(C)]

@@ -8,18 +8,21 @@
 
 cfg_if::cfg_if! {
     if #[cfg(all(target_os = "rtems", feature = "libbsd"))] {
+        mod libbsd;
         mod relay;
+        pub use libbsd::{FeedError, number};
         pub(crate) use relay::{Closing, Feed, Static};
-        pub use relay::number;
     } else if #[cfg(target_os = "rtems")] {
         mod legacy;
         mod plain;
         pub(crate) use legacy::Feed;
+        pub use legacy::FeedError;
         pub(crate) use plain::{Closing, Static};
     } else if #[cfg(target_os = "linux")] {
         mod double;
         mod plain;
         pub(crate) use double::Feed;
+        pub use double::FeedError;
         pub(crate) use plain::{Closing, Static};
     } else {
         compile_error!("this backend is for RTEMS; its tests run on Linux");
@@ -28,58 +31,7 @@ cfg_if::cfg_if! {
 
 use crate::cell::{Cell, Direction};
 use crate::memory::post_cell;
-use crate::queue::StatusCode;
 use core::ffi::c_int;
-use core::fmt;
-
-/// Why there is no feed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum FeedError {
-    /// The kernel gives no kqueue, or takes no socket into it (an `errno`).
-    Kqueue(i32),
-    /// There is no pair of local sockets (an `errno`).
-    Socketpair(i32),
-    /// There is no timer, or no interrupt server to ring for interrupt handlers.
-    Bell(StatusCode),
-    /// The relay task could not be started.
-    Relay(StatusCode),
-    /// A socket that was watched could not be closed (an `errno`).
-    Close(i32),
-    /// There may be descriptors that the stack cannot be asked about: from this number on.
-    Descriptors(usize),
-}
-
-impl fmt::Display for FeedError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Kqueue(errno) => write!(
-                f,
-                "kqueue cannot be had (errno {errno}): initialise libbsd first, and raise CONFIGURE_MAXIMUM_FILE_DESCRIPTORS if that is 24 (EMFILE) or 23 (ENFILE)"
-            ),
-            Self::Socketpair(errno) => write!(
-                f,
-                "socketpair() fails (errno {errno}): raise CONFIGURE_MAXIMUM_FILE_DESCRIPTORS if that is 24 (EMFILE) or 23 (ENFILE), else build libbsd with local sockets"
-            ),
-            Self::Bell(StatusCode(code)) => write!(
-                f,
-                "no timer or no interrupt server (status code {code}): raise CONFIGURE_MAXIMUM_TIMERS by one for each worker, of which there are at most 15, and initialise libbsd first"
-            ),
-            Self::Relay(StatusCode(code)) => write!(
-                f,
-                "the relay task cannot be had (status code {code}): raise CONFIGURE_MAXIMUM_TASKS by one for each worker"
-            ),
-            Self::Close(errno) => write!(
-                f,
-                "this libbsd keeps sockets open that kqueue has watched (errno {errno}): use its branch 6-freebsd-14"
-            ),
-            Self::Descriptors(limit) => write!(
-                f,
-                "select() of the legacy stack takes descriptors below {limit} only: lower descriptors and CONFIGURE_MAXIMUM_FILE_DESCRIPTORS to that"
-            ),
-        }
-    }
-}
 
 /// What a socket says when it is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

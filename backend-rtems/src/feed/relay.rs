@@ -15,7 +15,8 @@
 //! of its sockets that somebody else's close may have hit watched anew four times a second.
 //! To watch a socket that is watched has no effect, but that kqueue looks at it.
 
-use super::{FeedError, Peek, State, lose, peek, poll, tell};
+use super::libbsd::{FeedError, number};
+use super::{Peek, State, lose, peek, poll, tell};
 use crate::cell::{Cell, Direction};
 use crate::sys;
 use crate::task::{self, Task};
@@ -30,22 +31,6 @@ use core::ffi::{c_int, c_void};
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use core::time::Duration;
-
-/// `rtems_libio_t` of RTEMS's `rtems/libio.h`: an entry of the table of descriptors.
-#[repr(C)]
-struct Libio {
-    flags: u32,
-    offset: i64,
-    pathinfo: [usize; 6],
-    /// libbsd's own number.
-    data0: u32,
-    data1: *mut c_void,
-}
-
-unsafe extern "C" {
-    /// As long as `CONFIGURE_MAXIMUM_FILE_DESCRIPTORS` says.
-    static rtems_libio_iops: [Libio; 0];
-}
 
 /// Numbers of libbsd that others may use beyond the highest of our own.
 const SPARE_NUMBERS: u32 = 32;
@@ -110,14 +95,6 @@ impl Static {
 
 /// The feeds that run. What does not fit is helped by its relay alone.
 static FEEDS: [AtomicPtr<Static>; 16] = [const { AtomicPtr::new(null_mut()) }; 16];
-
-/// libbsd's number of an open socket: under it a close throws away what kqueues watch.
-#[must_use]
-pub fn number(socket: Socket) -> u32 {
-    let first = (&raw const rtems_libio_iops).cast::<Libio>();
-    // SAFETY: the table has an entry for each descriptor that there can be, and the caller's is open.
-    unsafe { (*first.add(socket.0 as usize)).data0 }
-}
 
 /// A socket that is about to be closed: what else is filed under its number?
 #[derive(Debug)]
@@ -377,7 +354,6 @@ unsafe extern "C" fn relay(argument: usize) {
 
 #[cfg(feature = "assumptions")]
 capuchin_posix::assume! {
-    layout "rtems_libio_t" = Libio { flags, offset, pathinfo, data0, data1 }
     layout "struct pollfd" = libc::pollfd { fd, events, revents }
     names libc { MSG_PEEK, POLLIN, POLLOUT, POLLERR, POLLHUP }
     value "sizeof(nfds_t)" = size_of::<libc::nfds_t>();
