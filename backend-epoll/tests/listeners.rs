@@ -13,7 +13,7 @@ use capuchin_core::route::Routed;
 use capuchin_core::server::{Parts, REFUSALS, Worker};
 use capuchin_core::site::NoSite;
 use capuchin_core::stats::Stats;
-use capuchin_core::transport::{Error, Socket, Transport};
+use capuchin_core::transport::{Error, Socket, Then, Transport};
 use capuchin_epoll::{EpollChannel, EpollNotifier};
 use capuchin_posix::{File, ListenOptions, PosixClock, PosixTransport, listen, local_address};
 use std::io::{Read, Write};
@@ -98,8 +98,8 @@ impl Transport for Recorded<PosixTransport> {
     fn receive(&mut self, socket: Socket, buffer: &mut [u8]) -> Result<usize, Error> {
         self.0.receive(socket, buffer)
     }
-    fn send(&mut self, socket: Socket, parts: &[&[u8]], more: bool) -> Result<usize, Error> {
-        self.0.send(socket, parts, more)
+    fn send(&mut self, socket: Socket, parts: &[&[u8]], then: Then) -> Result<usize, Error> {
+        self.0.send(socket, parts, then)
     }
     fn send_file(
         &mut self,

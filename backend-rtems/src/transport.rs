@@ -4,7 +4,7 @@
 use crate::cell::{Cell, Direction};
 use crate::feed::Closing;
 use crate::memory::post_cell;
-use capuchin_core::transport::{Error, Socket, Transport};
+use capuchin_core::transport::{Error, Socket, Then, Transport};
 
 /// Wraps the transport of the system, `T`.
 ///
@@ -92,8 +92,8 @@ impl<T: Transport> Transport for RtemsTransport<T> {
         self.attempt(socket, Direction::Receive, receive, drained)
     }
 
-    fn send(&mut self, socket: Socket, parts: &[&[u8]], more: bool) -> Result<usize, Error> {
-        let send = |inner: &mut T| inner.send(socket, parts, more);
+    fn send(&mut self, socket: Socket, parts: &[&[u8]], then: Then) -> Result<usize, Error> {
+        let send = |inner: &mut T| inner.send(socket, parts, then);
         self.attempt(socket, Direction::Send, send, |_| false)
     }
 
@@ -152,7 +152,7 @@ mod tests {
                 some => Ok(some),
             }
         }
-        fn send(&mut self, _: Socket, _: &[&[u8]], _: bool) -> Result<usize, Error> {
+        fn send(&mut self, _: Socket, _: &[&[u8]], _: Then) -> Result<usize, Error> {
             Err(Error::WouldBlock)
         }
         fn send_file(&mut self, _: Socket, _: (), _: u64, _: u64) -> Result<usize, Error> {

@@ -292,6 +292,13 @@ impl Slot {
         }
     }
 
+    /// Whether a connection that ends need not linger: the client has sent nothing that was not read, or
+    /// will send nothing more.
+    pub(crate) fn closes_at_once(&self) -> bool {
+        let unread = self.start != self.end || self.flags.has(Flags::LINGER);
+        !unread || self.flags.has(Flags::EOF)
+    }
+
     /// Whether no complete head has come since the last request.
     pub(crate) fn is_before_request(&self) -> bool {
         matches!(self.state, State::Fresh | State::Idle | State::Head)

@@ -7,7 +7,7 @@
 //! connections that are broken.
 
 use crate::event::{self, Deadline, Event, EventChannel, EventList, Interest, Readiness, Token};
-use crate::transport::{Error, Socket, Transport};
+use crate::transport::{Error, Socket, Then, Transport};
 
 /// A small generator of numbers for choosing faults (xorshift64*, Vigna 2016): the same seed gives
 /// the same faults.
@@ -144,11 +144,11 @@ impl<T: Transport> Transport for FaultyTransport<T> {
         self.inner.receive(socket, &mut buffer[..share])
     }
 
-    fn send(&mut self, socket: Socket, parts: &[&[u8]], more: bool) -> Result<usize, Error> {
+    fn send(&mut self, socket: Socket, parts: &[&[u8]], then: Then) -> Result<usize, Error> {
         self.fault()?;
         let whole: usize = parts.iter().map(|part| part.len()).sum();
         if whole == 0 || parts.len() > PARTS {
-            return self.inner.send(socket, parts, more);
+            return self.inner.send(socket, parts, then);
         }
         let mut left = self.share(whole);
         let mut cut: [&[u8]; PARTS] = [&[]; PARTS];
@@ -156,7 +156,7 @@ impl<T: Transport> Transport for FaultyTransport<T> {
             *place = &part[..part.len().min(left)];
             left -= place.len();
         }
-        self.inner.send(socket, &cut[..parts.len()], more)
+        self.inner.send(socket, &cut[..parts.len()], then)
     }
 
     fn send_file(

@@ -45,6 +45,19 @@ impl fmt::Display for Error {
 
 impl core::error::Error for Error {}
 
+/// What follows the bytes of a send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// Nothing that is known.
+    Nothing,
+    /// More, at once: a short packet may wait for it.
+    More,
+    /// The end: as soon as all of these bytes are taken, the socket is closed, and nothing is asked of
+    /// it before. A transport may end the sending direction with the last byte, so that one packet carries
+    /// both.
+    End,
+}
+
 /// The sockets under the engine.
 pub trait Transport {
     /// Something that [`Transport::send_file`] can send from: a descriptor.
@@ -66,11 +79,11 @@ pub trait Transport {
     fn receive(&mut self, socket: Socket, buffer: &mut [u8]) -> Result<usize, Error>;
 
     /// Sends `parts` in order by one call where the system can; tells how many bytes it took.
-    /// `more` says that more will follow at once, so that a short packet may wait for it.
+    /// `then` says what follows, which is a hint only.
     ///
     /// # Errors
     /// [`Error::WouldBlock`] when it took none, or what broke the connection. Never raises SIGPIPE.
-    fn send(&mut self, socket: Socket, parts: &[&[u8]], more: bool) -> Result<usize, Error>;
+    fn send(&mut self, socket: Socket, parts: &[&[u8]], then: Then) -> Result<usize, Error>;
 
     /// Sends up to `length` bytes of `file` from `offset`; tells how many the socket took.
     ///

@@ -55,6 +55,34 @@ fn last_reply_arrives_whole_though_the_client_has_sent_more() {
     });
 }
 
+/// So that one packet carries both.
+#[test]
+fn end_is_announced_with_the_last_byte_unless_more_is_received() {
+    const CLOSE: &[u8] = b"GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    const LARGE: &[u8] = b"GET /large HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    // Of what comes behind the end nothing is read, so the connection lingers.
+    let behind = [CLOSE, HELLO].concat();
+    let wrong: &[u8] = b"GET /hello HTTP/1.1\r\nConnection: close\r\n\r\n";
+    for (request, announced) in [
+        (CLOSE, true),
+        (LARGE, true),
+        (&behind, false),
+        (wrong, false),
+        (HELLO, false),
+    ] {
+        run_plain(&Setup::default(), |net, turn, _, _| {
+            let client = net.connect(1_000);
+            net.send(client, request);
+            for _ in 0..200 {
+                net.read(client);
+                turns(turn, 1);
+            }
+            let told = net.world().pipes[&client.0].announced;
+            assert_eq!(told, announced, "{}", String::from_utf8_lossy(request));
+        });
+    }
+}
+
 #[test]
 fn client_that_asks_for_the_end_is_not_lingered_for() {
     run_plain(&Setup::default(), |net, turn, _, stats| {

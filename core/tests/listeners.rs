@@ -8,7 +8,7 @@ use capuchin_core::event::{
     Notifier, Readiness, Token,
 };
 use capuchin_core::stats::Stats;
-use capuchin_core::transport::{Clock, Error, Socket, Transport};
+use capuchin_core::transport::{Clock, Error, Socket, Then, Transport};
 use sim::rig::{Setup, run};
 use sim::{Net, SimFile};
 use std::cell::RefCell;
@@ -92,7 +92,7 @@ impl Transport for Stage {
     fn receive(&mut self, _: Socket, _: &mut [u8]) -> Result<usize, Error> {
         unreachable!("an acceptor only accepts")
     }
-    fn send(&mut self, _: Socket, _: &[&[u8]], _: bool) -> Result<usize, Error> {
+    fn send(&mut self, _: Socket, _: &[&[u8]], _: Then) -> Result<usize, Error> {
         unreachable!("an acceptor only accepts")
     }
     fn send_file(&mut self, _: Socket, _: (), _: u64, _: u64) -> Result<usize, Error> {
@@ -205,8 +205,8 @@ impl Transport for Late {
     fn receive(&mut self, socket: Socket, buffer: &mut [u8]) -> Result<usize, Error> {
         self.net.receive(socket, buffer)
     }
-    fn send(&mut self, socket: Socket, parts: &[&[u8]], more: bool) -> Result<usize, Error> {
-        Transport::send(&mut self.net, socket, parts, more)
+    fn send(&mut self, socket: Socket, parts: &[&[u8]], then: Then) -> Result<usize, Error> {
+        Transport::send(&mut self.net, socket, parts, then)
     }
     fn send_file(
         &mut self,

@@ -7,7 +7,7 @@
 use crate::{ListenOptions, PosixTransport, listen, local_address};
 use capuchin_core::conformance::{Aide, Case, Lab, cases};
 use capuchin_core::event::{EventChannel, Notifier};
-use capuchin_core::transport::{Error, Socket, Transport};
+use capuchin_core::transport::{Error, Socket, Then, Transport};
 use core::ffi::c_int;
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -140,7 +140,7 @@ impl<K: Kind> Lab for PosixLab<K> {
     }
 
     fn send(&mut self, socket: Socket, bytes: &[u8]) -> Result<usize, Error> {
-        self.kind.transport().send(socket, &[bytes], false)
+        self.kind.transport().send(socket, &[bytes], Then::Nothing)
     }
 
     fn half_close(&mut self, socket: Socket) {
@@ -207,7 +207,7 @@ impl Aide for Helper {
     }
 
     fn poke(&self, socket: Socket) {
-        let _ = PosixTransport.send(socket, &[b"p"], false);
+        let _ = PosixTransport.send(socket, &[b"p"], Then::Nothing);
     }
 
     fn interrupt(&self) -> bool {

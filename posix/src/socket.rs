@@ -2,7 +2,7 @@
 
 use crate::errno::{errno, retry};
 use crate::sys;
-use capuchin_core::transport::{Error, Socket, Transport};
+use capuchin_core::transport::{Error, Socket, Then, Transport};
 use core::ffi::c_int;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -368,10 +368,10 @@ impl Transport for PosixTransport {
     }
 
     #[inline]
-    fn send(&mut self, socket: Socket, parts: &[&[u8]], more: bool) -> Result<usize, Error> {
+    fn send(&mut self, socket: Socket, parts: &[&[u8]], then: Then) -> Result<usize, Error> {
         match parts {
-            [part] => sys::send(socket.0, part, more).map_err(error_of),
-            _ => sys::gather(socket.0, parts, more).map_err(error_of),
+            [part] => sys::send(socket.0, part, then).map_err(error_of),
+            _ => sys::gather(socket.0, parts, then).map_err(error_of),
         }
     }
 
@@ -510,7 +510,7 @@ mod tests {
             let socket = accept(listener);
             assert_eq!(peer_address(socket), Some(client.local_addr().unwrap()));
             assert_eq!(
-                PosixTransport.send(socket, &[b"ab", b"", b"cde"], false),
+                PosixTransport.send(socket, &[b"ab", b"", b"cde"], Then::Nothing),
                 Ok(5)
             );
             PosixTransport.shutdown(socket).unwrap();
@@ -541,16 +541,19 @@ mod tests {
         let client = TcpStream::connect(address).unwrap();
         let socket = accept(listener);
         let block = vec![0u8; 1 << 20];
-        while PosixTransport.send(socket, &[&block], false).is_ok() {}
+        while PosixTransport
+            .send(socket, &[&block], Then::Nothing)
+            .is_ok()
+        {}
         assert_eq!(
-            PosixTransport.send(socket, &[&block], false),
+            PosixTransport.send(socket, &[&block], Then::Nothing),
             Err(Error::WouldBlock)
         );
         // Closing with unread bytes resets the connection.
         drop(client);
         let mut result = Ok(0);
         for _ in 0..1_000 {
-            result = PosixTransport.send(socket, &[b"x"], false);
+            result = PosixTransport.send(socket, &[b"x"], Then::Nothing);
             if result == Err(Error::Disconnected) {
                 break;
             }
@@ -613,8 +616,14 @@ mod tests {
         for number in [-1, c_int::MIN] {
             let socket = Socket(number);
             assert_eq!(PosixTransport.receive(socket, &mut [0; 1]), Err(bad));
-            assert_eq!(PosixTransport.send(socket, &[b"x"], false), Err(bad));
-            assert_eq!(PosixTransport.send(socket, &[b"x", b"y"], false), Err(bad));
+            assert_eq!(
+                PosixTransport.send(socket, &[b"x"], Then::Nothing),
+                Err(bad)
+            );
+            assert_eq!(
+                PosixTransport.send(socket, &[b"x", b"y"], Then::Nothing),
+                Err(bad)
+            );
         }
     }
 

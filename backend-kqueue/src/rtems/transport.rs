@@ -2,7 +2,7 @@
 //! may be hit by it.
 
 use super::shared;
-use capuchin_core::transport::{Error, Socket, Transport};
+use capuchin_core::transport::{Error, Socket, Then, Transport};
 
 /// A socket that is about to be closed: what else is filed under its number?
 pub(super) struct Closing(u32);
@@ -41,8 +41,8 @@ impl<T: Transport> Transport for KqueueTransport<T> {
         self.0.receive(socket, buffer)
     }
 
-    fn send(&mut self, socket: Socket, parts: &[&[u8]], more: bool) -> Result<usize, Error> {
-        self.0.send(socket, parts, more)
+    fn send(&mut self, socket: Socket, parts: &[&[u8]], then: Then) -> Result<usize, Error> {
+        self.0.send(socket, parts, then)
     }
 
     fn send_file(

@@ -13,10 +13,10 @@ where
             Flushed::All => {}
             blocked => return Some(blocked.want()),
         }
-        let unread = slot.start != slot.end || slot.flags.has(Flags::LINGER);
+        let closes_at_once = slot.closes_at_once();
         (slot.start, slot.end) = (0, 0);
         self.drop_hollow_lease(slot);
-        if !unread || slot.flags.has(Flags::EOF) {
+        if closes_at_once {
             return Some(Want::Close);
         }
         if self.transport.shutdown(slot.socket).is_err() {

@@ -26,7 +26,7 @@ use crate::reply::{Draft, Made, Next, Opening, Source, Step, StreamFraming, Term
 use crate::service::{Exchange, Outcome, Progress, Request, Service};
 use crate::site::Content;
 use crate::stats::{Counter, Stats};
-use crate::transport::{Error, Transport};
+use crate::transport::{Error, Then, Transport};
 use core::fmt::Display;
 
 /// What a connection waits for after it was moved on.

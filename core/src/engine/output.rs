@@ -32,9 +32,12 @@ where
             let (result, offered) = match slot.tail {
                 Tail::None | Tail::Stream { .. } if pending == 0 => return Flushed::All,
                 Tail::None | Tail::Stream { .. } => {
-                    // Before a close the end of stream follows at once: one packet carries both.
-                    let more = slot.state == State::Closing;
-                    (self.transport.send(slot.socket, &[output], more), pending)
+                    let then = if slot.state == State::Closing {
+                        before_close(slot)
+                    } else {
+                        Then::Nothing
+                    };
+                    (self.transport.send(slot.socket, &[output], then), pending)
                 }
                 Tail::Static(rest) => {
                     let part = &rest[..rest.len().min(share)];
@@ -57,7 +60,8 @@ where
                         )
                     }
                     Content::File(_) if pending > 0 => {
-                        (self.transport.send(slot.socket, &[output], true), pending)
+                        let then = Then::More;
+                        (self.transport.send(slot.socket, &[output], then), pending)
                     }
                     Content::File(file) => {
                         let length = (end - at).min(share as u64);
@@ -203,11 +207,24 @@ fn send_parts<T: Transport>(
     part: &[u8],
     last: bool,
 ) -> Result<usize, Error> {
-    // As before a close: its end follows the last part at once.
-    let more = last && slot.flags.has(Flags::CLOSE);
-    if output.is_empty() {
-        transport.send(slot.socket, &[part], more)
+    let then = if last && slot.flags.has(Flags::CLOSE) {
+        before_close(slot)
     } else {
-        transport.send(slot.socket, &[output, part], more)
+        Then::Nothing
+    };
+    if output.is_empty() {
+        transport.send(slot.socket, &[part], then)
+    } else {
+        transport.send(slot.socket, &[output, part], then)
+    }
+}
+
+/// What follows the last bytes of a connection: its end, or that of one direction while what the client
+/// has sent is still received.
+fn before_close(slot: &Slot) -> Then {
+    if slot.body.is_done() && slot.closes_at_once() {
+        Then::End
+    } else {
+        Then::More
     }
 }

@@ -245,9 +245,9 @@ where
             // keep it in.
             let mut made = Made::NOTHING;
             error_reply(Draft::new(self.scratch, terms, &mut made), status, why);
-            let sent = self
-                .transport
-                .send(slot.socket, &[&self.scratch[..made.written]], false);
+            let sent =
+                self.transport
+                    .send(slot.socket, &[&self.scratch[..made.written]], Then::Nothing);
             self.stats.add(Counter::BytesSent, sent.unwrap_or(0));
             return self.reply_done(slot, token);
         };

@@ -5,7 +5,7 @@ use capuchin_core::event::{
     Deadline, Error as ChannelError, Event, EventChannel, EventList, Full, Interest, Message,
     Notifier, Readiness, Token,
 };
-use capuchin_core::transport::{Clock, Error, Socket, Transport};
+use capuchin_core::transport::{Clock, Error, Socket, Then, Transport};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -25,6 +25,8 @@ pub struct Pipe {
     pub read: usize,
     /// The server ended its sending side.
     pub server_done: bool,
+    /// The server has sent its last byte and said so.
+    pub announced: bool,
     /// The server closed the socket.
     pub closed: bool,
     /// ... while bytes of the client's were unread: the client sees a reset.
@@ -138,6 +140,7 @@ impl Transport for Net {
         world.receives += 1;
         let pipe = world.pipes.get_mut(&socket.0).expect("open");
         assert!(!pipe.closed, "receive on a closed socket");
+        assert!(!pipe.announced, "this was to be the end");
         if pipe.to_server.is_empty() {
             return if pipe.client_done {
                 Ok(0)
@@ -152,11 +155,12 @@ impl Transport for Net {
         Ok(count)
     }
 
-    fn send(&mut self, socket: Socket, parts: &[&[u8]], _: bool) -> Result<usize, Error> {
+    fn send(&mut self, socket: Socket, parts: &[&[u8]], then: Then) -> Result<usize, Error> {
         let mut world = self.world();
         world.sends += 1;
         let pipe = world.pipes.get_mut(&socket.0).expect("open");
         assert!(!pipe.closed && !pipe.server_done, "send on a closed socket");
+        assert!(!pipe.announced, "this was to be the end");
         let whole: Vec<u8> = parts.concat();
         let room = pipe.window - (pipe.to_client.len() - pipe.read);
         if room == 0 {
@@ -164,6 +168,7 @@ impl Transport for Net {
         }
         let count = whole.len().min(room);
         pipe.to_client.extend_from_slice(&whole[..count]);
+        pipe.announced = then == Then::End && count == whole.len();
         Ok(count)
     }
 
@@ -181,15 +186,14 @@ impl Transport for Net {
             .take(100_000)
             .map(|at| ((at + u64::from(file.0)) % 251) as u8)
             .collect();
-        self.send(socket, &[&bytes], false)
+        self.send(socket, &[&bytes], Then::Nothing)
     }
 
     fn shutdown(&mut self, socket: Socket) -> Result<(), Error> {
-        self.world()
-            .pipes
-            .get_mut(&socket.0)
-            .expect("open")
-            .server_done = true;
+        let mut world = self.world();
+        let pipe = world.pipes.get_mut(&socket.0).expect("open");
+        assert!(!pipe.announced, "this was to be the end");
+        pipe.server_done = true;
         Ok(())
     }
 

@@ -54,14 +54,30 @@ pub(crate) fn receive(socket: c_int, buffer: &mut [u8]) -> Result<usize, i32> {
     retry(|| unsafe { libc::recv(socket, buffer.as_mut_ptr().cast(), buffer.len(), 0) as isize })
 }
 
-/// Sends; a broken pipe is an error number, not a signal. There is no hint that more will follow.
-pub(crate) fn send(socket: c_int, bytes: &[u8], _more: bool) -> Result<usize, i32> {
+/// Sends; a broken pipe is an error number, not a signal. With the last byte the sending direction ends
+/// where nothing else follows (`MSG_EOF`, send(2)): one packet carries both.
+pub(crate) fn send(socket: c_int, bytes: &[u8], then: Then) -> Result<usize, i32> {
+    let flags = send_flags(then);
     // SAFETY: the bytes are valid for reading as many as are passed.
-    retry(|| unsafe { libc::send(socket, bytes.as_ptr().cast(), bytes.len(), SEND_FLAGS) as isize })
+    retry(|| unsafe { libc::send(socket, bytes.as_ptr().cast(), bytes.len(), flags) as isize })
+}
+
+fn send_flags(then: Then) -> c_int {
+    match then {
+        Then::End => SEND_FLAGS | libc::MSG_EOF,
+        // There is no hint that more will follow.
+        Then::Nothing | Then::More => SEND_FLAGS,
+    }
 }
 
 /// Sends parts by one call; of more than [`PARTS`] the first. As [`send`] otherwise.
-pub(crate) fn gather(socket: c_int, parts: &[&[u8]], _more: bool) -> Result<usize, i32> {
+pub(crate) fn gather(socket: c_int, parts: &[&[u8]], then: Then) -> Result<usize, i32> {
+    let then = if parts.len() > PARTS {
+        Then::More
+    } else {
+        then
+    };
+    let flags = send_flags(then);
     let mut vector = [const {
         libc::iovec {
             iov_base: core::ptr::null_mut(),
@@ -80,7 +96,7 @@ pub(crate) fn gather(socket: c_int, parts: &[&[u8]], _more: bool) -> Result<usiz
         let mut message: libc::msghdr = core::mem::zeroed();
         message.msg_iov = vector.as_mut_ptr();
         message.msg_iovlen = parts.len().min(PARTS) as _;
-        libc::sendmsg(socket, &raw const message, SEND_FLAGS) as isize
+        libc::sendmsg(socket, &raw const message, flags) as isize
     })
 }
 

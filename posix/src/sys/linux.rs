@@ -2,6 +2,7 @@
 
 use super::PARTS;
 use crate::errno::{errno, retry};
+use capuchin_core::transport::Then;
 use core::ffi::c_int;
 use libc::off_t;
 use rustix::fd::BorrowedFd;
@@ -69,25 +70,25 @@ pub(crate) fn receive(socket: c_int, buffer: &mut [u8]) -> Result<usize, i32> {
         .map_err(Errno::raw_os_error)
 }
 
-/// Sends; a broken pipe is an error number, not a signal. `more` says that a short packet may wait
-/// for what follows at once. As [`receive`] otherwise.
+/// Sends; a broken pipe is an error number, not a signal. A short packet may wait for
+/// what follows at once. As [`receive`] otherwise.
 #[inline(always)]
-pub(crate) fn send(socket: c_int, bytes: &[u8], more: bool) -> Result<usize, i32> {
+pub(crate) fn send(socket: c_int, bytes: &[u8], then: Then) -> Result<usize, i32> {
     let socket = borrow(socket)?;
-    let flags = send_flags(more);
+    let flags = send_flags(then);
     retry_on_intr(|| net::send(socket, bytes, flags)).map_err(Errno::raw_os_error)
 }
 
 /// Sends parts by one call; of more than [`PARTS`] the first. As [`send`] otherwise.
 #[inline(always)]
-pub(crate) fn gather(socket: c_int, parts: &[&[u8]], more: bool) -> Result<usize, i32> {
+pub(crate) fn gather(socket: c_int, parts: &[&[u8]], then: Then) -> Result<usize, i32> {
     let socket = borrow(socket)?;
     let mut slices = [IoSlice::new(&[]); PARTS];
     for (slice, part) in slices.iter_mut().zip(parts) {
         *slice = IoSlice::new(part);
     }
     let slices = &slices[..parts.len().min(PARTS)];
-    let flags = send_flags(more);
+    let flags = send_flags(then);
     retry_on_intr(|| sendmsg(socket, slices, &mut SendAncillaryBuffer::default(), flags))
         .map_err(Errno::raw_os_error)
 }
@@ -104,8 +105,8 @@ fn borrow<'a>(socket: c_int) -> Result<BorrowedFd<'a>, i32> {
     Ok(unsafe { BorrowedFd::borrow_raw(socket) })
 }
 
-fn send_flags(more: bool) -> SendFlags {
-    if more {
+fn send_flags(then: Then) -> SendFlags {
+    if then != Then::Nothing {
         SendFlags::NOSIGNAL | SendFlags::MORE
     } else {
         SendFlags::NOSIGNAL

@@ -5,6 +5,7 @@
 
 use super::PARTS;
 use crate::errno::{errno, retry, set_errno};
+use capuchin_core::transport::Then;
 use core::ffi::{c_char, c_int, c_void};
 
 pub(crate) use libc::__errno as errno_location;
@@ -123,14 +124,33 @@ pub(crate) fn receive(socket: c_int, buffer: &mut [u8]) -> Result<usize, i32> {
     retry(|| unsafe { libc::recv(socket, buffer.as_mut_ptr().cast(), buffer.len(), 0) as isize })
 }
 
-/// Sends. There is no hint that more will follow.
-pub(crate) fn send(socket: c_int, bytes: &[u8], _more: bool) -> Result<usize, i32> {
+/// Data completes connection: `MSG_EOF` of `sys/socket.h`, of both stacks.
+const MSG_EOF: c_int = 0x100;
+
+fn send_flags(then: Then) -> c_int {
+    match then {
+        Then::End => SEND_FLAGS | MSG_EOF,
+        // There is no hint that more will follow.
+        Then::Nothing | Then::More => SEND_FLAGS,
+    }
+}
+
+/// Sends. With the last byte the sending direction ends where nothing else follows: one packet carries
+/// both.
+pub(crate) fn send(socket: c_int, bytes: &[u8], then: Then) -> Result<usize, i32> {
+    let flags = send_flags(then);
     // SAFETY: the bytes are valid for reading as many as are passed.
-    retry(|| unsafe { libc::send(socket, bytes.as_ptr().cast(), bytes.len(), SEND_FLAGS) as isize })
+    retry(|| unsafe { libc::send(socket, bytes.as_ptr().cast(), bytes.len(), flags) as isize })
 }
 
 /// Sends parts by one call; of more than [`PARTS`] the first. As [`send`] otherwise.
-pub(crate) fn gather(socket: c_int, parts: &[&[u8]], _more: bool) -> Result<usize, i32> {
+pub(crate) fn gather(socket: c_int, parts: &[&[u8]], then: Then) -> Result<usize, i32> {
+    let then = if parts.len() > PARTS {
+        Then::More
+    } else {
+        then
+    };
+    let flags = send_flags(then);
     let nothing = Part {
         base: core::ptr::null_mut(),
         length: 0,
@@ -153,7 +173,7 @@ pub(crate) fn gather(socket: c_int, parts: &[&[u8]], _more: bool) -> Result<usiz
     };
     // SAFETY: the vector and the parts it points to live through the call, and sending writes to none
     // of them.
-    retry(|| unsafe { sendmsg(socket, &raw const message, SEND_FLAGS) })
+    retry(|| unsafe { sendmsg(socket, &raw const message, flags) })
 }
 
 /// There is no call for it.
@@ -212,6 +232,7 @@ crate::assume! {
     value "sizeof(off_t)" = size_of::<libc::off_t>();
     value "sizeof(socklen_t)" = size_of::<libc::socklen_t>();
     value "sizeof(clockid_t)" = size_of::<libc::clockid_t>();
+    value "MSG_EOF" = MSG_EOF;
     names libc {
         AF_INET, AF_INET6, SOCK_STREAM, SOL_SOCKET, SO_REUSEADDR, SO_LINGER, SO_SNDBUF, SO_RCVBUF,
         IPPROTO_TCP, IPPROTO_IPV6, TCP_NODELAY, IPV6_V6ONLY, SHUT_WR, FIONBIO

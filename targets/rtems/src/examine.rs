@@ -7,7 +7,7 @@ use crate::console::{self, say};
 use crate::interrupts::messages_come_from_interrupts;
 use crate::way::{self, Channel};
 use capuchin_core::conformance::{Aide, Lab, run};
-use capuchin_core::transport::{Clock, Error, Socket, Transport};
+use capuchin_core::transport::{Clock, Error, Socket, Then, Transport};
 use capuchin_posix::{ListenOptions, PosixTransport, listen, local_address};
 use capuchin_rtems::task::{self, Task};
 use capuchin_rtems::{Memory, Room, TickClock};
@@ -127,7 +127,7 @@ impl Lab for ImageLab {
     }
 
     fn send(&mut self, socket: Socket, bytes: &[u8]) -> Result<usize, Error> {
-        self.transport.send(socket, &[bytes], false)
+        self.transport.send(socket, &[bytes], Then::Nothing)
     }
 
     fn half_close(&mut self, socket: Socket) {
@@ -222,7 +222,7 @@ impl Aide for Helper {
     }
 
     fn poke(&self, socket: Socket) {
-        let _ = PosixTransport.send(socket, &[b"p"], false);
+        let _ = PosixTransport.send(socket, &[b"p"], Then::Nothing);
     }
 
     /// RTEMS has no signals that interrupt directives.
