@@ -34,9 +34,13 @@ pub(crate) fn add(
     mark: Mark,
     interest: Interest,
 ) -> Result<(), Error> {
-    make(queue, changes(socket, mark, interest, EV_ADD)).map_err(|errno| match errno {
-        libc::ENOMEM => Error::NoRoom,
-        other => Error::System(other),
+    make(queue, changes(socket, mark, interest, EV_ADD)).map_err(|errno| {
+        // Of the two, one may be there.
+        let _ = remove(queue, socket);
+        match errno {
+            libc::ENOMEM => Error::NoRoom,
+            other => Error::System(other),
+        }
     })
 }
 

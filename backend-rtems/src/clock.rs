@@ -9,6 +9,12 @@ pub fn ticks() -> u32 {
     sys::ticks_since_boot()
 }
 
+/// Whether a moment, in ticks, is not before another; they are less than half of all ticks apart.
+#[must_use]
+pub fn is_reached(moment: u32, other: u32) -> bool {
+    (moment.wrapping_sub(other) as i32) >= 0
+}
+
 /// Clock ticks in a second.
 #[must_use]
 pub fn ticks_per_second() -> u32 {
@@ -89,5 +95,17 @@ mod tests {
             assert_eq!(ticks_of(milliseconds), ticks, "{milliseconds}");
         }
         assert!(ticks_of(u32::MAX) >= u32::MAX / 10);
+    }
+
+    #[test]
+    fn moments_are_compared_also_where_ticks_come_round() {
+        for moment in [0, 7, u32::MAX, u32::MAX / 2] {
+            assert!(is_reached(moment, moment));
+            assert!(is_reached(moment.wrapping_add(5), moment));
+            assert!(!is_reached(moment, moment.wrapping_add(5)));
+            // The longest wait that there is.
+            let end = moment.wrapping_add(ticks_of(u32::MAX));
+            assert!(!is_reached(moment, end) && is_reached(end, moment));
+        }
     }
 }

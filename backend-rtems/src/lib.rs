@@ -51,10 +51,10 @@ pub mod task;
 mod transport;
 
 pub use channel::{RtemsChannel, StartError};
-pub use clock::{TickClock, ticks, ticks_of, ticks_per_second};
+pub use clock::{TickClock, is_reached, ticks, ticks_of, ticks_per_second};
 pub use feed::FeedError;
 #[cfg(all(target_os = "rtems", feature = "libbsd"))]
-pub use feed::number;
+pub use feed::{Closing, LOOKS_PER_SECOND, Watching, endangered, number};
 pub use mail::{Mail, RtemsNotifier};
 pub use memory::{Control, Letter, Memory, Room};
 pub use queue::StatusCode;

@@ -22,7 +22,7 @@ pub struct Task {
 }
 
 impl Task {
-    /// Starts the task, which runs `entry(argument)` and then ends itself by [`exit`].
+    /// Starts the task, which runs `entry(argument)` and then ends itself by [`exit`]; its identifier.
     ///
     /// # Errors
     /// [`StatusCode::TOO_MANY`] when the application configured no further task,
@@ -35,7 +35,7 @@ impl Task {
         &self,
         entry: unsafe extern "C" fn(usize),
         argument: usize,
-    ) -> Result<(), StatusCode> {
+    ) -> Result<u32, StatusCode> {
         let priority = match self.priority {
             Some(priority) => priority,
             None => own_priority()?,
@@ -50,13 +50,24 @@ impl Task {
         if started.is_err() {
             sys::rtems_task_delete(id);
         }
-        started
+        started.map(|()| id)
     }
 }
 
 /// Waits in a row that have not run out, after which tasks as urgent as the worker go first: those
 /// that ended with something to do may not have slept.
 pub(crate) const TURNS: u32 = 16;
+
+/// The most urgent level that a task can have.
+const MOST_URGENT: u32 = 1;
+
+/// One level more urgent than the task that calls: for those who have to be heard while it is busy.
+///
+/// # Errors
+/// What `rtems_task_set_priority` answers.
+pub fn more_urgent() -> Result<u32, StatusCode> {
+    Ok((own_priority()? - 1).max(MOST_URGENT))
+}
 
 /// Lets tasks that are as urgent as the worker have a turn now and then, however much there is to do.
 #[derive(Debug, Default)]

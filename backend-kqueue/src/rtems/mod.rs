@@ -1,29 +1,23 @@
 //! The channel of RTEMS with libbsd.
 //!
 //! Messages lie where they lie for the channel that waits in a message queue ([`capuchin_rtems::Mail`]),
-//! so they come from interrupt handlers as well; a socketpair tells of them ([`shared`]). What a socket is
-//! watched for is written down in its cell, for two reasons: an event of this processor has no room for a
-//! token, and libbsd may forget a socket, which then has to be watched anew.
-//!
-//! # Two numbers for one socket
-//!
-//! libbsd's kqueue files what it watches under RTEMS's number of a socket, and on close(2) throws away all
-//! that is filed under its own number of the closed one (see `feed/relay.rs` of the backend for message
-//! queues). So whoever closes a socket by [`KqueueTransport`] tells the channel that has the stranger;
-//! and each channel looks after its sockets four times a second, for closes of others.
+//! so they come from interrupt handlers as well; a [`bell`] tells of them. What a socket is watched for is
+//! written down in its cell, for two reasons: an event of this processor has no room for a token, and
+//! libbsd may forget a socket, which then has to be watched anew (see `feed/libbsd.rs` of the backend for
+//! message queues).
 //!
 //! # Time
 //!
 //! kevent(2) is never given a timeout to wait for. libbsd would wait until a time by the counter, in clock
 //! ticks: where ticks are lost, as in QEMU on a busy machine, it returns the later, the longer the system
-//! has run. A timer of RTEMS rings the bell instead. It is left as it is while it fires early enough,
-//! so that most waits need not touch it.
+//! has run. The bell rings instead, by RTEMS's ticks.
 
-mod shared;
+mod bell;
 mod transport;
 
 use crate::filters;
 use crate::sys::Kqueue;
+use bell::{Bell, Ring};
 use capuchin_core::event::{
     Deadline, Error, Event, EventChannel, EventList, Full, Interest, Message, Notifier, Token,
 };
@@ -31,9 +25,11 @@ use capuchin_core::transport::Socket;
 use capuchin_posix::kqueue::Kevent;
 use capuchin_rtems::cell::Cell;
 use capuchin_rtems::task::Turns;
-use capuchin_rtems::{FeedError, Mail, Room, RtemsNotifier, StartError, ticks, ticks_of};
+use capuchin_rtems::{
+    Closing, FeedError, LOOKS_PER_SECOND, Mail, Room, RtemsNotifier, StartError, Watching,
+    endangered, is_reached, number, ticks, ticks_of,
+};
 use core::time::Duration;
-use shared::{Place, Shared};
 pub use transport::KqueueTransport;
 
 /// Ready descriptors that one wait reports at the most: as many as libbsd hands over at a time
@@ -44,9 +40,6 @@ const DESCRIPTORS_PER_WAIT: usize = 8;
 /// sockets, so that neither can starve the other.
 const MESSAGES_PER_WAIT: usize = EventList::CAPACITY - DESCRIPTORS_PER_WAIT;
 
-/// How often the channel looks after sockets that closes of others may have hit.
-const LOOKS_PER_SECOND: u32 = 4;
-
 /// What comes back with events is not needed: a socket's cell tells.
 const UNMARKED: filters::Mark = 0;
 
@@ -54,9 +47,11 @@ const UNMARKED: filters::Mark = 0;
 /// [`KqueueTransport`].
 #[derive(Debug)]
 pub struct KqueueChannel {
-    /// Before what is rung: nobody sends any more once it is gone.
+    /// These three in this order: nobody sends any more once the mailbox is gone, nor tells of losses
+    /// once nothing is watched; then the bell may go.
     mail: Mail,
-    shared: Shared,
+    _watching: Option<Watching>,
+    bell: Bell,
     queue: Kqueue,
     cells: &'static [Cell],
     /// Messages were left in the queue by the last wait.
@@ -64,11 +59,8 @@ pub struct KqueueChannel {
     turns: Turns,
     /// When the channel looks after its sockets, in ticks.
     look_at: u32,
-}
-
-/// Whether `moment` is not before `other`; they are less than half of all ticks apart.
-fn is_reached(moment: u32, other: u32) -> bool {
-    (moment.wrapping_sub(other) as i32) >= 0
+    /// libbsd's highest number of a socket that was watched.
+    highest: u32,
 }
 
 impl KqueueChannel {
@@ -80,21 +72,19 @@ impl KqueueChannel {
         let cells = room.cells();
         let mail = Mail::new(room, messages)?;
         let queue = Kqueue::new().map_err(|errno| StartError::Feed(FeedError::Kqueue(errno)))?;
-        let shared = Shared::new(cells).map_err(StartError::Feed)?;
-        let mut channel = Self {
+        let bell = Bell::new(queue.number()).map_err(StartError::Feed)?;
+        let watching = Watching::begin(cells, lost, bell.ring().to_number());
+        let channel = Self {
             mail,
-            shared,
+            _watching: watching,
+            bell,
             queue,
             cells,
             backlog: false,
             turns: Turns::new(),
             look_at: ticks(),
+            highest: 0,
         };
-        let bell = Socket(channel.shared.descriptor());
-        let nobody = Token::from_bits(0);
-        channel
-            .add(bell, nobody, Interest::READ)
-            .map_err(|error| StartError::Feed(feed_error(error)))?;
         channel.try_closing().map_err(StartError::Feed)?;
         Ok(channel)
     }
@@ -104,13 +94,20 @@ impl KqueueChannel {
     fn try_closing(&self) -> Result<(), FeedError> {
         let (socket, _other) = capuchin_posix::socket_pair().map_err(FeedError::Socketpair)?;
         let watched = Socket(socket.number());
-        filters::add(&self.queue, watched, UNMARKED, Interest::READ)
-            .and_then(|()| filters::remove(&self.queue, watched))
-            .map_err(feed_error)?;
-        let closing = transport::Closing::begin(watched);
+        filters::add(&self.queue, watched, UNMARKED, Interest::READ).map_err(feed_error)?;
+        // Somebody else's close may have had it forgotten.
+        let _ = filters::remove(&self.queue, watched);
+        let closing = Closing::begin(watched);
         let closed = socket.close();
         closing.end();
         closed.map_err(FeedError::Close)
+    }
+
+    /// The descriptor that wakes it: for tests that have somebody's close hit it.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn bell(&self) -> i32 {
+        self.bell.descriptor()
     }
 
     fn watched(&self, socket: Socket) -> Result<&'static Cell, Error> {
@@ -127,15 +124,15 @@ impl KqueueChannel {
         if is_time {
             self.look_at = now.wrapping_add(ticks_of(1_000 / LOOKS_PER_SECOND));
         }
-        if !self.shared.take_loss() && !is_time {
+        if !self.bell.take_loss() && !is_time {
             return;
         }
-        let endangered = self.shared.endangered();
-        for (index, cell) in (0..).zip(self.cells) {
+        let endangered = endangered(self.highest);
+        for (index, cell) in (0u32..).zip(self.cells) {
             let was_hit = cell.take_lost() || (is_time && index < endangered);
             if was_hit
                 && let Some(interest) = cell.interest()
-                && filters::add(&self.queue, Socket(index), UNMARKED, interest).is_err()
+                && filters::add(&self.queue, Socket(index as i32), UNMARKED, interest).is_err()
             {
                 // No memory, perhaps: the next time is soon.
                 log::debug!("a socket is not watched");
@@ -155,18 +152,22 @@ impl KqueueChannel {
             Err(libc::EINTR) => 0,
             Err(errno) => return Err(Error::System(errno)),
         };
-        let mut rung = count == ready.len() && self.shared.is_pending();
+        let mut rung = count == ready.len() && self.bell.is_pending();
         for event in &ready[..count] {
             let socket = Socket(event.ident as i32);
-            if socket.0 == self.shared.descriptor() {
+            if socket.0 == self.bell.descriptor() {
                 rung = true;
-            } else if let Some(cell) = cell_of(self.cells, socket)
-                && cell.is_watched()
-            {
+                continue;
+            }
+            let watched = cell_of(self.cells, socket).filter(|cell| cell.is_watched());
+            if let Some(cell) = watched {
                 let readiness = filters::readiness(&self.queue, event);
                 let token = cell.token();
                 let taken = events.push(Event::Ready { token, readiness });
                 debug_assert!(taken, "there are as many places");
+            } else {
+                // What is watched without anybody's wish would be told for ever.
+                let _ = filters::remove(&self.queue, socket);
             }
         }
         Ok(rung)
@@ -174,7 +175,7 @@ impl KqueueChannel {
 
     fn take_messages(&mut self, events: &mut EventList) -> Result<(), Error> {
         let mail = &mut self.mail;
-        let left = self.shared.receive(|| {
+        let left = self.bell.receive(|| {
             for _ in 0..MESSAGES_PER_WAIT {
                 match mail.take() {
                     Ok(Some(message)) => {
@@ -197,6 +198,15 @@ fn cell_of(cells: &'static [Cell], socket: Socket) -> Option<&'static Cell> {
     cells.get(usize::try_from(socket.0).ok()?)
 }
 
+/// Somebody's close has hit a watched socket of the channel with this ring.
+fn lost(cell: &'static Cell, ring: usize) {
+    if let Some(ring) = Ring::of_number(ring) {
+        // Nobody looks for entries: the flag is enough.
+        let _ = cell.lose();
+        ring.loss();
+    }
+}
+
 fn feed_error(error: Error) -> FeedError {
     match error {
         Error::System(errno) => FeedError::Kqueue(errno),
@@ -213,7 +223,7 @@ impl EventChannel for KqueueChannel {
             return Err(Error::Registration);
         }
         cell.begin((0, 0), token, interest);
-        self.shared.watches(socket);
+        self.highest = self.highest.max(number(socket));
         filters::add(&self.queue, socket, UNMARKED, interest).inspect_err(|_| cell.end())
     }
 
@@ -248,6 +258,7 @@ impl EventChannel for KqueueChannel {
             Deadline::After(milliseconds) => Some(ticks().wrapping_add(ticks_of(milliseconds))),
             Deadline::Never => None,
         };
+        let mut slept = false;
         loop {
             self.look_after_sockets();
             let is_over = deadline.is_some_and(|deadline| is_reached(ticks(), deadline));
@@ -257,7 +268,8 @@ impl EventChannel for KqueueChannel {
                     Some(deadline) if is_reached(self.look_at, deadline) => deadline,
                     _ => self.look_at,
                 };
-                self.shared.ring_at(soonest);
+                self.bell.ring_at(soonest);
+                slept = true;
             }
             let rung = self.collect(events, timeout)?;
             if rung || self.backlog {
@@ -267,7 +279,9 @@ impl EventChannel for KqueueChannel {
                 return Ok(());
             }
             if is_over {
-                self.turns.slept();
+                if slept {
+                    self.turns.slept();
+                }
                 return Ok(());
             }
         }
@@ -276,7 +290,7 @@ impl EventChannel for KqueueChannel {
     fn notifier(&self) -> KqueueNotifier {
         KqueueNotifier {
             mail: self.mail.notifier(),
-            place: self.shared.place(),
+            ring: self.bell.ring(),
         }
     }
 }
@@ -296,11 +310,11 @@ impl Drop for KqueueChannel {
 #[derive(Clone, Copy, Debug)]
 pub struct KqueueNotifier {
     mail: RtemsNotifier,
-    place: Place,
+    ring: Ring,
 }
 
 impl Notifier for KqueueNotifier {
     fn send(&self, message: Message) -> Result<(), Full> {
-        self.mail.send_and(message, || self.place.ring())
+        self.mail.send_and(message, || self.ring.message())
     }
 }

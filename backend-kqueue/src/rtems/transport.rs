@@ -1,22 +1,8 @@
 //! The transport that goes with the channel: sockets as everywhere, and closing one is told to whoever
 //! may be hit by it.
 
-use super::shared;
 use capuchin_core::transport::{Error, Socket, Then, Transport};
-
-/// A socket that is about to be closed: what else is filed under its number?
-pub(super) struct Closing(u32);
-
-impl Closing {
-    pub(super) fn begin(socket: Socket) -> Self {
-        Self(capuchin_rtems::number(socket))
-    }
-
-    /// It was closed.
-    pub(super) fn end(self) {
-        shared::lose(self.0);
-    }
-}
+use capuchin_rtems::Closing;
 
 /// Wraps the transport of the system, `T`.
 #[derive(Clone, Copy, Debug, Default)]

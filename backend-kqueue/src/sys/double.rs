@@ -7,7 +7,8 @@
 //!
 //! It knows `EVFILT_READ` and `EVFILT_WRITE` with `NOTE_LOWAT`; every flag of [`capuchin_posix::kqueue`];
 //! receipts; and that closing a descriptor ends its notes. It cannot tell which error a connection met
-//! without taking it away from whoever receives next, so it is always ECONNRESET.
+//! without taking it away from whoever receives next, so it is always ECONNRESET. A TCP socket that was never
+//! connected it takes for one whose connection is gone.
 
 #[cfg(test)]
 mod tests;
@@ -85,7 +86,9 @@ impl Kqueue {
             if errno == 0 && change.flags & EV_RECEIPT == 0 {
                 continue;
             }
-            let place = events.get_mut(answers).ok_or(errno)?;
+            let Some(place) = events.get_mut(answers) else {
+                return if errno == 0 { Ok(answers) } else { Err(errno) };
+            };
             *place = Kevent {
                 flags: EV_ERROR,
                 data: errno.into(),

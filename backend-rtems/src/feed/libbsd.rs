@@ -1,9 +1,38 @@
-//! What both ways to wait on libbsd have in common: its number of a socket, and why there is no waiting.
+//! What both ways to wait on libbsd have in common: two numbers for one socket, and why there is no waiting.
+//!
+//! A socket has a number in RTEMS's table of descriptors, by which everybody names it, and another
+//! in libbsd's own table. libbsd's kqueue files what it watches under the first, and on close(2)
+//! throws away all that is filed under the second (`kqueue_register()` and `knote_fdclose()` of its
+//! branch 6-freebsd-14): so a close silences a stranger, the listener for instance, once as many
+//! sockets are open as its descriptor is high. Therefore whoever closes a socket by [`Closing`] has
+//! the stranger watched anew at once, by whichever channel it belongs to ([`Watching`]); and each channel
+//! has those of its sockets that somebody else's close may have hit watched anew
+//! [`LOOKS_PER_SECOND`] times. To watch a socket that is watched has no effect, but that kqueue looks
+//! at it.
 
+use crate::cell::Cell;
 use crate::queue::StatusCode;
+use crate::task;
 use capuchin_core::transport::Socket;
+use core::cell::UnsafeCell;
 use core::ffi::c_void;
 use core::fmt;
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
+
+/// How often a channel looks after sockets that closes of others may have hit. Seldom is no harm: where
+/// ticks are lost, as in QEMU on a busy machine, kevent(2) returns from its waits the later, the
+/// longer the system has run (libbsd waits for a moment by the counter, in ticks).
+pub const LOOKS_PER_SECOND: u32 = 4;
+
+/// Numbers of libbsd that others may use beyond the highest of our own.
+const SPARE_NUMBERS: u32 = 32;
+
+/// How many sockets, by their descriptors, others' closes may hit when this is the highest number of
+/// libbsd that one of our own has.
+#[must_use]
+pub fn endangered(highest: u32) -> u32 {
+    highest.saturating_add(SPARE_NUMBERS + 1)
+}
 
 /// Why there is no feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,9 +42,7 @@ pub enum FeedError {
     Kqueue(i32),
     /// There is no pair of local sockets (an `errno`).
     Socketpair(i32),
-    /// There is no timer, or no interrupt server to ring for interrupt handlers.
-    Bell(StatusCode),
-    /// The relay task could not be started.
+    /// The relay, or the task that rings in its place, could not be started.
     Relay(StatusCode),
     /// A socket that was watched could not be closed (an `errno`).
     Close(i32),
@@ -31,10 +58,6 @@ impl fmt::Display for FeedError {
             Self::Socketpair(errno) => write!(
                 f,
                 "socketpair() fails (errno {errno}): raise CONFIGURE_MAXIMUM_FILE_DESCRIPTORS if that is 24 (EMFILE) or 23 (ENFILE), else build libbsd with local sockets"
-            ),
-            Self::Bell(StatusCode(code)) => write!(
-                f,
-                "no timer or no interrupt server (status code {code}): raise CONFIGURE_MAXIMUM_TIMERS by one for each worker, of which there are at most 15, and initialise libbsd first"
             ),
             Self::Relay(StatusCode(code)) => write!(
                 f,
@@ -79,6 +102,120 @@ pub fn number(socket: Socket) -> u32 {
         }
         let first = (&raw const rtems_libio_iops).cast::<Libio>();
         (*first.add(index as usize)).data0
+    }
+}
+
+/// A channel that hears of sockets that were lost.
+struct Listed {
+    taken: AtomicBool,
+    /// The content is there.
+    open: AtomicBool,
+    /// Who is telling at this moment.
+    inside: AtomicU32,
+    content: UnsafeCell<Content>,
+}
+
+#[derive(Clone, Copy)]
+struct Content {
+    cells: &'static [Cell],
+    /// Tells that a watched socket of these cells was lost. In the context of whoever closed another.
+    tell: fn(&'static Cell, usize),
+    argument: usize,
+}
+
+// SAFETY: the content is written by whoever has taken the place and not opened it; it is read by those who
+// found the place open while they were counted as inside, for whom a place that closes waits.
+unsafe impl Sync for Listed {}
+
+/// The channels that there are: one for each worker, and one for an acceptor.
+static LISTED: [Listed; 16] = [const {
+    Listed {
+        taken: AtomicBool::new(false),
+        open: AtomicBool::new(false),
+        inside: AtomicU32::new(0),
+        content: UnsafeCell::new(Content {
+            cells: &[],
+            tell: |_, _| {},
+            argument: 0,
+        }),
+    }
+}; 16];
+
+impl Listed {
+    fn lose(&self, number: u32) {
+        if !self.open.load(SeqCst) {
+            return;
+        }
+        self.inside.fetch_add(1, SeqCst);
+        // It may have begun to close: then it did so before it looked who is inside.
+        if self.open.load(SeqCst) {
+            // SAFETY: open, and waiting for this before it closes.
+            let content = unsafe { *self.content.get() };
+            if let Some(cell) = content.cells.get(number as usize)
+                && cell.is_watched()
+            {
+                (content.tell)(cell, content.argument);
+            }
+        }
+        self.inside.fetch_sub(1, SeqCst);
+    }
+}
+
+/// A channel is told of sockets that closes hit, for as long as it has this.
+#[derive(Debug)]
+pub struct Watching(usize);
+
+impl Watching {
+    /// From now on `tell` is called for each watched cell that is lost, by whoever closed another socket.
+    /// `None` when there are too many channels: then looking now and then has to do.
+    pub fn begin(
+        cells: &'static [Cell],
+        tell: fn(&'static Cell, usize),
+        argument: usize,
+    ) -> Option<Self> {
+        let (index, place) = LISTED
+            .iter()
+            .enumerate()
+            .find(|(_, place)| !place.taken.swap(true, SeqCst))?;
+        // SAFETY: taken just now, and not open: nobody else looks at it.
+        unsafe {
+            *place.content.get() = Content {
+                cells,
+                tell,
+                argument,
+            };
+        }
+        place.open.store(true, SeqCst);
+        Some(Self(index))
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        let place = &LISTED[self.0];
+        place.open.store(false, SeqCst);
+        // Whoever is inside was overtaken: less urgent tasks go on only while this one sleeps.
+        while place.inside.load(SeqCst) > 0 {
+            task::wake_after(1);
+        }
+        place.taken.store(false, SeqCst);
+    }
+}
+
+/// A socket that is about to be closed: what else is filed under its number?
+#[derive(Debug)]
+pub struct Closing(u32);
+
+impl Closing {
+    /// The socket is open still.
+    #[must_use]
+    pub fn begin(socket: Socket) -> Self {
+        Self(number(socket))
+    }
+
+    /// It was closed.
+    pub fn end(self) {
+        LISTED.iter().for_each(|place| place.lose(self.0));
     }
 }
 

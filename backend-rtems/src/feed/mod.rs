@@ -10,8 +10,8 @@ cfg_if::cfg_if! {
     if #[cfg(all(target_os = "rtems", feature = "libbsd"))] {
         mod libbsd;
         mod relay;
-        pub use libbsd::{FeedError, number};
-        pub(crate) use relay::{Closing, Feed, Static};
+        pub use libbsd::{Closing, FeedError, LOOKS_PER_SECOND, Watching, endangered, number};
+        pub(crate) use relay::{Feed, Static};
     } else if #[cfg(target_os = "rtems")] {
         mod legacy;
         mod plain;

@@ -3,19 +3,9 @@
 //! The filters are edges (`EV_CLEAR`), so the relay never hears twice of the same. It is one level more
 //! urgent than the worker: a worker that always has something to do lets nobody of its own level in,
 //! and would hear of no other socket. (A worker of the most urgent level yields now and then.)
-//!
-//! # Two numbers for one socket
-//!
-//! A socket has a number in RTEMS's table of descriptors, by which everybody names it, and another
-//! in libbsd's own table. libbsd's kqueue files what it watches under the first, and on close(2)
-//! throws away all that is filed under the second (`kqueue_register()` and `knote_fdclose()` of its
-//! branch 6-freebsd-14): so a close silences a stranger, the listener for instance, once as many
-//! sockets are open as its descriptor is high. Therefore whoever closes a socket by [`Closing`] has
-//! the stranger watched anew at once, by whichever worker it belongs to; and each relay has those
-//! of its sockets that somebody else's close may have hit watched anew four times a second.
-//! To watch a socket that is watched has no effect, but that kqueue looks at it.
+//! What libbsd makes of closed sockets is told in `libbsd.rs`.
 
-use super::libbsd::{FeedError, number};
+use super::libbsd::{Closing, FeedError, LOOKS_PER_SECOND, Watching, endangered, number};
 use super::{Peek, State, lose, peek, poll, tell};
 use crate::cell::{Cell, Direction};
 use crate::sys;
@@ -32,17 +22,8 @@ use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use core::time::Duration;
 
-/// Numbers of libbsd that others may use beyond the highest of our own.
-const SPARE_NUMBERS: u32 = 32;
-
 /// Events that the relay takes at a time.
 const BATCH: usize = 16;
-/// How often the relay looks after sockets that may have been hit. Seldom is no harm: where ticks are
-/// lost, as in QEMU on a busy machine, kevent(2) returns from its waits the later, the longer the
-/// system has run (libbsd waits for a moment by the counter, in ticks).
-const LOOKS_PER_SECOND: u32 = 4;
-/// The most urgent level that a task can have.
-const MOST_URGENT: u32 = 1;
 /// The relay's stack: kevent(2) keeps its batch on it.
 const STACK_BYTES: usize = 16 * 1_024;
 
@@ -93,36 +74,12 @@ impl Static {
     }
 }
 
-/// The feeds that run. What does not fit is helped by its relay alone.
-static FEEDS: [AtomicPtr<Static>; 16] = [const { AtomicPtr::new(null_mut()) }; 16];
-
-/// A socket that is about to be closed: what else is filed under its number?
-#[derive(Debug)]
-pub(crate) struct Closing(u32);
-
-impl Closing {
-    pub(crate) fn begin(socket: Socket) -> Self {
-        Self(number(socket))
-    }
-
-    /// It was closed.
-    pub(crate) fn end(self) {
-        for feed in &FEEDS {
-            let feed = feed.load(Ordering::SeqCst);
-            if !feed.is_null() {
-                // SAFETY: a feed that is listed has a static; it is taken off the list before its
-                // worker ends.
-                unsafe { &*feed }.lose(self.0);
-            }
-        }
-    }
-}
-
 /// The kqueue and its relay; the relay ends with it.
 #[derive(Debug)]
 pub(crate) struct Feed {
     kqueue: c_int,
     shared: &'static Static,
+    _watching: Option<Watching>,
 }
 
 impl Feed {
@@ -131,7 +88,7 @@ impl Feed {
         shared: &'static Static,
         cells: &'static [Cell],
     ) -> Result<Self, FeedError> {
-        let own = task::own_priority().map_err(FeedError::Relay)?;
+        let priority = task::more_urgent().map_err(FeedError::Relay)?;
         let queue = Kqueue::new().map_err(FeedError::Kqueue)?;
         let kqueue = queue.number();
         control(kqueue, &[ending(EV_ADD | EV_CLEAR, 0)]).map_err(FeedError::Kqueue)?;
@@ -144,7 +101,7 @@ impl Feed {
         shared.phase.store(RUNNING, Ordering::SeqCst);
         let task = Task {
             name: *b"CPR ",
-            priority: Some((own - 1).max(MOST_URGENT)),
+            priority: Some(priority),
             stack_bytes: STACK_BYTES,
         };
         // SAFETY: the relay takes a static, at any time.
@@ -154,13 +111,11 @@ impl Feed {
         }
         // The relay closes it.
         core::mem::forget(queue);
-        let own = (&raw const *shared).cast_mut();
-        let _ = FEEDS.iter().any(|place| {
-            place
-                .compare_exchange(null_mut(), own, Ordering::SeqCst, Ordering::SeqCst)
-                .is_ok()
-        });
-        let mut feed = Self { kqueue, shared };
+        let mut feed = Self {
+            kqueue,
+            shared,
+            _watching: Watching::begin(cells, |cell, _| lose(cell), 0),
+        };
         feed.try_closing()?;
         Ok(feed)
     }
@@ -261,10 +216,6 @@ impl Feed {
 
 impl Drop for Feed {
     fn drop(&mut self) {
-        let own = (&raw const *self.shared).cast_mut();
-        for place in &FEEDS {
-            let _ = place.compare_exchange(own, null_mut(), Ordering::SeqCst, Ordering::SeqCst);
-        }
         self.shared.phase.store(ENDING, Ordering::SeqCst);
         // Without it the relay ends at its next look. Should it have ended already, the descriptor is
         // nothing, or another relay's kqueue, which looks in vain.
@@ -312,8 +263,8 @@ unsafe extern "C" fn relay(argument: usize) {
     while shared.phase.load(Ordering::SeqCst) == RUNNING {
         if sys::ticks_since_boot().wrapping_sub(looked) >= look_every {
             looked = sys::ticks_since_boot();
-            let highest = shared.highest.load(Ordering::SeqCst);
-            (0..=highest + SPARE_NUMBERS).for_each(|number| shared.lose(number));
+            let endangered = endangered(shared.highest.load(Ordering::SeqCst));
+            (0..endangered).for_each(|number| shared.lose(number));
         }
         let count = match kevent(kqueue, &[], &mut events, Some(timeout)) {
             Ok(count) => count,

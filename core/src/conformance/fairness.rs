@@ -166,10 +166,13 @@ pub(super) fn busy_socket_does_not_silence_another<L: Lab>(lab: &mut L) -> Outco
     Ok(())
 }
 
-pub(super) fn busy_socket_leaves_other_tasks_their_turn<L: Lab>(lab: &mut L) -> Outcome {
+/// Tells whether another task has had `TURNS` turns while this one did `meanwhile` again and again.
+fn others_have_turns<L: Lab>(
+    lab: &mut L,
+    what: &'static str,
+    meanwhile: &mut dyn FnMut(&mut L) -> Outcome,
+) -> Outcome {
     const TURNS: u32 = 20;
-    let (mut channel, socket, peer) = watched(lab, Interest::READ)?;
-    let mut busy = Busy::new(lab, socket, peer)?;
     let over = AtomicBool::new(false);
     let other = |_: usize, aide: &dyn Aide| {
         for _ in 0..TURNS {
@@ -180,11 +183,9 @@ pub(super) fn busy_socket_leaves_other_tasks_their_turn<L: Lab>(lab: &mut L) -> 
     let mut outcome = Ok(());
     lab.together(1, &other, &mut |lab| {
         outcome = (|| {
-            let (begin, mut events) = (lab.now(), EventList::new());
+            let begin = lab.now();
             while !over.load(Ordering::Acquire) {
-                busy.turn(lab, &mut channel, &mut events)?;
-                let what =
-                    "whoever waits for sockets lets others have a turn, however busy these are";
+                meanwhile(lab)?;
                 let waited = lab.now() - begin;
                 expect_number(waited < u64::from(GIVE_UP_MS), what, waited)?;
             }
@@ -192,4 +193,25 @@ pub(super) fn busy_socket_leaves_other_tasks_their_turn<L: Lab>(lab: &mut L) -> 
         })();
     });
     outcome
+}
+
+pub(super) fn busy_socket_leaves_other_tasks_their_turn<L: Lab>(lab: &mut L) -> Outcome {
+    let (mut channel, socket, peer) = watched(lab, Interest::READ)?;
+    let mut busy = Busy::new(lab, socket, peer)?;
+    let mut events = EventList::new();
+    let what = "whoever waits for sockets lets others have a turn, however busy these are";
+    others_have_turns(lab, what, &mut |lab| {
+        busy.turn(lab, &mut channel, &mut events)
+    })
+}
+
+pub(super) fn looking_without_waiting_leaves_other_tasks_their_turn<L: Lab>(
+    lab: &mut L,
+) -> Outcome {
+    let (mut channel, _, _) = watched(lab, Interest::READ)?;
+    let mut events = EventList::new();
+    let what = "whoever looks again and again, for it has other work, lets others have a turn";
+    others_have_turns(lab, what, &mut |_| {
+        wait(&mut channel, &mut events, Deadline::Now)
+    })
 }

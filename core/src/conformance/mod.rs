@@ -175,7 +175,7 @@ macro_rules! table {
     };
 }
 
-table! { 47:
+table! { 48:
     readiness {
         readable_is_reported_until_nothing_is_left
         writable_is_reported_until_nothing_fits
@@ -234,5 +234,6 @@ table! { 47:
         sockets_do_not_starve_messages
         busy_socket_does_not_silence_another
         busy_socket_leaves_other_tasks_their_turn
+        looking_without_waiting_leaves_other_tasks_their_turn
     }
 }

@@ -250,6 +250,14 @@ fn facts(lab: &mut ImageLab, report: &mut dyn FnMut(&str, Result<(), &dyn Displa
         "facts::kqueue_refuses_a_pipe_and_takes_a_socketpair",
         facts::kqueue_refuses_a_pipe_and_takes_a_socketpair(),
     );
+    tell(
+        "facts::bell_that_a_close_has_hit_is_heard",
+        facts::bell_that_a_close_has_hit_is_heard(lab),
+    );
+    tell(
+        "facts::message_wakes_a_channel_that_comes_after_an_unread_one",
+        facts::message_wakes_a_channel_that_comes_after_an_unread_one(lab),
+    );
     let closing = match (lab.channel(1), lab.pair()) {
         (Some(mut channel), Some(pair)) => {
             lab.open.retain(|&open| open != pair.0);

@@ -4,8 +4,10 @@
 //! Only with the features `conformance` and `kqueue`; never part of a server.
 
 use crate::way::{Channel, Transport};
-use capuchin_core::conformance::Failure;
-use capuchin_core::event::{EventChannel, Interest, Token};
+use capuchin_core::conformance::{Aide, Failure, Lab};
+use capuchin_core::event::{
+    Deadline, Event, EventChannel, EventList, Interest, Message, Notifier, Token,
+};
 use capuchin_core::transport::{Error, Socket, Transport as _};
 use capuchin_posix::kqueue::{EV_ADD, EV_RECEIPT, EVFILT_READ, Kevent, Kqueue};
 use capuchin_posix::{Descriptor, socket_pair};
@@ -68,6 +70,103 @@ fn fail<T>(expectation: &'static str, errno: i32) -> Result<T, Failure> {
         found: Some(errno.unsigned_abs().into()),
         refusal: None,
     })
+}
+
+/// What a message may take that wakes a worker, in milliseconds; a channel that is deaf looks after its
+/// sockets every 250.
+const AT_ONCE_MS: u64 = 100;
+/// How long somebody waits who is not woken.
+const GIVE_UP_MS: u32 = 3_000;
+
+/// A message that `work` sends from another task wakes a wait at once.
+fn message_wakes<L: Lab<Channel = Channel>>(
+    lab: &mut L,
+    channel: &mut Channel,
+    work: &(dyn Fn() -> Result<(), Failure> + Sync),
+) -> Result<(), Failure> {
+    const NAP_MS: u32 = 50;
+    let notifier = channel.notifier();
+    let failed = core::sync::atomic::AtomicBool::new(false);
+    let task = |_: usize, aide: &dyn Aide| {
+        aide.nap(NAP_MS);
+        let sent = work().is_ok() && notifier.send(Message::Drain).is_ok();
+        failed.store(!sent, core::sync::atomic::Ordering::SeqCst);
+    };
+    let mut outcome = Ok(());
+    lab.together(1, &task, &mut |lab| {
+        outcome = (|| {
+            let (begin, mut events) = (lab.now(), EventList::new());
+            let refused = channel.wait(&mut events, Deadline::After(GIVE_UP_MS)).err();
+            let took = lab.now() - begin;
+            expect(refused.is_none(), "a wait is no error", 0)?;
+            let told = events.as_slice() == [Event::Message(Message::Drain)];
+            expect(told, "the message arrives", took as i64)?;
+            let what = "a message wakes at once";
+            expect(took < u64::from(NAP_MS) + AT_ONCE_MS, what, took as i64)
+        })();
+    });
+    expect(
+        !failed.load(core::sync::atomic::Ordering::SeqCst),
+        "the other task does its part",
+        0,
+    )?;
+    outcome
+}
+
+/// libbsd forgets the socketpair like any other socket when one is closed that it counts by the
+/// socketpair's descriptor.
+pub(crate) fn bell_that_a_close_has_hit_is_heard<L: Lab<Channel = Channel>>(
+    lab: &mut L,
+) -> Result<(), Failure> {
+    const SOCKETS: usize = 250;
+    let channel = lab.channel(1);
+    let mut channel = channel.ok_or_else(|| missing("a channel can be had"))?;
+    let bell = channel.bell() as u32;
+    message_wakes(lab, &mut channel, &|| {
+        let mut sockets = heapless::Vec::<Descriptor, SOCKETS>::new();
+        loop {
+            // SAFETY: no memory is passed.
+            let number = unsafe { libc::socket(libc::AF_INET, libc::SOCK_STREAM, 0) };
+            if number < 0 {
+                return fail(
+                    "there is a socket for every number",
+                    capuchin_posix::errno(),
+                );
+            }
+            // SAFETY: it was just made, for this owner.
+            let socket = unsafe { Descriptor::own(number) };
+            if capuchin_rtems::number(Socket(number)) == bell {
+                drop(socket); // without a word to anybody
+                return Ok(());
+            }
+            if sockets.push(socket).is_err() {
+                return fail("a socket has the bell's number", bell as i32);
+            }
+        }
+    })
+}
+
+/// What a channel left unread rings no more for the one that comes after it.
+pub(crate) fn message_wakes_a_channel_that_comes_after_an_unread_one<L: Lab<Channel = Channel>>(
+    lab: &mut L,
+) -> Result<(), Failure> {
+    let unread = lab
+        .channel(1)
+        .ok_or_else(|| missing("a channel can be had"))?;
+    let sent = unread.notifier().send(Message::Stop);
+    expect(sent.is_ok(), "a message is sent", 0)?;
+    drop(unread);
+    let channel = lab.channel(1);
+    let mut channel = channel.ok_or_else(|| missing("another channel can be had"))?;
+    message_wakes(lab, &mut channel, &|| Ok(()))
+}
+
+fn missing(expectation: &'static str) -> Failure {
+    Failure {
+        expectation,
+        found: None,
+        refusal: None,
+    }
 }
 
 /// The second: on some branches of libbsd it stays open, and its client waits for ever.

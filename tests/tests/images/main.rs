@@ -15,6 +15,7 @@ mod guest;
 mod link;
 mod power_on;
 mod resources;
+mod workers;
 
 use berth::Berth;
 use build::Images;
@@ -89,6 +90,7 @@ fn own_trials(kind: &Kind, images: &Arc<Images>) -> Vec<Trial> {
         power_on::trial(kind, images),
         channels::trial(kind, images),
         link::trial(kind, images),
+        workers::trial(kind, images),
     ]
 }
 

@@ -106,13 +106,17 @@ fn end_of_stream_is_told_with_the_bytes_before_it() {
     make(&queue, write(&socket, EV_ADD)).unwrap();
     peer.write_all(b"ab").unwrap();
     peer.shutdown(Shutdown::Write).unwrap();
-    let told = loop {
-        let told = events(&queue, SOON);
-        let of = |filter| *told.iter().find(|event| event.filter == filter).unwrap();
-        if of(EVFILT_READ).flags & EV_EOF != 0 {
-            break (of(EVFILT_READ), of(EVFILT_WRITE));
-        }
-    };
+    let told = (0..100)
+        .map(|_| {
+            let told = events(&queue, SOON);
+            [EVFILT_READ, EVFILT_WRITE]
+                .map(|filter| told.iter().find(|event| event.filter == filter).copied())
+        })
+        .find_map(|told| match told {
+            [Some(read), Some(write)] if read.flags & EV_EOF != 0 => Some((read, write)),
+            _ => None,
+        })
+        .expect("the end is told");
     assert_eq!((told.0.data, told.0.fflags), (2, 0));
     assert_eq!(
         told.1.flags & EV_EOF,
@@ -167,12 +171,10 @@ fn reset_is_told_by_both_filters_with_an_error() {
     };
     assert_eq!(set, 0);
     drop(peer);
-    let told = loop {
-        let told = events(&queue, SOON);
-        if told.iter().all(|event| event.flags & EV_EOF != 0) && told.len() == 2 {
-            break told;
-        }
-    };
+    let told = (0..100)
+        .map(|_| events(&queue, SOON))
+        .find(|told| told.len() == 2 && told.iter().all(|event| event.flags & EV_EOF != 0))
+        .expect("both filters tell the end");
     assert!(
         told.iter()
             .all(|event| event.fflags == libc::ECONNRESET as u32)
@@ -257,7 +259,12 @@ fn closed_descriptor_is_watched_no_more() {
     let change = read(&socket, EV_ENABLE);
     drop(socket);
     assert!(events(&queue, NOW).is_empty());
-    assert_eq!(make(&queue, change), Err(libc::EBADF));
+    // By now the number may be that of another test's.
+    let refused = make(&queue, change);
+    assert!(
+        [Err(libc::EBADF), Err(libc::ENOENT)].contains(&refused),
+        "{refused:?}"
+    );
 }
 
 #[test]

@@ -1,0 +1,270 @@
+//! The bell: what wakes a channel that waits in kqueue, for other tasks, for interrupt handlers, and in time.
+//!
+//! A task of its own writes a byte into a socketpair, whose other end is in the kqueue. It is told to by an
+//! event of RTEMS (`rtems_event_send`), which anybody may send from any context and nobody waits for: a
+//! write may have to, for an mbuf, and an interrupt handler cannot. And it has the kqueue watch the socketpair
+//! anew each time, since libbsd may have forgotten it like any other socket (see `feed/libbsd.rs` of the
+//! backend for message queues); so that is for a quarter of a second at most.
+//!
+//! It promises that a ring is heard, and one that was asked for by [`Bell::ring_at`] not after that tick;
+//! and that nobody but the task writes to the descriptor, which ends before that is closed.
+
+use capuchin_core::wake::Wake;
+use capuchin_posix::kqueue::{EV_ADD, EVFILT_READ, Kevent, kevent};
+use capuchin_posix::{Descriptor, socket_pair, write_byte};
+use capuchin_rtems::task::{self, Task};
+use capuchin_rtems::{FeedError, StatusCode, is_reached, ticks};
+use core::ffi::c_int;
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering::SeqCst};
+
+/// The task's stack: libbsd's code for a send lies on it.
+const STACK_BYTES: usize = 8 * 1_024;
+
+/// `RTEMS_EVENT_0`: ring, or end.
+const RING: u32 = 1 << 0;
+/// `RTEMS_EVENT_1`: the time has changed at which to ring.
+const ALARM: u32 = 1 << 1;
+/// `RTEMS_EVENT_ANY`, with `RTEMS_WAIT`.
+const ANY: u32 = 2;
+/// `RTEMS_NO_TIMEOUT`.
+const NO_TIMEOUT: u32 = 0;
+
+unsafe extern "C" {
+    safe fn rtems_event_send(task: u32, events: u32) -> u32;
+    fn rtems_event_receive(wanted: u32, options: u32, ticks: u32, found: *mut u32) -> u32;
+}
+
+/// What channel, task and others share: one for each worker, and one for an acceptor.
+static ROPES: [Rope; 16] = [const { Rope::new() }; 16];
+
+struct Rope {
+    taken: AtomicBool,
+    wake: Wake,
+    phase: AtomicU32,
+    /// The task, while it runs.
+    task: AtomicU32,
+    kqueue: AtomicI32,
+    /// The socketpair: the end in the kqueue, and the other.
+    bell: AtomicI32,
+    ring: AtomicI32,
+    /// When to ring, in ticks, while that is wanted.
+    alarm: AtomicU32,
+    is_set: AtomicBool,
+    /// A socket of the channel was lost.
+    loss: AtomicBool,
+    /// The channel's task.
+    owner: AtomicU32,
+}
+
+const OVER: u32 = 0;
+const RUNNING: u32 = 1;
+const ENDING: u32 = 2;
+
+impl Rope {
+    const fn new() -> Self {
+        Self {
+            taken: AtomicBool::new(false),
+            wake: Wake::new(),
+            phase: AtomicU32::new(OVER),
+            task: AtomicU32::new(0),
+            kqueue: AtomicI32::new(-1),
+            bell: AtomicI32::new(-1),
+            ring: AtomicI32::new(-1),
+            alarm: AtomicU32::new(0),
+            is_set: AtomicBool::new(false),
+            loss: AtomicBool::new(false),
+            owner: AtomicU32::new(0),
+        }
+    }
+
+    fn send(&self, event: u32) {
+        rtems_event_send(self.task.load(SeqCst), event);
+    }
+
+    /// Ticks until the alarm, one at least; [`NO_TIMEOUT`] while there is none.
+    fn left(&self) -> u32 {
+        if !self.is_set.load(SeqCst) {
+            return NO_TIMEOUT;
+        }
+        let (now, alarm) = (ticks(), self.alarm.load(SeqCst));
+        if is_reached(now, alarm) {
+            1
+        } else {
+            alarm.wrapping_sub(now)
+        }
+    }
+}
+
+/// The task that rings. Its argument is its [`Rope`].
+unsafe extern "C" fn ring(argument: usize) {
+    // SAFETY: `Bell::new` passed a static.
+    let rope = unsafe { &*(argument as *const Rope) };
+    loop {
+        let mut found = 0;
+        // SAFETY: the place for the events lives through the call.
+        unsafe { rtems_event_receive(RING | ALARM, ANY, rope.left(), &raw mut found) };
+        if rope.phase.load(SeqCst) == ENDING {
+            break;
+        }
+        let is_time = rope.is_set.load(SeqCst) && is_reached(ticks(), rope.alarm.load(SeqCst));
+        if is_time {
+            rope.is_set.store(false, SeqCst);
+        }
+        if is_time || found & RING != 0 {
+            write_byte(rope.ring.load(SeqCst));
+            let bell = Kevent::new(rope.bell.load(SeqCst), EVFILT_READ, EV_ADD);
+            // Without memory the next ring does it.
+            let _ = kevent(rope.kqueue.load(SeqCst), &[bell], &mut [], None);
+        }
+    }
+    rope.phase.store(OVER, SeqCst);
+    task::exit();
+}
+
+/// The others' end, which is good as long as the channel is there.
+#[derive(Clone, Copy)]
+pub(super) struct Ring(&'static Rope);
+
+impl core::fmt::Debug for Ring {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Ring")
+    }
+}
+
+impl Ring {
+    /// Wakes the channel for a message that was just queued; from any context.
+    pub(super) fn message(self) {
+        let queued = || Ok::<(), ()>(());
+        let _ = self.0.wake.send(queued, || self.0.send(RING));
+    }
+
+    /// Tells the channel that one of its cells was lost; from any task. Its own it is told at its next
+    /// wait.
+    pub(super) fn loss(self) {
+        self.0.loss.store(true, SeqCst);
+        if self.0.owner.load(SeqCst) != task::this() {
+            self.0.send(RING);
+        }
+    }
+
+    /// As a number, and back.
+    pub(super) fn to_number(self) -> usize {
+        &raw const *self.0 as usize
+    }
+
+    /// Of [`Ring::to_number`]; nobody where it is not.
+    pub(super) fn of_number(number: usize) -> Option<Self> {
+        let mut ropes = ROPES.iter();
+        ropes
+            .find(|&rope| &raw const *rope as usize == number)
+            .map(Self)
+    }
+}
+
+/// The channel's end.
+#[derive(Debug)]
+pub(super) struct Bell {
+    ring: Ring,
+    /// The end in the kqueue; the other is closed with it.
+    bell: Descriptor,
+    _other: Descriptor,
+}
+
+impl Bell {
+    /// A bell in `kqueue`, which has to live as long, and its task, more urgent than the one that calls.
+    pub(super) fn new(kqueue: c_int) -> Result<Self, FeedError> {
+        let (bell, other) = socket_pair().map_err(FeedError::Socketpair)?;
+        let watch = Kevent::new(bell.number(), EVFILT_READ, EV_ADD);
+        kevent(kqueue, &[watch], &mut [], None).map_err(FeedError::Kqueue)?;
+        let priority = task::more_urgent().map_err(FeedError::Relay)?;
+        let rope = ROPES
+            .iter()
+            .find(|rope| !rope.taken.swap(true, SeqCst))
+            .ok_or(FeedError::Relay(StatusCode::TOO_MANY))?;
+        rope.kqueue.store(kqueue, SeqCst);
+        rope.bell.store(bell.number(), SeqCst);
+        rope.ring.store(other.number(), SeqCst);
+        rope.is_set.store(false, SeqCst);
+        rope.loss.store(false, SeqCst);
+        rope.owner.store(task::this(), SeqCst);
+        // Messages that the channel before left unread have nobody any more.
+        rope.wake.receive(|| (), || ());
+        rope.phase.store(RUNNING, SeqCst);
+        let ringer = Task {
+            name: *b"CPB ",
+            priority: Some(priority),
+            stack_bytes: STACK_BYTES,
+        };
+        // SAFETY: the task takes a static, at any time.
+        match unsafe { ringer.start(ring, &raw const *rope as usize) } {
+            Ok(id) => rope.task.store(id, SeqCst),
+            Err(code) => {
+                rope.phase.store(OVER, SeqCst);
+                rope.taken.store(false, SeqCst);
+                return Err(FeedError::Relay(code));
+            }
+        }
+        Ok(Self {
+            ring: Ring(rope),
+            bell,
+            _other: other,
+        })
+    }
+
+    /// For others.
+    pub(super) fn ring(&self) -> Ring {
+        self.ring
+    }
+
+    /// What becomes readable when it rings.
+    pub(super) fn descriptor(&self) -> c_int {
+        self.bell.number()
+    }
+
+    /// A message was sent since the last look: a hint.
+    pub(super) fn is_pending(&self) -> bool {
+        self.ring.0.wake.is_pending()
+    }
+
+    /// Takes messages by `take`, so that none is overlooked ([`Wake::receive`]).
+    pub(super) fn receive<R>(&self, take: impl FnOnce() -> R) -> R {
+        self.ring.0.wake.receive(|| self.bell.read_empty(), take)
+    }
+
+    /// Rings at that tick, or before. An alarm that is soon enough is left as it is: most waits need not
+    /// touch it.
+    pub(super) fn ring_at(&self, tick: u32) {
+        let rope = self.ring.0;
+        if rope.is_set.load(SeqCst) && is_reached(tick, rope.alarm.load(SeqCst)) {
+            return;
+        }
+        rope.alarm.store(tick, SeqCst);
+        rope.is_set.store(true, SeqCst);
+        rope.send(ALARM);
+    }
+
+    /// Whether a cell was lost since the last look.
+    pub(super) fn take_loss(&self) -> bool {
+        self.ring.0.loss.load(SeqCst) && self.ring.0.loss.swap(false, SeqCst)
+    }
+}
+
+impl Drop for Bell {
+    fn drop(&mut self) {
+        let rope = self.ring.0;
+        rope.phase.store(ENDING, SeqCst);
+        rope.send(RING);
+        while rope.phase.load(SeqCst) != OVER {
+            task::wake_after(1);
+        }
+        rope.taken.store(false, SeqCst);
+    }
+}
+
+#[cfg(feature = "assumptions")]
+capuchin_posix::assume! {
+    value "RTEMS_EVENT_0" = RING;
+    value "RTEMS_EVENT_1" = ALARM;
+    value "RTEMS_EVENT_ANY | RTEMS_WAIT" = ANY;
+    value "sizeof(rtems_event_set)" = size_of::<u32>();
+}

@@ -1,0 +1,47 @@
+//! Two workers and an acceptor: closes of one worker's sockets concern the other's, and connections are
+//! handed over by messages. Some suites, one case after the other.
+
+use crate::build::Images;
+use crate::{berth, own_trial};
+use capuchin_tests::fail;
+use capuchin_tests::failure::{During, Outcome};
+use capuchin_tests::runner::Kind;
+use capuchin_tests::suites::{self, Setting};
+use libtest_mimic::Trial;
+use std::sync::Arc;
+
+const SUITES: [&str; 5] = ["close", "concurrency", "deferred", "pipelining", "storm"];
+
+pub fn trial(kind: &Kind, images: &Arc<Images>) -> Trial {
+    own_trial(
+        kind,
+        images,
+        "workers",
+        "two_pass_the_suites_that_concern_them",
+        run,
+    )
+}
+
+fn run(images: &Images) -> Outcome {
+    let options = format!("{},workers=2", berth::options(Setting::Plain));
+    let (machine, _) = images.boot_fixture(&options)?;
+    let target = berth::discover(&machine)?;
+    let mut passed = 0;
+    for suite in suites::ALL
+        .iter()
+        .filter(|suite| SUITES.contains(&suite.name))
+    {
+        for case in suite
+            .cases
+            .iter()
+            .filter(|case| target.features.contains(case.needs))
+        {
+            (case.run)(&target).during(format!("{}::{}", suite.name, case.name))?;
+            passed += 1;
+        }
+    }
+    if passed == 0 {
+        fail!("no case was run");
+    }
+    Ok(())
+}
