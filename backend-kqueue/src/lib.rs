@@ -10,7 +10,7 @@
 //!
 //! Each socket has two filters, level-triggered; the kernel is the only one that knows
 //! which sockets these are. A connection costs three calls in its life besides the waits: whether it is
-//! watched, to watch it, and to watch it no more.
+//! watched, to watch it, and to watch it no more; one more each time that its interest changes.
 //!
 //! On Linux, for tests, the calls are a double's: what the manual pages kqueue(2) and kevent(2) of FreeBSD
 //! say, over epoll.
