@@ -33,12 +33,23 @@ pub fn enter_sandbox() -> Result<(), i32> {
     Err(libc::ENOSYS)
 }
 
-/// Waits about so long, or less; in the sandbox, too. There [`std::thread::sleep`] panics: it insists
-/// on clock_nanosleep(2), which FreeBSD's `syscalls.master` does not mark as allowed.
+/// Waits so long; in the sandbox, too. There [`std::thread::sleep`] panics: it insists on
+/// clock_nanosleep(2), which FreeBSD's `syscalls.master` does not mark as allowed, as it does nanosleep(2).
+#[cfg(target_os = "freebsd")]
 pub fn pause(span: Duration) {
-    // Waits as for a lock (_umtx_op(2)), which is allowed. Whoever unparks this thread for another
-    // reason ends it early.
-    std::thread::park_timeout(span);
+    let mut rest = libc::timespec {
+        tv_sec: libc::time_t::try_from(span.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: span.subsec_nanos().into(),
+    };
+    // What a signal leaves of it is waited for, too.
+    // SAFETY: `rest` is valid for reading and writing, and may be the same for both.
+    let _ = retry(|| unsafe { libc::nanosleep(&raw const rest, &raw mut rest) } as isize);
+}
+
+/// Waits so long; as [`std::thread::sleep`], which panics in FreeBSD's sandbox.
+#[cfg(not(target_os = "freebsd"))]
+pub fn pause(span: Duration) {
+    std::thread::sleep(span);
 }
 
 /// A directory in which files can be made and added to, whatever becomes of its path.
@@ -79,6 +90,7 @@ mod tests {
     use std::ffi::CString;
     use std::io::Write;
     use std::os::unix::ffi::OsStrExt;
+    use std::time::Instant;
     use std::{format, fs};
 
     #[test]
@@ -99,6 +111,18 @@ mod tests {
         );
         assert_eq!(Folder::open(&path).unwrap_err(), libc::ENOENT);
         fs::remove_dir_all(&base).unwrap();
+    }
+
+    #[test]
+    fn pause_lasts_and_leaves_an_unpark_for_whom_it_was_meant() {
+        let span = Duration::from_millis(20);
+        std::thread::current().unpark();
+        let begin = Instant::now();
+        pause(span);
+        assert!(begin.elapsed() >= span);
+        let begin = Instant::now();
+        std::thread::park_timeout(Duration::from_secs(60));
+        assert!(begin.elapsed() < Duration::from_secs(30), "it was taken");
     }
 
     #[test]

@@ -42,4 +42,5 @@ FUNCTION(setsockopt, int(int, int, int, const void *, socklen_t));
 FUNCTION(openat, int(int, const char *, int, ...));
 FUNCTION(fstat, int(int, struct stat *));
 FUNCTION(cap_enter, int(void));
+FUNCTION(nanosleep, int(const struct timespec *, struct timespec *));
 FUNCTION(__error, int *(void));
