@@ -192,7 +192,8 @@ pub(crate) fn reopen(descriptor: c_int, flags: c_int) -> Option<Result<c_int, i3
     }
 }
 
-/// Times that the kernel keeps anyway, without asking the timer (clock_gettime(2)).
+/// Times for which the kernel does not ask the timer (clock_gettime(2)). Where the C library needs no
+/// kernel to tell the time, it reads the timer for these, too: that is no system call.
 pub(crate) const COARSE_MONOTONIC: libc::clockid_t = libc::CLOCK_MONOTONIC_FAST;
 pub(crate) const COARSE_REALTIME: libc::clockid_t = libc::CLOCK_REALTIME_FAST;
 
@@ -227,7 +228,7 @@ crate::assume! {
     names libc {
         O_RDONLY, O_WRONLY, O_APPEND, O_CREAT, O_NONBLOCK, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW,
         O_NOCTTY, O_PATH, O_EMPTY_PATH, O_RESOLVE_BENEATH, AT_SYMLINK_NOFOLLOW, S_IFMT, S_IFREG,
-        S_IFDIR, S_IFLNK, DT_REG, DT_DIR, DT_LNK, DT_UNKNOWN,
+        S_IFDIR, S_IFLNK, DT_REG, DT_DIR, DT_LNK, DT_UNKNOWN, F_SETFD, FD_CLOEXEC,
     }
     names libc { CLOCK_REALTIME, CLOCK_REALTIME_FAST, CLOCK_MONOTONIC, CLOCK_MONOTONIC_FAST }
     names libc {
