@@ -1,4 +1,4 @@
-//! FreeBSD 13 and later. Its manual pages are meant unless another source is named.
+//! FreeBSD, written for 13.1 and later. Its manual pages are meant unless another source is named.
 
 use super::PARTS;
 use super::sendfile_outcome::{Outcome, outcome};
@@ -167,8 +167,7 @@ pub(crate) type AcceptFilter = [u8; size_of::<libc::accept_filter_arg>()];
 /// Opens `path` below `directory` without leaving it, in one call, links followed. `None` where no link
 /// is to be followed: there is no flag for that, and the directories on the way are opened one by one.
 ///
-/// The flag is known from 13.0 on. A kernel that does not know it would ignore it, so that links lead
-/// wherever they lead: older ones are not supported.
+/// The flag is known from 13.0 on. A kernel that does not know it ignores it: `Root::open` looks for that.
 pub(crate) fn open_beneath(
     directory: c_int,
     path: &CStr,
