@@ -10,6 +10,7 @@
 
 use crate::errno::{errno, retry};
 use crate::file::{File, FileStatus, Kind, Links, O_READ, OpenError, check_kind, check_segments};
+use crate::sandbox::{Rights, limit};
 use crate::sys;
 use core::ffi::{CStr, c_int};
 
@@ -61,6 +62,16 @@ impl Root {
     pub fn by_hand(mut self) -> Self {
         self.by_hand = true;
         self
+    }
+
+    /// Where the system has a sandbox, nothing but what is done here can be done by the directory from now
+    /// on, whoever has its descriptor.
+    ///
+    /// # Errors
+    /// What the system answers.
+    pub fn limited(self) -> Result<Self, OpenError> {
+        limit(self.directory, Rights::Read).map_err(OpenError::of)?;
+        Ok(self)
     }
 
     /// Opens a regular file or a directory for reading. `path` begins with `/`, which stands for the

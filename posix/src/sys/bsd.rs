@@ -25,6 +25,9 @@ pub(crate) const O_LOOK: c_int = libc::O_PATH | libc::O_NONBLOCK;
 /// A file that is opened with [`O_LOOK`] notices nothing, whatever it is.
 pub(crate) const LOOKING_OPENS_NOTHING: bool = true;
 
+/// Refuses names that lead out of the directory (open(2)).
+pub(crate) const O_BENEATH: c_int = libc::O_RESOLVE_BENEATH;
+
 /// What a socket is born with: a child that is started at the same moment gets none.
 const BIRTH_FLAGS: c_int = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
 
@@ -228,6 +231,11 @@ crate::assume! {
         O_RDONLY, O_WRONLY, O_APPEND, O_CREAT, O_NONBLOCK, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW,
         O_NOCTTY, O_PATH, O_EMPTY_PATH, O_RESOLVE_BENEATH, AT_SYMLINK_NOFOLLOW, S_IFMT, S_IFREG,
         S_IFDIR, S_IFLNK, DT_REG, DT_DIR, DT_LNK, DT_UNKNOWN, F_SETFD, FD_CLOEXEC,
+    }
+    value "sizeof(cap_rights_t)" = size_of::<libc::cap_rights_t>();
+    value "CAP_RIGHTS_VERSION" = libc::CAP_RIGHTS_VERSION;
+    names libc {
+        CAP_LOOKUP, CAP_FSTAT, CAP_FCNTL, CAP_READ, CAP_SEEK, CAP_FSTATFS, CAP_WRITE, CAP_CREATE,
     }
     names libc { CLOCK_REALTIME, CLOCK_REALTIME_FAST, CLOCK_MONOTONIC, CLOCK_MONOTONIC_FAST }
     names libc {
