@@ -57,7 +57,7 @@ pub fn pause(span: Duration) {
 pub(crate) enum Rights {
     /// Files can be read and looked at, directories listed.
     Read,
-    /// Files can be made and added to.
+    /// Files can be made and written to.
     Append,
 }
 
