@@ -3,6 +3,7 @@
 use super::PARTS;
 use super::sendfile_outcome::{Outcome, outcome};
 use crate::errno::{errno, retry, set_errno};
+use capuchin_core::transport::Then;
 use core::ffi::{CStr, c_int};
 
 pub(crate) use libc::__error as errno_location;
@@ -225,7 +226,7 @@ crate::assume! {
     names libc {
         AF_INET, AF_INET6, SOCK_STREAM, SOCK_NONBLOCK, SOCK_CLOEXEC, SOL_SOCKET, SO_REUSEADDR,
         SO_REUSEPORT_LB, SO_LINGER, SO_NOSIGPIPE, SO_ACCEPTFILTER, IPPROTO_TCP, IPPROTO_IPV6,
-        TCP_NODELAY, TCP_FASTOPEN, IPV6_V6ONLY, MSG_NOSIGNAL, SHUT_WR, FIONBIO,
+        TCP_NODELAY, TCP_FASTOPEN, IPV6_V6ONLY, MSG_EOF, MSG_NOSIGNAL, SHUT_WR, FIONBIO,
     }
     names libc {
         O_RDONLY, O_WRONLY, O_APPEND, O_CREAT, O_NONBLOCK, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW,
