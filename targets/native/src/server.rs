@@ -320,7 +320,8 @@ impl<A: Send + Sync + 'static> Server<A> {
             let reach = log
                 .open(self.reach())
                 .map_err(|error| log_error(log, error))?;
-            if self.sandbox && reach == Reach::Path {
+            let is_file = *log.destination() != Destination::Stdout;
+            if self.sandbox && is_file && reach == Reach::Path {
                 log::warn!(
                     "the access log was opened before the sandbox was known of and cannot be reopened in there: start it with AccessLog::later"
                 );
