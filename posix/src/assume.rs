@@ -2,8 +2,8 @@
 //!
 //! Each line of [`assume!`](crate::assume!) leaves a C expression and the number that Rust has for it
 //! in the library, as text; `targets/rtems/check/run` collects them and has the SDK's compiler judge, and
-//! `targets/native/freebsd/link` one that has FreeBSD's headers. So there is one list, and it stands where the number is used. Only with the feature `assumptions`,
-//! and never part of a server.
+//! `targets/native/freebsd/link` one that has FreeBSD's headers. So there is one list, and it stands where
+//! the number is used. Only with the feature `assumptions`, and never part of a server.
 
 /// States assumptions, in three forms; the last is size, and each field's place and size.
 ///

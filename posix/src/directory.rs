@@ -10,6 +10,7 @@
 
 use crate::errno::{errno, retry};
 use crate::file::{File, FileStatus, Kind, Links, O_READ, OpenError, check_kind, check_segments};
+use crate::sandbox::{Rights, limit};
 use crate::sys;
 use core::ffi::{CStr, c_int};
 
@@ -34,11 +35,25 @@ impl Root {
         // SAFETY: `path` ends with NUL.
         let directory = retry(|| unsafe { libc::open(path.as_ptr(), flags) } as isize)
             .map_err(OpenError::of)?;
-        Ok(Self {
+        let mut root = Self {
             directory: directory as c_int,
             links,
             by_hand: false,
-        })
+        };
+        root.by_hand = links == Links::Beneath && root.can_be_left();
+        Ok(root)
+    }
+
+    /// Whether the system, asked to stay beneath the root, does not: one that does not know the flag
+    /// ignores it. What is above `/` is `/`, which is no way out.
+    fn can_be_left(&self) -> bool {
+        let Some(Ok(above)) = self.open_at_once(c"..", sys::O_LOOK) else {
+            return false;
+        };
+        let place = |file: File| file.status().map(|status| (status.device, status.inode));
+        let left = place(above) != place(File(self.directory));
+        above.close();
+        left
     }
 
     /// Opens the directories on a path one by one even where one call could do it: how it is done
@@ -47,6 +62,16 @@ impl Root {
     pub fn by_hand(mut self) -> Self {
         self.by_hand = true;
         self
+    }
+
+    /// Where the system has a sandbox, nothing but what is done here can be done by the directory from now
+    /// on, whoever has its descriptor.
+    ///
+    /// # Errors
+    /// What the system answers.
+    pub fn limited(self) -> Result<Self, OpenError> {
+        limit(self.directory, Rights::Read).map_err(OpenError::of)?;
+        Ok(self)
     }
 
     /// Opens a regular file or a directory for reading. `path` begins with `/`, which stands for the
@@ -380,6 +405,23 @@ mod tests {
             assert_eq!(content(&root, "/outside"), ok("secret"), "{root:?}");
             assert_eq!(content(&root, "/pipe"), forbidden, "{root:?}");
         }
+    }
+
+    #[test]
+    fn root_that_cannot_be_left_is_not_gone_along_by_hand() {
+        let place = Place::new("by-hand");
+        // An old Linux kernel, or a filter of system calls, has no such call: then that says so.
+        if place.root(Links::Beneath).look(c"file").is_none() {
+            std::println!("NOT RUN: the system cannot stay beneath a root in one call");
+            return;
+        }
+        let top = Root::open(c"/", Links::Beneath).unwrap();
+        for root in [place.root(Links::Beneath), top] {
+            assert!(!root.can_be_left() && !root.by_hand, "{root:?}");
+        }
+        // Where all links are followed, the same look gets out.
+        assert!(place.root(Links::All).can_be_left());
+        assert!(!place.root(Links::All).by_hand);
     }
 
     #[test]

@@ -107,14 +107,21 @@ mod calls {
         /// A new one. It does not outlive the process by fork(2) or exec(2).
         ///
         /// # Errors
-        /// The `errno` of kqueue(2).
+        /// The `errno` of kqueue(2) or fcntl(2).
         pub fn new() -> Result<Self, i32> {
             let number = kqueue();
             if number < 0 {
                 return Err(errno());
             }
             // SAFETY: it was just made, for this owner.
-            Ok(Self(unsafe { Descriptor::own(number) }))
+            let queue = unsafe { Descriptor::own(number) };
+            // A child never has it, but a program that takes this one's place would.
+            // SAFETY: the descriptor is open, and no memory is passed.
+            #[cfg(target_os = "freebsd")]
+            if unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
+                return Err(errno());
+            }
+            Ok(Self(queue))
         }
 
         /// Its descriptor.

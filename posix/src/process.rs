@@ -155,7 +155,7 @@ pub fn ignore_broken_pipes() {
 }
 
 /// Raises the limit of open descriptors to `wanted`, or as far as it goes; tells how many there
-/// may be now (setrlimit(2)), which is taken to be `wanted` where the system does not tell.
+/// may be now (getrlimit(2)), which is taken to be `wanted` where the system does not tell.
 #[allow(clippy::unnecessary_cast, reason = "other systems have other widths")]
 #[cfg(not(target_os = "rtems"))]
 pub fn raise_descriptor_limit(wanted: u64) -> u64 {
@@ -171,7 +171,10 @@ pub fn raise_descriptor_limit(wanted: u64) -> u64 {
         if (limit.rlim_cur as u64) < wanted {
             let before = limit.rlim_cur;
             limit.rlim_cur = limit.rlim_max.min(wanted as _);
-            if libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) < 0 {
+            // FreeBSD cuts it to `kern.maxfilesperproc` and says nothing: what it is now, it tells.
+            if libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) < 0
+                || libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) < 0
+            {
                 limit.rlim_cur = before;
             }
         }
@@ -214,5 +217,8 @@ mod tests {
         let now = raise_descriptor_limit(1);
         assert!(now >= 1);
         assert!(raise_descriptor_limit(now) >= now);
+        let raised = raise_descriptor_limit(now + 1);
+        assert!(raised >= now);
+        assert_eq!(raise_descriptor_limit(1), raised, "what is told is so");
     }
 }

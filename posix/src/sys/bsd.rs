@@ -1,8 +1,9 @@
-//! FreeBSD 13 and later. Its manual pages are meant unless another source is named.
+//! FreeBSD, written for 13.1 and later. Its manual pages are meant unless another source is named.
 
 use super::PARTS;
 use super::sendfile_outcome::{Outcome, outcome};
 use crate::errno::{errno, retry, set_errno};
+use capuchin_core::transport::Then;
 use core::ffi::{CStr, c_int};
 
 pub(crate) use libc::__error as errno_location;
@@ -24,6 +25,9 @@ pub(crate) const SEND_FLAGS: c_int = libc::MSG_NOSIGNAL;
 pub(crate) const O_LOOK: c_int = libc::O_PATH | libc::O_NONBLOCK;
 /// A file that is opened with [`O_LOOK`] notices nothing, whatever it is.
 pub(crate) const LOOKING_OPENS_NOTHING: bool = true;
+
+/// Refuses names that lead out of the directory (open(2)).
+pub(crate) const O_BENEATH: c_int = libc::O_RESOLVE_BENEATH;
 
 /// What a socket is born with: a child that is started at the same moment gets none.
 const BIRTH_FLAGS: c_int = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
@@ -167,8 +171,7 @@ pub(crate) type AcceptFilter = [u8; size_of::<libc::accept_filter_arg>()];
 /// Opens `path` below `directory` without leaving it, in one call, links followed. `None` where no link
 /// is to be followed: there is no flag for that, and the directories on the way are opened one by one.
 ///
-/// The flag is known from 13.0 on. A kernel that does not know it would ignore it, so that links lead
-/// wherever they lead: older ones are not supported.
+/// The flag is known from 13.0 on. A kernel that does not know it ignores it: `Root::open` looks for that.
 pub(crate) fn open_beneath(
     directory: c_int,
     path: &CStr,
@@ -192,7 +195,8 @@ pub(crate) fn reopen(descriptor: c_int, flags: c_int) -> Option<Result<c_int, i3
     }
 }
 
-/// Times that the kernel keeps anyway, without asking the timer (clock_gettime(2)).
+/// Times for which the kernel does not ask the timer (clock_gettime(2)). Where the C library needs no
+/// kernel to tell the time, it reads the timer for these, too: that is no system call.
 pub(crate) const COARSE_MONOTONIC: libc::clockid_t = libc::CLOCK_MONOTONIC_FAST;
 pub(crate) const COARSE_REALTIME: libc::clockid_t = libc::CLOCK_REALTIME_FAST;
 
@@ -222,12 +226,17 @@ crate::assume! {
     names libc {
         AF_INET, AF_INET6, SOCK_STREAM, SOCK_NONBLOCK, SOCK_CLOEXEC, SOL_SOCKET, SO_REUSEADDR,
         SO_REUSEPORT_LB, SO_LINGER, SO_NOSIGPIPE, SO_ACCEPTFILTER, IPPROTO_TCP, IPPROTO_IPV6,
-        TCP_NODELAY, TCP_FASTOPEN, IPV6_V6ONLY, MSG_NOSIGNAL, SHUT_WR, FIONBIO,
+        TCP_NODELAY, TCP_FASTOPEN, IPV6_V6ONLY, MSG_EOF, MSG_NOSIGNAL, SHUT_WR, FIONBIO,
     }
     names libc {
         O_RDONLY, O_WRONLY, O_APPEND, O_CREAT, O_NONBLOCK, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW,
         O_NOCTTY, O_PATH, O_EMPTY_PATH, O_RESOLVE_BENEATH, AT_SYMLINK_NOFOLLOW, S_IFMT, S_IFREG,
-        S_IFDIR, S_IFLNK, DT_REG, DT_DIR, DT_LNK, DT_UNKNOWN,
+        S_IFDIR, S_IFLNK, DT_REG, DT_DIR, DT_LNK, DT_UNKNOWN, F_SETFD, FD_CLOEXEC,
+    }
+    value "sizeof(cap_rights_t)" = size_of::<libc::cap_rights_t>();
+    value "CAP_RIGHTS_VERSION" = libc::CAP_RIGHTS_VERSION;
+    names libc {
+        CAP_LOOKUP, CAP_FSTAT, CAP_FCNTL, CAP_READ, CAP_SEEK, CAP_FSTATFS, CAP_WRITE, CAP_CREATE,
     }
     names libc { CLOCK_REALTIME, CLOCK_REALTIME_FAST, CLOCK_MONOTONIC, CLOCK_MONOTONIC_FAST }
     names libc {

@@ -39,6 +39,9 @@ pub(crate) const ACCEPT_PASSES_ON: &[c_int] = &[
 /// Opens only to look at, where the system knows that (open(2)).
 pub(crate) const O_LOOK: c_int = libc::O_PATH;
 
+/// There is no flag to stay in a directory: openat2(2) would.
+pub(crate) const O_BENEATH: c_int = 0;
+
 /// A file that is opened with [`O_LOOK`] notices nothing, whatever it is.
 pub(crate) const LOOKING_OPENS_NOTHING: bool = true;
 

@@ -42,4 +42,7 @@ FUNCTION(setsockopt, int(int, int, int, const void *, socklen_t));
 FUNCTION(openat, int(int, const char *, int, ...));
 FUNCTION(fstat, int(int, struct stat *));
 FUNCTION(cap_enter, int(void));
+FUNCTION(cap_rights_limit, int(int, const cap_rights_t *));
+FUNCTION(__cap_rights_init, cap_rights_t *(int, cap_rights_t *, ...));
+FUNCTION(nanosleep, int(const struct timespec *, struct timespec *));
 FUNCTION(__error, int *(void));

@@ -21,7 +21,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -144,6 +144,8 @@ pub struct AccessLog {
     shared: Arc<Shared>,
     /// For the writer, until it is started.
     receiver: Mutex<Option<Receiver<Vec<u8>>>>,
+    /// Since it is.
+    reach: OnceLock<Reach>,
 }
 
 impl AccessLog {
@@ -170,14 +172,16 @@ impl AccessLog {
             sender,
             shared: Arc::new(Shared::default()),
             receiver: Mutex::new(Some(receiver)),
+            reach: OnceLock::new(),
         }
     }
 
-    /// Opens the destination and starts the writer, once.
-    pub(crate) fn open(&self, reach: Reach) -> io::Result<()> {
+    /// Opens the destination and starts the writer, once. How it will be found again: as `reach` says,
+    /// unless it was open before.
+    pub(crate) fn open(&self, reach: Reach) -> io::Result<Reach> {
         let mut receiver = self.receiver.lock().unwrap_or_else(PoisonError::into_inner);
-        if receiver.is_none() {
-            return Ok(());
+        if let Some(before) = self.reach.get() {
+            return Ok(*before);
         }
         let place = Place::of(&self.destination, reach)?;
         let writer = Writer {
@@ -186,21 +190,20 @@ impl AccessLog {
             shared: Arc::clone(&self.shared),
             torn: false,
         };
-        let Some(receiver) = receiver.take() else {
-            return Ok(());
-        };
-        thread::Builder::new()
-            .name("access log".into())
-            .spawn(move || writer.run(&receiver))?;
-        Ok(())
+        if let Some(receiver) = receiver.take() {
+            thread::Builder::new()
+                .name("access log".into())
+                .spawn(move || writer.run(&receiver))?;
+        }
+        Ok(*self.reach.get_or_init(|| reach))
     }
 
     /// Whether [`AccessLog::open`] would succeed; makes no file.
-    pub(crate) fn check(&self) -> io::Result<()> {
+    pub(crate) fn check(&self, reach: Reach) -> io::Result<()> {
         let Destination::File(path) = &self.destination else {
             return Ok(());
         };
-        match append(path, false) {
+        match Place::of(&self.destination, reach)?.append(false) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => may_make_files_beside(path),
             Err(error) if error.raw_os_error() == Some(libc::ENXIO) => Ok(()),
             other => other.map(|_| ()),
@@ -416,16 +419,11 @@ impl Place {
 
     /// `None` for a named pipe that nobody reads yet.
     fn open(&self) -> io::Result<Option<Box<dyn Write + Send>>> {
-        let opened = match self {
-            Self::Stdout => return Ok(Some(Box::new(io::stdout()))),
-            Self::Path(path) => append(path, true),
-            Self::Directory(folder, name) => folder
-                .append(name, LOG_MODE)
-                .map_err(io::Error::from_raw_os_error),
-        };
-        let file: File = match opened {
+        let file = match self.append(true) {
+            Ok(Some(file)) => file,
+            Ok(None) => return Ok(Some(Box::new(io::stdout()))),
             Err(error) if error.raw_os_error() == Some(libc::ENXIO) => return Ok(None),
-            other => other?,
+            Err(error) => return Err(error),
         };
         // The writer itself may wait: it is there so that nobody else has to.
         // SAFETY: the descriptor is open, and no memory is passed.
@@ -438,20 +436,29 @@ impl Place {
         }
         Ok(Some(Box::new(file)))
     }
+
+    /// Opens the file to add to it; `None` for standard output. Without O_NONBLOCK the opening of a pipe
+    /// would wait for its reader.
+    fn append(&self, create: bool) -> io::Result<Option<File>> {
+        match self {
+            Self::Stdout => Ok(None),
+            Self::Path(path) => OpenOptions::new()
+                .append(true)
+                .create(create)
+                .mode(LOG_MODE)
+                .custom_flags(libc::O_NONBLOCK)
+                .open(path)
+                .map(Some),
+            Self::Directory(folder, name) => folder
+                .append(name, create.then_some(LOG_MODE))
+                .map(Some)
+                .map_err(io::Error::from_raw_os_error),
+        }
+    }
 }
 
 /// Permissions of a log that is made: the owner's, and its group may read.
 const LOG_MODE: u32 = 0o640;
-
-/// Opens a file to add to it. Without O_NONBLOCK the opening of a pipe would wait for its reader.
-fn append(path: &Path, create: bool) -> io::Result<File> {
-    OpenOptions::new()
-        .append(true)
-        .create(create)
-        .mode(LOG_MODE)
-        .custom_flags(libc::O_NONBLOCK)
-        .open(path)
-}
 
 /// Whether this process may make files in the directory of `path` (access(2)).
 fn may_make_files_beside(path: &Path) -> io::Result<()> {
@@ -921,6 +928,41 @@ mod tests {
             );
         }
         log.finish();
+        fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn check_looks_as_a_start_would_and_makes_nothing() {
+        let (path, directory) = (path("checked"), path("checked.d"));
+        let _ = fs::remove_file(&path);
+        fs::create_dir_all(&directory).unwrap();
+        let check = |path: &Path, reach| {
+            AccessLog::later(Destination::File(path.into()), Format::Common).check(reach)
+        };
+        for reach in [Reach::Path, Reach::Directory] {
+            check(&path, reach).unwrap();
+            assert!(!path.exists());
+            fs::write(&path, "").unwrap();
+            check(&path, reach).unwrap();
+            fs::remove_file(&path).unwrap();
+            assert!(check(&directory, reach).is_err());
+            let nowhere = check(&directory.join("none/log"), reach).unwrap_err();
+            assert_eq!(nowhere.kind(), io::ErrorKind::NotFound);
+        }
+        fs::remove_dir(&directory).unwrap();
+    }
+
+    #[test]
+    fn log_is_found_again_as_it_was_opened_first() {
+        let path = path("first");
+        let started = AccessLog::start(Destination::File(path.clone()), Format::Common).unwrap();
+        assert_eq!(started.open(Reach::Directory).unwrap(), Reach::Path);
+        let later = AccessLog::later(Destination::File(path.clone()), Format::Common);
+        for reach in [Reach::Directory, Reach::Path] {
+            assert_eq!(later.open(reach).unwrap(), Reach::Directory);
+        }
+        started.finish();
+        later.finish();
         fs::remove_file(&path).unwrap();
     }
 

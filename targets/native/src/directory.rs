@@ -20,7 +20,7 @@ use capuchin_core::http::write::Writer;
 use capuchin_core::site::{Accepts, Content, ContentId, Found, Representation, Site, SiteError};
 use capuchin_posix::{Entries, File, FileStatus, Kind, Links, OpenError, Root};
 use std::collections::HashMap;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -322,13 +322,32 @@ impl Directory {
     /// # Errors
     /// [`DirectoryError`] when it is none or cannot be read.
     pub fn open(path: &Path, options: DirectoryOptions) -> Result<Self, DirectoryError> {
+        Self::open_by(path, options, Root::open)
+    }
+
+    /// As [`Directory::open`], for a process that enters the sandbox: what it reads is all that can be
+    /// done there.
+    pub(crate) fn open_limited(
+        path: &Path,
+        options: DirectoryOptions,
+    ) -> Result<Self, DirectoryError> {
+        Self::open_by(path, options, |path, links| {
+            Root::open(path, links)?.limited()
+        })
+    }
+
+    fn open_by(
+        path: &Path,
+        options: DirectoryOptions,
+        open: impl FnOnce(&CStr, Links) -> Result<Root, OpenError>,
+    ) -> Result<Self, DirectoryError> {
         let failed = |reason| DirectoryError {
             path: path.to_owned(),
             reason,
         };
         let name =
             CString::new(path.as_os_str().as_bytes()).map_err(|_| failed(OpenError::NotFound))?;
-        let root = Root::open(&name, options.links).map_err(failed)?;
+        let root = open(&name, options.links).map_err(failed)?;
         // Opening a directory does not prove that names in it can be reached.
         root.status_beneath(b"/").map_err(failed)?;
         Ok(Self {

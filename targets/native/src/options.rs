@@ -20,9 +20,9 @@ Usage: capuchin [OPTIONS] DIR
   --workers N              threads that serve [one for each core]
   --accept each|one        one listener for each worker, or one acceptor for all [each]
   --user NAME              become this user, by name, number or UID:GID, after binding
-  --sandbox                FreeBSD: once everything is open, give up all access to files outside DIR and
-                           to the network but by the sockets that listen (Capsicum); not with
-                           --links all; the access log is reopened in the directory that it lay in
+  --sandbox                FreeBSD: once everything is open, give up connecting and all access to files
+                           but to read in DIR and to make and write files in the directory of
+                           the access log, where that is reopened (Capsicum); not with --links all
   --check                  check the options, directory, user, log and that the addresses can be
                            listened on, then stop
 

@@ -294,7 +294,8 @@ impl<A: Send + Sync + 'static> Server<A> {
     pub fn check(mut self) -> Result<(), StartError> {
         self.prepare()?;
         if let Some(log) = &self.log {
-            log.check().map_err(|error| log_error(log, error))?;
+            log.check(self.reach())
+                .map_err(|error| log_error(log, error))?;
         }
         self.enter_sandbox()
     }
@@ -316,12 +317,15 @@ impl<A: Send + Sync + 'static> Server<A> {
         let mut per_group = per_group.into_iter();
         capuchin_posix::ignore_broken_pipes();
         if let Some(log) = &self.log {
-            let reach = if self.sandbox {
-                Reach::Directory
-            } else {
-                Reach::Path
-            };
-            log.open(reach).map_err(|error| log_error(log, error))?;
+            let reach = log
+                .open(self.reach())
+                .map_err(|error| log_error(log, error))?;
+            let is_file = *log.destination() != Destination::Stdout;
+            if self.sandbox && is_file && reach == Reach::Path {
+                log::warn!(
+                    "the access log was opened before the sandbox was known of and cannot be reopened in there: start it with AccessLog::later"
+                );
+            }
             if self.user.is_some()
                 && let Some((path, error)) = log.obstacle()
             {
@@ -464,6 +468,15 @@ impl<A: Send + Sync + 'static> Server<A> {
         })
     }
 
+    /// How the access log has to be found again.
+    fn reach(&self) -> Reach {
+        if self.sandbox {
+            Reach::Directory
+        } else {
+            Reach::Path
+        }
+    }
+
     /// When everything is open, and no thread needs a path any more.
     fn enter_sandbox(&self) -> Result<(), StartError> {
         if !self.sandbox {
@@ -533,9 +546,15 @@ impl<A: Send + Sync + 'static> Server<A> {
         Ok(match &self.rest {
             Rest::Nothing => AnySite::Nothing(NoSite::default()),
             Rest::Table(entries) => AnySite::Table(Table::new(entries)),
-            Rest::Directory(path, options) => AnySite::Directory(Box::new(
-                Directory::open(path, options.clone()).map_err(StartError::Directory)?,
-            )),
+            Rest::Directory(path, options) => {
+                let open = if self.sandbox {
+                    Directory::open_limited
+                } else {
+                    Directory::open
+                };
+                let site = open(path, options.clone()).map_err(StartError::Directory)?;
+                AnySite::Directory(Box::new(site))
+            }
         })
     }
 }

@@ -315,6 +315,23 @@ fn sandboxed_server_serves_files_and_reopens_its_log() {
     assert!(!error.contains("ERROR"), "{error}");
 }
 
+#[test]
+#[cfg(target_os = "freebsd")]
+fn log_that_the_sandbox_could_not_reopen_is_told_before_anything_is_served() {
+    let place = Place::new("sandbox-log");
+    place.write("log.d/log", "");
+    place.write("site/a.txt", "");
+    let (site, link) = (place.0.join("site"), place.0.join("site/log"));
+    std::os::unix::fs::symlink("../log.d/log", &link).expect("a link");
+    let paths = [&link, &site].map(|path| path.to_str().expect("UTF-8"));
+    for more in [&[][..], &["--check"]] {
+        let words = ["--sandbox", "--listen", "127.0.0.1:0", "--access-log"];
+        let output = output(&[&words[..], &paths, more].concat());
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        assert!(output.stdout.is_empty(), "{output:?}");
+    }
+}
+
 /// A file of the kernel's that can be opened, but not read.
 const UNREADABLE: &str = "/sys/devices/virtual/net/lo/speed";
 

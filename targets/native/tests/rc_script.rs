@@ -11,10 +11,14 @@ const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/freebsd/capuchin");
 /// As much of rc.subr as the script uses. What a configuration sets is in `CONF`.
 const RC_SUBR: &str = r#"
 load_rc_config() { eval "$CONF"; }
+startmsg() { echo "$*"; }
 checkyesno() { eval value=\$$1; [ "$value" = YES ]; }
 run_rc_command() {
     [ -z "${capuchin_user-}" ] || { echo "rc.subr would start it as $capuchin_user" >&2; exit 1; }
     rc_flags=$capuchin_flags
+    for directory in ${required_dirs-}; do [ -d "$directory/." ] || exit 1; done
+    eval precmd=\${$1_precmd-}
+    [ -z "$precmd" ] || "$precmd" || exit 1
     eval method=\$$1_cmd
     "$method"
 }
@@ -23,6 +27,11 @@ run_rc_command() {
 /// Runs one command of the script, the paths of that system replaced by those here; the server is this
 /// package's, and daemon(8) prints its words.
 fn run(place: &Place, verb: &str, conf: &str) -> Output {
+    run_with(place, verb, conf, env!("CARGO_BIN_EXE_capuchin"))
+}
+
+/// The same with another server.
+fn run_with(place: &Place, verb: &str, conf: &str, command: &str) -> Output {
     let (subr, daemon) = (place.0.join("rc.subr"), place.0.join("daemon"));
     place.write("rc.subr", RC_SUBR);
     place.write("daemon", "#!/bin/sh\nfor word; do echo \"[$word]\"; done\n");
@@ -41,7 +50,7 @@ fn run(place: &Place, verb: &str, conf: &str) -> Output {
         .arg(verb)
         .env("CONF", conf)
         .env("DAEMON", daemon)
-        .env("COMMAND", env!("CARGO_BIN_EXE_capuchin"))
+        .env("COMMAND", command)
         .output()
         .expect("a shell")
 }
@@ -50,13 +59,24 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// The user that runs this, as the command takes it.
+fn user() -> String {
+    // SAFETY: takes and passes no memory.
+    let (uid, gid) = unsafe { (libc::getuid(), libc::getgid()) };
+    format!("{uid}:{gid}")
+}
+
+fn conf(root: &str, flags: &str) -> String {
+    let user = user();
+    format!("capuchin_root='{root}' capuchin_user={user} capuchin_flags='{flags}'")
+}
+
 #[test]
 fn script_starts_words_that_the_command_takes() {
     let place = Place::new("rc-start");
-    let conf = format!(
-        "capuchin_root='{}' capuchin_user=123:456 capuchin_flags='--listen 127.0.0.1:0 --listing on'",
-        place.path()
-    );
+    place.write("two words/a.txt", "");
+    let root = format!("{}/two words", place.path());
+    let conf = conf(&root, "--listen 127.0.0.1:0 --listing on");
     let started = run(&place, "start", &conf);
     assert_eq!(text(&started.stderr), "");
     let out = text(&started.stdout);
@@ -79,9 +99,31 @@ fn script_starts_words_that_the_command_takes() {
             "/var/run/capuchin.pid"
         ]
     );
-    assert_eq!(server[1..3], ["--user", "123:456"]);
+    assert_eq!(server[1..3], ["--user", &user()]);
     assert_eq!(server[3..6], ["--listen", "127.0.0.1:0", "--listing"]);
-    assert_eq!(server.last(), Some(&place.path()));
+    assert_eq!(server.last(), Some(&&*root));
+}
+
+#[test]
+fn start_of_a_server_that_would_not_start_fails_and_says_why() {
+    let place = Place::new("rc-fails");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let taken = format!("--listen {}", taken.local_addr().expect("its address"));
+    let missing = format!("{}/missing", place.path());
+    for (root, flags, why) in [
+        (place.path(), "--nonsense", "there is no option"),
+        (place.path(), &taken, "in use"),
+        (&missing, "--listen 127.0.0.1:0", "missing"),
+    ] {
+        let output = run(&place, "start", &conf(root, flags));
+        assert!(!output.status.success(), "{flags}: {output:?}");
+        assert_eq!(
+            text(&output.stdout),
+            "",
+            "{flags}: daemon(8) is not reached"
+        );
+        assert!(text(&output.stderr).contains(why), "{flags}: {output:?}");
+    }
 }
 
 #[test]
@@ -92,24 +134,16 @@ fn sandbox_is_asked_for_only_where_it_is_configured() {
         ("capuchin_sandbox=NO", false),
         ("", false),
     ] {
-        let out = text(&run(&place, "start", conf).stdout);
+        // It takes all words, also where there is no sandbox.
+        let out = text(&run_with(&place, "start", conf, "true").stdout);
         assert_eq!(out.contains("[--sandbox]"), wanted, "{conf}: {out}");
     }
 }
 
 #[test]
 fn options_are_tried_as_they_would_be_used() {
-    // SAFETY: takes and passes no memory.
-    let user = unsafe { (libc::getuid(), libc::getgid()) };
     let place = Place::new("rc-check");
-    let conf = |flags: &str| {
-        format!(
-            "capuchin_root='{}' capuchin_user={}:{} capuchin_flags='{flags}'",
-            place.path(),
-            user.0,
-            user.1
-        )
-    };
+    let conf = |flags: &str| conf(place.path(), flags);
     let good = run(&place, "check", &conf("--listen 127.0.0.1:0"));
     assert_eq!(text(&good.stdout), "the options are right\n", "{good:?}");
     let bad = run(&place, "check", &conf("--listen 127.0.0.1:0 --nonsense"));
