@@ -156,7 +156,7 @@ impl<T: Transport> Transport for FaultyTransport<T> {
             *place = &part[..part.len().min(left)];
             left -= place.len();
         }
-        self.inner.send(socket, &cut[..parts.len()], then)
+        self.inner.send(socket, &cut[..parts.len()], Then::More)
     }
 
     fn send_file(

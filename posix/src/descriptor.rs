@@ -24,15 +24,21 @@ impl Descriptor {
         self.0
     }
 
+    /// Its number, which is somebody else's to close from now on.
+    #[must_use]
+    pub fn leave(self) -> c_int {
+        let number = self.0;
+        core::mem::forget(self);
+        number
+    }
+
     /// Closes it, and tells whether that went well (close(2)).
     ///
     /// # Errors
     /// The `errno`.
     pub fn close(self) -> Result<(), i32> {
-        let number = self.0;
-        core::mem::forget(self);
         // SAFETY: the descriptor was owned, and is used no more.
-        if unsafe { libc::close(number) } < 0 {
+        if unsafe { libc::close(self.leave()) } < 0 {
             return Err(errno());
         }
         Ok(())

@@ -4,16 +4,17 @@
 //! event of RTEMS (`rtems_event_send`), which anybody may send from any context and nobody waits for: a
 //! write may have to, for an mbuf, and an interrupt handler cannot. And it has the kqueue watch the socketpair
 //! anew each time, since libbsd may have forgotten it like any other socket (see `feed/libbsd.rs` of the
-//! backend for message queues); so that is for a quarter of a second at most.
+//! backend for message queues). It may even forget it between a ring and the moment at which the worker
+//! runs; so the task rings again a quarter of a second after each ring, whatever was asked for.
 //!
-//! It promises that a ring is heard, and one that was asked for by [`Bell::ring_at`] not after that tick;
-//! and that nobody but the task writes to the descriptor, which ends before that is closed.
+//! It promises that a ring is heard, and one that was asked for by [`Bell::ring_at`] rung not after that
+//! tick; and that nobody but the task writes to the descriptor, which ends before that is closed.
 
 use capuchin_core::wake::Wake;
 use capuchin_posix::kqueue::{EV_ADD, EVFILT_READ, Kevent, kevent};
 use capuchin_posix::{Descriptor, socket_pair, write_byte};
 use capuchin_rtems::task::{self, Task};
-use capuchin_rtems::{FeedError, StatusCode, is_reached, ticks};
+use capuchin_rtems::{FeedError, LOOKS_PER_SECOND, StatusCode, is_reached, ticks, ticks_of};
 use core::ffi::c_int;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering::SeqCst};
 
@@ -26,8 +27,6 @@ const RING: u32 = 1 << 0;
 const ALARM: u32 = 1 << 1;
 /// `RTEMS_EVENT_ANY`, with `RTEMS_WAIT`.
 const ANY: u32 = 2;
-/// `RTEMS_NO_TIMEOUT`.
-const NO_TIMEOUT: u32 = 0;
 
 unsafe extern "C" {
     safe fn rtems_event_send(task: u32, events: u32) -> u32;
@@ -47,9 +46,8 @@ struct Rope {
     /// The socketpair: the end in the kqueue, and the other.
     bell: AtomicI32,
     ring: AtomicI32,
-    /// When to ring, in ticks, while that is wanted.
+    /// When to ring, in ticks.
     alarm: AtomicU32,
-    is_set: AtomicBool,
     /// A socket of the channel was lost.
     loss: AtomicBool,
     /// The channel's task.
@@ -71,21 +69,22 @@ impl Rope {
             bell: AtomicI32::new(-1),
             ring: AtomicI32::new(-1),
             alarm: AtomicU32::new(0),
-            is_set: AtomicBool::new(false),
             loss: AtomicBool::new(false),
             owner: AtomicU32::new(0),
         }
+    }
+
+    fn postpone(&self) {
+        let next = ticks().wrapping_add(ticks_of(1_000 / LOOKS_PER_SECOND));
+        self.alarm.store(next, SeqCst);
     }
 
     fn send(&self, event: u32) {
         rtems_event_send(self.task.load(SeqCst), event);
     }
 
-    /// Ticks until the alarm, one at least; [`NO_TIMEOUT`] while there is none.
+    /// Ticks until the alarm, one at least.
     fn left(&self) -> u32 {
-        if !self.is_set.load(SeqCst) {
-            return NO_TIMEOUT;
-        }
         let (now, alarm) = (ticks(), self.alarm.load(SeqCst));
         if is_reached(now, alarm) {
             1
@@ -106,11 +105,9 @@ unsafe extern "C" fn ring(argument: usize) {
         if rope.phase.load(SeqCst) == ENDING {
             break;
         }
-        let is_time = rope.is_set.load(SeqCst) && is_reached(ticks(), rope.alarm.load(SeqCst));
-        if is_time {
-            rope.is_set.store(false, SeqCst);
-        }
-        if is_time || found & RING != 0 {
+        if found & RING != 0 || is_reached(ticks(), rope.alarm.load(SeqCst)) {
+            // First, so that whoever sets it meanwhile is heard: the byte comes after.
+            rope.postpone();
             write_byte(rope.ring.load(SeqCst));
             let bell = Kevent::new(rope.bell.load(SeqCst), EVFILT_READ, EV_ADD);
             // Without memory the next ring does it.
@@ -184,7 +181,7 @@ impl Bell {
         rope.kqueue.store(kqueue, SeqCst);
         rope.bell.store(bell.number(), SeqCst);
         rope.ring.store(other.number(), SeqCst);
-        rope.is_set.store(false, SeqCst);
+        rope.postpone();
         rope.loss.store(false, SeqCst);
         rope.owner.store(task::this(), SeqCst);
         // Messages that the channel before left unread have nobody any more.
@@ -235,11 +232,10 @@ impl Bell {
     /// touch it.
     pub(super) fn ring_at(&self, tick: u32) {
         let rope = self.ring.0;
-        if rope.is_set.load(SeqCst) && is_reached(tick, rope.alarm.load(SeqCst)) {
+        if is_reached(tick, rope.alarm.load(SeqCst)) {
             return;
         }
         rope.alarm.store(tick, SeqCst);
-        rope.is_set.store(true, SeqCst);
         rope.send(ALARM);
     }
 

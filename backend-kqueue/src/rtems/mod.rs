@@ -134,8 +134,9 @@ impl KqueueChannel {
                 && let Some(interest) = cell.interest()
                 && filters::add(&self.queue, Socket(index as i32), UNMARKED, interest).is_err()
             {
-                // No memory, perhaps: the next time is soon.
-                log::debug!("a socket is not watched");
+                // No memory, perhaps: the next wait tries again.
+                cell.stay_lost();
+                self.bell.ring().loss();
             }
         }
     }
@@ -152,7 +153,8 @@ impl KqueueChannel {
             Err(libc::EINTR) => 0,
             Err(errno) => return Err(Error::System(errno)),
         };
-        let mut rung = count == ready.len() && self.bell.is_pending();
+        // The bell may have been forgotten since it rang, or its turn be far away.
+        let mut rung = self.bell.is_pending();
         for event in &ready[..count] {
             let socket = Socket(event.ident as i32);
             if socket.0 == self.bell.descriptor() {
@@ -262,7 +264,8 @@ impl EventChannel for KqueueChannel {
         loop {
             self.look_after_sockets();
             let is_over = deadline.is_some_and(|deadline| is_reached(ticks(), deadline));
-            let timeout = (is_over || self.backlog).then_some(Duration::ZERO);
+            let is_called = self.backlog || self.bell.is_pending();
+            let timeout = (is_over || is_called).then_some(Duration::ZERO);
             if timeout.is_none() {
                 let soonest = match deadline {
                     Some(deadline) if is_reached(self.look_at, deadline) => deadline,

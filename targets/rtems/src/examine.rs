@@ -255,6 +255,15 @@ fn facts(lab: &mut ImageLab, report: &mut dyn FnMut(&str, Result<(), &dyn Displa
         facts::bell_that_a_close_has_hit_is_heard(lab),
     );
     tell(
+        "facts::bell_that_a_close_hits_while_it_rings_is_heard",
+        facts::bell_that_a_close_hits_while_it_rings_is_heard(lab),
+    );
+    let heard = match lab.pair() {
+        Some(pair) => facts::socket_that_a_close_has_hit_is_heard(lab, pair),
+        None => Err(facts::missing("the lab makes sockets")),
+    };
+    tell("facts::socket_that_a_close_has_hit_is_heard", heard);
+    tell(
         "facts::message_wakes_a_channel_that_comes_after_an_unread_one",
         facts::message_wakes_a_channel_that_comes_after_an_unread_one(lab),
     );
@@ -267,11 +276,7 @@ fn facts(lab: &mut ImageLab, report: &mut dyn FnMut(&str, Result<(), &dyn Displa
                 pair,
             )
         }
-        _ => Err(Failure {
-            expectation: "the lab makes a channel and sockets",
-            found: None,
-            refusal: None,
-        }),
+        _ => Err(facts::missing("the lab makes a channel and sockets")),
     };
     tell(
         "facts::watched_socket_closes_and_its_peer_hears_of_it",

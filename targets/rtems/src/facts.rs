@@ -10,9 +10,10 @@ use capuchin_core::event::{
 };
 use capuchin_core::transport::{Error, Socket, Transport as _};
 use capuchin_posix::kqueue::{EV_ADD, EV_RECEIPT, EVFILT_READ, Kevent, Kqueue};
-use capuchin_posix::{Descriptor, socket_pair};
-use capuchin_rtems::task;
+use capuchin_posix::{Descriptor, PosixTransport, socket_pair};
+use capuchin_rtems::{task, ticks, ticks_of};
 use core::ffi::c_int;
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 
 /// Ticks that a client has to hear of an end within.
 const TICKS: u32 = 2_000;
@@ -72,77 +73,142 @@ fn fail<T>(expectation: &'static str, errno: i32) -> Result<T, Failure> {
     })
 }
 
-/// What a message may take that wakes a worker, in milliseconds; a channel that is deaf looks after its
-/// sockets every 250.
-const AT_ONCE_MS: u64 = 100;
+/// What may pass until a worker is woken, in milliseconds; a channel that is deaf looks after its sockets
+/// every 250.
+const AT_ONCE_MS: u32 = 100;
+/// What may pass where it is deaf at first.
+const LOOK_MS: u32 = 600;
 /// How long somebody waits who is not woken.
 const GIVE_UP_MS: u32 = 3_000;
+/// Until the wait has begun.
+const NAP_MS: u32 = 50;
 
-/// A message that `work` sends from another task wakes a wait at once.
-fn message_wakes<L: Lab<Channel = Channel>>(
+/// What the other task does: it calls what it is given to wake the one that waits.
+type Work<'w> = &'w (dyn Fn(&dyn Fn()) -> Result<(), Failure> + Sync);
+
+/// What `wake` does in the midst of `work`, on another task, ends a wait with `expected` within so many
+/// milliseconds.
+fn wakes<L: Lab<Channel = Channel>>(
     lab: &mut L,
     channel: &mut Channel,
-    work: &(dyn Fn() -> Result<(), Failure> + Sync),
+    expected: &(dyn Fn(&Event) -> bool + Sync),
+    limit: u32,
+    wake: &(dyn Fn(&dyn Aide) + Sync),
+    work: Work<'_>,
 ) -> Result<(), Failure> {
-    const NAP_MS: u32 = 50;
-    let notifier = channel.notifier();
-    let failed = core::sync::atomic::AtomicBool::new(false);
+    let (failed, woken_at) = (AtomicBool::new(false), AtomicU32::new(0));
     let task = |_: usize, aide: &dyn Aide| {
         aide.nap(NAP_MS);
-        let sent = work().is_ok() && notifier.send(Message::Drain).is_ok();
-        failed.store(!sent, core::sync::atomic::Ordering::SeqCst);
+        let wake = || {
+            woken_at.store(ticks(), SeqCst);
+            wake(aide);
+        };
+        failed.store(work(&wake).is_err(), SeqCst);
     };
     let mut outcome = Ok(());
-    lab.together(1, &task, &mut |lab| {
-        outcome = (|| {
-            let (begin, mut events) = (lab.now(), EventList::new());
-            let refused = channel.wait(&mut events, Deadline::After(GIVE_UP_MS)).err();
-            let took = lab.now() - begin;
-            expect(refused.is_none(), "a wait is no error", 0)?;
-            let told = events.as_slice() == [Event::Message(Message::Drain)];
-            expect(told, "the message arrives", took as i64)?;
-            let what = "a message wakes at once";
-            expect(took < u64::from(NAP_MS) + AT_ONCE_MS, what, took as i64)
-        })();
+    lab.together(1, &task, &mut |_| {
+        let mut events = EventList::new();
+        let refused = channel.wait(&mut events, Deadline::After(GIVE_UP_MS)).err();
+        let took = ticks().wrapping_sub(woken_at.load(SeqCst));
+        outcome = expect(refused.is_none(), "a wait is no error", 0)
+            .and_then(|()| {
+                let told = events.as_slice().iter().any(expected);
+                expect(told, "what woke is told", took.into())
+            })
+            .and_then(|()| expect(took < ticks_of(limit), "it wakes in time", took.into()));
     });
-    expect(
-        !failed.load(core::sync::atomic::Ordering::SeqCst),
-        "the other task does its part",
-        0,
-    )?;
+    let is_done = !failed.load(SeqCst);
+    expect(is_done, "the other task does its part", 0)?;
     outcome
 }
 
+/// As [`wakes`], by a message.
+fn message_wakes<L: Lab<Channel = Channel>>(
+    lab: &mut L,
+    channel: &mut Channel,
+    limit: u32,
+    work: Work<'_>,
+) -> Result<(), Failure> {
+    let notifier = channel.notifier();
+    let is_it = |event: &Event| *event == Event::Message(Message::Drain);
+    let send = |_: &dyn Aide| {
+        let _ = notifier.send(Message::Drain);
+    };
+    wakes(lab, channel, &is_it, limit, &send, work)
+}
+
+/// A socket of which libbsd thinks by this number.
+fn socket_of_number(wanted: i32) -> Result<Descriptor, Failure> {
+    const SOCKETS: usize = 250;
+    let mut others = heapless::Vec::<Descriptor, SOCKETS>::new();
+    loop {
+        // SAFETY: no memory is passed.
+        let number = unsafe { libc::socket(libc::AF_INET, libc::SOCK_STREAM, 0) };
+        if number < 0 {
+            return fail(
+                "there is a socket for every number",
+                capuchin_posix::errno(),
+            );
+        }
+        // SAFETY: it was just made, for this owner.
+        let socket = unsafe { Descriptor::own(number) };
+        if capuchin_rtems::number(Socket(number)) == wanted as u32 {
+            return Ok(socket);
+        }
+        if others.push(socket).is_err() {
+            return fail("no socket has that number", wanted);
+        }
+    }
+}
+
 /// libbsd forgets the socketpair like any other socket when one is closed that it counts by the
-/// socketpair's descriptor.
+/// socketpair's descriptor. Nobody is told of that close.
 pub(crate) fn bell_that_a_close_has_hit_is_heard<L: Lab<Channel = Channel>>(
     lab: &mut L,
 ) -> Result<(), Failure> {
-    const SOCKETS: usize = 250;
     let channel = lab.channel(1);
     let mut channel = channel.ok_or_else(|| missing("a channel can be had"))?;
-    let bell = channel.bell() as u32;
-    message_wakes(lab, &mut channel, &|| {
-        let mut sockets = heapless::Vec::<Descriptor, SOCKETS>::new();
-        loop {
-            // SAFETY: no memory is passed.
-            let number = unsafe { libc::socket(libc::AF_INET, libc::SOCK_STREAM, 0) };
-            if number < 0 {
-                return fail(
-                    "there is a socket for every number",
-                    capuchin_posix::errno(),
-                );
-            }
-            // SAFETY: it was just made, for this owner.
-            let socket = unsafe { Descriptor::own(number) };
-            if capuchin_rtems::number(Socket(number)) == bell {
-                drop(socket); // without a word to anybody
-                return Ok(());
-            }
-            if sockets.push(socket).is_err() {
-                return fail("a socket has the bell's number", bell as i32);
-            }
-        }
+    let bell = channel.bell();
+    message_wakes(lab, &mut channel, AT_ONCE_MS, &|send| {
+        drop(socket_of_number(bell)?);
+        send();
+        Ok(())
+    })
+}
+
+/// The same between a ring and the moment at which the worker runs: it sleeps again.
+pub(crate) fn bell_that_a_close_hits_while_it_rings_is_heard<L: Lab<Channel = Channel>>(
+    lab: &mut L,
+) -> Result<(), Failure> {
+    let channel = lab.channel(1);
+    let mut channel = channel.ok_or_else(|| missing("a channel can be had"))?;
+    let bell = channel.bell();
+    message_wakes(lab, &mut channel, LOOK_MS, &|send| {
+        let socket = socket_of_number(bell)?;
+        // As urgent as the one that waits, this task goes on.
+        send();
+        drop(socket);
+        Ok(())
+    })
+}
+
+/// A socket that a close has hit is watched anew at once where the close is told of.
+pub(crate) fn socket_that_a_close_has_hit_is_heard<L: Lab<Channel = Channel>>(
+    lab: &mut L,
+    (socket, peer): (Socket, Socket),
+) -> Result<(), Failure> {
+    let channel = lab.channel(1);
+    let mut channel = channel.ok_or_else(|| missing("a channel can be had"))?;
+    let added = channel.add(socket, Token::from_bits(1), Interest::READ);
+    expect(added.is_ok(), "a socket is watched", 0)?;
+    let is_it = |event: &Event| matches!(event, Event::Ready { .. });
+    let poke = |aide: &dyn Aide| aide.poke(peer);
+    wakes(lab, &mut channel, &is_it, AT_ONCE_MS, &poke, &|poke| {
+        let stranger = Socket(socket_of_number(socket.0)?.leave());
+        let closed = Transport::new(PosixTransport).close(stranger);
+        expect(closed.is_ok(), "a socket is closed", 0)?;
+        poke();
+        Ok(())
     })
 }
 
@@ -158,10 +224,13 @@ pub(crate) fn message_wakes_a_channel_that_comes_after_an_unread_one<L: Lab<Chan
     drop(unread);
     let channel = lab.channel(1);
     let mut channel = channel.ok_or_else(|| missing("another channel can be had"))?;
-    message_wakes(lab, &mut channel, &|| Ok(()))
+    message_wakes(lab, &mut channel, AT_ONCE_MS, &|send| {
+        send();
+        Ok(())
+    })
 }
 
-fn missing(expectation: &'static str) -> Failure {
+pub(crate) fn missing(expectation: &'static str) -> Failure {
     Failure {
         expectation,
         found: None,

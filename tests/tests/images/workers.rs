@@ -3,10 +3,10 @@
 
 use crate::build::Images;
 use crate::{berth, own_trial};
-use capuchin_tests::fail;
 use capuchin_tests::failure::{During, Outcome};
 use capuchin_tests::runner::Kind;
 use capuchin_tests::suites::{self, Setting};
+use capuchin_tests::{ensure, fail};
 use libtest_mimic::Trial;
 use std::sync::Arc;
 
@@ -26,22 +26,23 @@ fn run(images: &Images) -> Outcome {
     let options = format!("{},workers=2", berth::options(Setting::Plain));
     let (machine, _) = images.boot_fixture(&options)?;
     let target = berth::discover(&machine)?;
-    let mut passed = 0;
-    for suite in suites::ALL
-        .iter()
-        .filter(|suite| SUITES.contains(&suite.name))
-    {
+    let workers = target.limit("workers")?;
+    ensure!(workers == 2, "{workers} workers run");
+    for name in SUITES {
+        let mut suites = suites::ALL.iter();
+        let Some(suite) = suites.find(|suite| suite.name == name) else {
+            fail!("there is no suite {name}")
+        };
+        let mut count = 0;
         for case in suite
             .cases
             .iter()
             .filter(|case| target.features.contains(case.needs))
         {
-            (case.run)(&target).during(format!("{}::{}", suite.name, case.name))?;
-            passed += 1;
+            (case.run)(&target).during(format!("{name}::{}", case.name))?;
+            count += 1;
         }
-    }
-    if passed == 0 {
-        fail!("no case was run");
+        ensure!(count > 0, "no case of {name} was run");
     }
     Ok(())
 }
