@@ -71,7 +71,9 @@ const COPY_BYTES: usize = 4_096;
 #[cfg(target_os = "rtems")]
 const COPY_BYTES: usize = 1_024;
 
-/// Sends from a file by way of memory: how many bytes the socket took, 0 at the file's end.
+/// Sends from a file by way of memory: how many bytes the socket took, 0 at the file's end. By itself, so
+/// that its buffer does not lie on the stack while other things are sent.
+#[inline(never)]
 pub(crate) fn send_file_by_copying(
     socket: c_int,
     file: c_int,

@@ -157,5 +157,10 @@ const PACE: &str = "delay_ms=10000,load_percent=10,backlog=1";
 
 /// Asks the server about itself.
 pub fn discover(machine: &Machine) -> Outcome<Target> {
-    Target::discover(machine.address(), None, PACE)
+    discover_with(machine, "")
+}
+
+/// The same, where this is known of it besides.
+pub fn discover_with(machine: &Machine, facts: &str) -> Outcome<Target> {
+    Target::discover(machine.address(), None, &format!("{PACE}{facts}"))
 }
