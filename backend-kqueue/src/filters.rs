@@ -24,9 +24,6 @@ pub(crate) type Mark = usize;
 /// More room than any socket has.
 const NEVER: i64 = i64::MAX;
 
-/// Changes that are made together at the most.
-const CHANGES: usize = 2;
-
 /// Watches a new socket.
 pub(crate) fn add(
     queue: &Kqueue,
@@ -125,7 +122,7 @@ fn room(socket: Socket, wanted: bool) -> Kevent {
     change
 }
 
-fn changes(socket: Socket, mark: Mark, interest: Interest, flags: u16) -> [Kevent; CHANGES] {
+fn changes(socket: Socket, mark: Mark, interest: Interest, flags: u16) -> [Kevent; 2] {
     let enable = if interest.wants_read() {
         EV_ENABLE
     } else {

@@ -54,7 +54,7 @@ pub use channel::{RtemsChannel, StartError};
 pub use clock::{TickClock, is_reached, ticks, ticks_of, ticks_per_second};
 pub use feed::FeedError;
 #[cfg(all(target_os = "rtems", feature = "libbsd"))]
-pub use feed::{Closing, LOOKS_PER_SECOND, Watching, endangered, number};
+pub use feed::{Closing, LOOKS_PER_SECOND, Watching, endangered, number, try_closing};
 pub use mail::{Mail, RtemsNotifier};
 pub use memory::{Control, Letter, Memory, Room};
 pub use queue::StatusCode;

@@ -89,7 +89,8 @@ mod calls {
 
     unsafe extern "C" {
         safe fn kqueue() -> c_int;
-        fn kevent(
+        #[link_name = "kevent"]
+        fn system_kevent(
             kqueue: c_int,
             changes: *const Kevent,
             change_count: c_int,
@@ -130,17 +131,17 @@ mod calls {
             self.0.number()
         }
 
-        /// As the function of this name.
+        /// Makes `changes`, then waits for events: see [`kevent`].
         ///
         /// # Errors
-        /// As the function of this name.
+        /// As [`kevent`].
         pub fn kevent(
             &self,
             changes: &[Kevent],
             events: &mut [Kevent],
             timeout: Option<Duration>,
         ) -> Result<usize, i32> {
-            super::kevent(self.number(), changes, events, timeout)
+            kevent(self.number(), changes, events, timeout)
         }
     }
 
@@ -149,7 +150,7 @@ mod calls {
     ///
     /// # Errors
     /// The `errno` of kevent(2). EINTR: the changes were made.
-    pub fn of(
+    pub fn kevent(
         queue: c_int,
         changes: &[Kevent],
         events: &mut [Kevent],
@@ -167,7 +168,7 @@ mod calls {
             .map_or(core::ptr::null(), |time| &raw const *time);
         // SAFETY: changes and events have the lengths that are passed, and all lives through the call.
         let count = unsafe {
-            kevent(
+            system_kevent(
                 queue,
                 changes.as_ptr(),
                 changes.len() as c_int,
@@ -181,7 +182,7 @@ mod calls {
 }
 
 #[cfg(any(target_os = "freebsd", target_os = "rtems"))]
-pub use calls::{Kqueue, of as kevent};
+pub use calls::{Kqueue, kevent};
 
 #[cfg(all(
     any(target_os = "freebsd", target_os = "rtems"),

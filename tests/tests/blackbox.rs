@@ -17,13 +17,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(code) => code,
-        Err(failure) => {
-            eprintln!("the black-box suites cannot run: {failure}");
-            ExitCode::from(2)
-        }
-    }
+    runner::conclude(run(), "the black-box suites")
 }
 
 fn run() -> Outcome<ExitCode> {

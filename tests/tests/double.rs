@@ -54,13 +54,7 @@ fn main() -> ExitCode {
         };
         runner::run(arguments, &plan)
     });
-    match outcome {
-        Ok(code) => code,
-        Err(failure) => {
-            eprintln!("the black-box suites cannot run on the double: {failure}");
-            ExitCode::from(2)
-        }
-    }
+    runner::conclude(outcome, "the black-box suites on the double")
 }
 
 /// The library by cargo, then the C files and the library by the system's compiler.

@@ -40,13 +40,7 @@ fn main() -> ExitCode {
         };
         runner::run(arguments, &plan)
     });
-    match outcome {
-        Ok(code) => code,
-        Err(failure) => {
-            eprintln!("the black-box suites cannot run on the double of kqueue: {failure}");
-            ExitCode::from(2)
-        }
-    }
+    runner::conclude(outcome, "the black-box suites on the double of kqueue")
 }
 
 fn build() -> Outcome<PathBuf> {

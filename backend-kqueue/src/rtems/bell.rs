@@ -94,10 +94,9 @@ impl Rope {
     }
 }
 
-/// The task that rings. Its argument is its [`Rope`].
+/// The task that rings. Its argument is which of [`ROPES`].
 unsafe extern "C" fn ring(argument: usize) {
-    // SAFETY: `Bell::new` passed a static.
-    let rope = unsafe { &*(argument as *const Rope) };
+    let rope = &ROPES[argument];
     loop {
         let mut found = 0;
         // SAFETY: the place for the events lives through the call.
@@ -118,43 +117,29 @@ unsafe extern "C" fn ring(argument: usize) {
     task::exit();
 }
 
-/// The others' end, which is good as long as the channel is there.
-#[derive(Clone, Copy)]
-pub(super) struct Ring(&'static Rope);
-
-impl core::fmt::Debug for Ring {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("Ring")
-    }
-}
+/// The others' end, which is good as long as the channel is there: which of [`ROPES`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ring(pub(super) usize);
 
 impl Ring {
+    fn rope(self) -> &'static Rope {
+        &ROPES[self.0]
+    }
+
     /// Wakes the channel for a message that was just queued; from any context.
     pub(super) fn message(self) {
         let queued = || Ok::<(), ()>(());
-        let _ = self.0.wake.send(queued, || self.0.send(RING));
+        let _ = self.rope().wake.send(queued, || self.rope().send(RING));
     }
 
     /// Tells the channel that one of its cells was lost; from any task. Its own it is told at its next
     /// wait.
     pub(super) fn loss(self) {
-        self.0.loss.store(true, SeqCst);
-        if self.0.owner.load(SeqCst) != task::this() {
-            self.0.send(RING);
+        let rope = self.rope();
+        rope.loss.store(true, SeqCst);
+        if rope.owner.load(SeqCst) != task::this() {
+            rope.send(RING);
         }
-    }
-
-    /// As a number, and back.
-    pub(super) fn to_number(self) -> usize {
-        &raw const *self.0 as usize
-    }
-
-    /// Of [`Ring::to_number`]; nobody where it is not.
-    pub(super) fn of_number(number: usize) -> Option<Self> {
-        let mut ropes = ROPES.iter();
-        ropes
-            .find(|&rope| &raw const *rope as usize == number)
-            .map(Self)
     }
 }
 
@@ -174,9 +159,10 @@ impl Bell {
         let watch = Kevent::new(bell.number(), EVFILT_READ, EV_ADD);
         kevent(kqueue, &[watch], &mut [], None).map_err(FeedError::Kqueue)?;
         let priority = task::more_urgent().map_err(FeedError::Relay)?;
-        let rope = ROPES
+        let (index, rope) = ROPES
             .iter()
-            .find(|rope| !rope.taken.swap(true, SeqCst))
+            .enumerate()
+            .find(|(_, rope)| !rope.taken.swap(true, SeqCst))
             .ok_or(FeedError::Relay(StatusCode::TOO_MANY))?;
         rope.kqueue.store(kqueue, SeqCst);
         rope.bell.store(bell.number(), SeqCst);
@@ -192,8 +178,8 @@ impl Bell {
             priority: Some(priority),
             stack_bytes: STACK_BYTES,
         };
-        // SAFETY: the task takes a static, at any time.
-        match unsafe { ringer.start(ring, &raw const *rope as usize) } {
+        // SAFETY: the task takes a number, at any time.
+        match unsafe { ringer.start(ring, index) } {
             Ok(id) => rope.task.store(id, SeqCst),
             Err(code) => {
                 rope.phase.store(OVER, SeqCst);
@@ -202,7 +188,7 @@ impl Bell {
             }
         }
         Ok(Self {
-            ring: Ring(rope),
+            ring: Ring(index),
             bell,
             _other: other,
         })
@@ -220,18 +206,21 @@ impl Bell {
 
     /// A message was sent since the last look: a hint.
     pub(super) fn is_pending(&self) -> bool {
-        self.ring.0.wake.is_pending()
+        self.ring.rope().wake.is_pending()
     }
 
     /// Takes messages by `take`, so that none is overlooked ([`Wake::receive`]).
     pub(super) fn receive<R>(&self, take: impl FnOnce() -> R) -> R {
-        self.ring.0.wake.receive(|| self.bell.read_empty(), take)
+        self.ring
+            .rope()
+            .wake
+            .receive(|| self.bell.read_empty(), take)
     }
 
     /// Rings at that tick, or before. An alarm that is soon enough is left as it is: most waits need not
     /// touch it.
     pub(super) fn ring_at(&self, tick: u32) {
-        let rope = self.ring.0;
+        let rope = self.ring.rope();
         if is_reached(tick, rope.alarm.load(SeqCst)) {
             return;
         }
@@ -241,13 +230,14 @@ impl Bell {
 
     /// Whether a cell was lost since the last look.
     pub(super) fn take_loss(&self) -> bool {
-        self.ring.0.loss.load(SeqCst) && self.ring.0.loss.swap(false, SeqCst)
+        let loss = &self.ring.rope().loss;
+        loss.load(SeqCst) && loss.swap(false, SeqCst)
     }
 }
 
 impl Drop for Bell {
     fn drop(&mut self) {
-        let rope = self.ring.0;
+        let rope = self.ring.rope();
         rope.phase.store(ENDING, SeqCst);
         rope.send(RING);
         while rope.phase.load(SeqCst) != OVER {

@@ -26,8 +26,8 @@ use capuchin_posix::kqueue::Kevent;
 use capuchin_rtems::cell::Cell;
 use capuchin_rtems::task::Turns;
 use capuchin_rtems::{
-    Closing, FeedError, LOOKS_PER_SECOND, Mail, Room, RtemsNotifier, StartError, Watching,
-    endangered, is_reached, number, ticks, ticks_of,
+    FeedError, LOOKS_PER_SECOND, Mail, Room, RtemsNotifier, StartError, Watching, endangered,
+    is_reached, number, ticks, ticks_of, try_closing,
 };
 use core::time::Duration;
 pub use transport::KqueueTransport;
@@ -73,7 +73,7 @@ impl KqueueChannel {
         let mail = Mail::new(room, messages)?;
         let queue = Kqueue::new().map_err(|errno| StartError::Feed(FeedError::Kqueue(errno)))?;
         let bell = Bell::new(queue.number()).map_err(StartError::Feed)?;
-        let watching = Watching::begin(cells, lost, bell.ring().to_number());
+        let watching = Watching::begin(cells, lost, bell.ring().0);
         let channel = Self {
             mail,
             _watching: watching,
@@ -85,22 +85,14 @@ impl KqueueChannel {
             look_at: ticks(),
             highest: 0,
         };
-        channel.try_closing().map_err(StartError::Feed)?;
+        try_closing(|socket| {
+            filters::add(&channel.queue, socket, UNMARKED, Interest::READ).map_err(feed_error)?;
+            // Somebody else's close may have had it forgotten.
+            let _ = filters::remove(&channel.queue, socket);
+            Ok(())
+        })
+        .map_err(StartError::Feed)?;
         Ok(channel)
-    }
-
-    /// On libbsd's branch 6-freebsd-12 a socket that was watched can never be closed: EBUSY, and no
-    /// client hears of the end. That is found out here, not by the clients.
-    fn try_closing(&self) -> Result<(), FeedError> {
-        let (socket, _other) = capuchin_posix::socket_pair().map_err(FeedError::Socketpair)?;
-        let watched = Socket(socket.number());
-        filters::add(&self.queue, watched, UNMARKED, Interest::READ).map_err(feed_error)?;
-        // Somebody else's close may have had it forgotten.
-        let _ = filters::remove(&self.queue, watched);
-        let closing = Closing::begin(watched);
-        let closed = socket.close();
-        closing.end();
-        closed.map_err(FeedError::Close)
     }
 
     /// The descriptor that wakes it: for tests that have somebody's close hit it.
@@ -202,11 +194,9 @@ fn cell_of(cells: &'static [Cell], socket: Socket) -> Option<&'static Cell> {
 
 /// Somebody's close has hit a watched socket of the channel with this ring.
 fn lost(cell: &'static Cell, ring: usize) {
-    if let Some(ring) = Ring::of_number(ring) {
-        // Nobody looks for entries: the flag is enough.
-        let _ = cell.lose();
-        ring.loss();
-    }
+    // Nobody looks for entries: the flag is enough.
+    let _ = cell.lose();
+    Ring(ring).loss();
 }
 
 fn feed_error(error: Error) -> FeedError {

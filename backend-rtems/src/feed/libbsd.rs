@@ -14,6 +14,7 @@ use crate::cell::Cell;
 use crate::queue::StatusCode;
 use crate::task;
 use capuchin_core::transport::Socket;
+use capuchin_posix::{Descriptor, errno};
 use core::cell::UnsafeCell;
 use core::ffi::c_void;
 use core::fmt;
@@ -217,6 +218,28 @@ impl Closing {
     pub fn end(self) {
         LISTED.iter().for_each(|place| place.lose(self.0));
     }
+}
+
+/// On libbsd's branch 6-freebsd-12 a socket that was watched can never be closed: EBUSY, and no client
+/// hears of the end. That is found out here, not by the clients. `watch` watches a socket, and then no
+/// more.
+///
+/// # Errors
+/// What `watch` answers, or [`FeedError::Close`].
+pub fn try_closing(watch: impl FnOnce(Socket) -> Result<(), FeedError>) -> Result<(), FeedError> {
+    // SAFETY: no memory is passed.
+    let number = unsafe { libc::socket(libc::AF_INET, libc::SOCK_STREAM, 0) };
+    if number < 0 {
+        return Err(FeedError::Kqueue(errno()));
+    }
+    // SAFETY: it was just made, for this owner.
+    let owned = unsafe { Descriptor::own(number) };
+    let watched = watch(Socket(number));
+    let closing = Closing::begin(Socket(number));
+    let closed = owned.close();
+    closing.end();
+    watched?;
+    closed.map_err(FeedError::Close)
 }
 
 #[cfg(feature = "assumptions")]

@@ -10,7 +10,9 @@ cfg_if::cfg_if! {
     if #[cfg(all(target_os = "rtems", feature = "libbsd"))] {
         mod libbsd;
         mod relay;
-        pub use libbsd::{Closing, FeedError, LOOKS_PER_SECOND, Watching, endangered, number};
+        pub use libbsd::{
+            Closing, FeedError, LOOKS_PER_SECOND, Watching, endangered, number, try_closing,
+        };
         pub(crate) use relay::{Feed, Static};
     } else if #[cfg(target_os = "rtems")] {
         mod legacy;

@@ -5,14 +5,13 @@
 //! and would hear of no other socket. (A worker of the most urgent level yields now and then.)
 //! What libbsd makes of closed sockets is told in `libbsd.rs`.
 
-use super::libbsd::{Closing, FeedError, LOOKS_PER_SECOND, Watching, endangered, number};
+use super::libbsd::{FeedError, LOOKS_PER_SECOND, Watching, endangered, number, try_closing};
 use super::{Peek, State, lose, peek, poll, tell};
 use crate::cell::{Cell, Direction};
 use crate::sys;
 use crate::task::{self, Task};
 use capuchin_core::event::Interest;
 use capuchin_core::transport::Socket;
-use capuchin_posix::errno;
 use capuchin_posix::kqueue::{
     EV_ADD, EV_CLEAR, EV_DELETE, EV_DISABLE, EV_ENABLE, EV_EOF, EVFILT_READ, EVFILT_USER,
     EVFILT_WRITE, Kevent, Kqueue, NOTE_TRIGGER, kevent,
@@ -116,32 +115,13 @@ impl Feed {
             shared,
             _watching: Watching::begin(cells, |cell, _| lose(cell), 0),
         };
-        feed.try_closing()?;
+        try_closing(|socket| {
+            static NOBODY: Cell = Cell::new();
+            feed.watch(socket, &NOBODY, Interest::READ)
+                .and_then(|()| feed.unwatch(socket))
+                .map_err(FeedError::Kqueue)
+        })?;
         Ok(feed)
-    }
-
-    /// On libbsd's branch 6-freebsd-12 a socket that was watched can never be closed: EBUSY, and no
-    /// client hears of the end. That is found out here, not by the clients.
-    fn try_closing(&mut self) -> Result<(), FeedError> {
-        static NOBODY: Cell = Cell::new();
-        // SAFETY: no memory is passed.
-        let socket = unsafe { libc::socket(libc::AF_INET, libc::SOCK_STREAM, 0) };
-        if socket < 0 {
-            return Err(FeedError::Kqueue(errno()));
-        }
-        let watched = self
-            .watch(Socket(socket), &NOBODY, Interest::READ)
-            .and_then(|()| self.unwatch(Socket(socket)));
-        let closing = Closing::begin(Socket(socket));
-        // SAFETY: the socket is this function's own.
-        let closed = unsafe { libc::close(socket) };
-        let errno = errno();
-        closing.end();
-        watched.map_err(FeedError::Kqueue)?;
-        if closed < 0 {
-            return Err(FeedError::Close(errno));
-        }
-        Ok(())
     }
 
     pub(crate) fn watch(

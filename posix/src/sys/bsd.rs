@@ -1,7 +1,7 @@
 //! FreeBSD, written for 13.1 and later. Its manual pages are meant unless another source is named.
 
-use super::PARTS;
 use super::sendfile_outcome::{Outcome, outcome};
+use super::{PARTS, send_flags};
 use crate::errno::{errno, retry, set_errno};
 use capuchin_core::transport::Then;
 use core::ffi::{CStr, c_int};
@@ -21,6 +21,8 @@ pub(crate) const NODELAY_IS_INHERITED: bool = true;
 pub(crate) const ACCEPT_PASSES_ON: &[c_int] = &[libc::ECONNABORTED];
 /// Flags of a send: a broken pipe is an error number, not a signal.
 pub(crate) const SEND_FLAGS: c_int = libc::MSG_NOSIGNAL;
+/// Data completes connection (send(2)).
+pub(crate) const MSG_EOF: c_int = libc::MSG_EOF;
 /// Opens only to look at (open(2)). 13.0, which does not know that, opens for reading: it must not wait.
 pub(crate) const O_LOOK: c_int = libc::O_PATH | libc::O_NONBLOCK;
 /// A file that is opened with [`O_LOOK`] notices nothing, whatever it is.
@@ -61,27 +63,14 @@ pub(crate) fn receive(socket: c_int, buffer: &mut [u8]) -> Result<usize, i32> {
 /// Sends; a broken pipe is an error number, not a signal. With the last byte the sending direction ends
 /// where nothing else follows (`MSG_EOF`, send(2)): one packet carries both.
 pub(crate) fn send(socket: c_int, bytes: &[u8], then: Then) -> Result<usize, i32> {
-    let flags = send_flags(then);
+    let flags = send_flags(then, 1);
     // SAFETY: the bytes are valid for reading as many as are passed.
     retry(|| unsafe { libc::send(socket, bytes.as_ptr().cast(), bytes.len(), flags) as isize })
 }
 
-fn send_flags(then: Then) -> c_int {
-    match then {
-        Then::End => SEND_FLAGS | libc::MSG_EOF,
-        // There is no hint that more will follow.
-        Then::Nothing | Then::More => SEND_FLAGS,
-    }
-}
-
 /// Sends parts by one call; of more than [`PARTS`] the first. As [`send`] otherwise.
 pub(crate) fn gather(socket: c_int, parts: &[&[u8]], then: Then) -> Result<usize, i32> {
-    let then = if parts.len() > PARTS {
-        Then::More
-    } else {
-        then
-    };
-    let flags = send_flags(then);
+    let flags = send_flags(then, parts.len());
     let mut vector = [const {
         libc::iovec {
             iov_base: core::ptr::null_mut(),

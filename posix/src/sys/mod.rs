@@ -1,5 +1,7 @@
 //! What differs between systems, one file for each.
 
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+use capuchin_core::transport::Then;
 use core::ffi::c_int;
 
 cfg_if::cfg_if! {
@@ -63,6 +65,16 @@ pub(crate) use libc::{lstat, stat};
 
 /// Parts that one gathered send takes; more are sent by the next.
 pub(crate) const PARTS: usize = 4;
+
+/// The flags of a send of so many parts on a BSD stack: where the end follows, and all parts are taken, the
+/// last byte ends the sending direction. There is no hint that more will follow.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn send_flags(then: Then, parts: usize) -> c_int {
+    match then {
+        Then::End if parts <= PARTS => SEND_FLAGS | MSG_EOF,
+        _ => SEND_FLAGS,
+    }
+}
 
 /// Bytes that [`send_file_by_copying`] takes from a file at a time.
 #[cfg(not(target_os = "rtems"))]

@@ -3,7 +3,7 @@
 //! What the `libc` crate does not declare for RTEMS is declared here; all of it is checked against an
 //! installed SDK's headers by `targets/rtems/check`.
 
-use super::PARTS;
+use super::{PARTS, send_flags};
 use crate::errno::{errno, retry, set_errno};
 use capuchin_core::transport::Then;
 use core::ffi::{c_char, c_int, c_void};
@@ -125,32 +125,19 @@ pub(crate) fn receive(socket: c_int, buffer: &mut [u8]) -> Result<usize, i32> {
 }
 
 /// Data completes connection: `MSG_EOF` of `sys/socket.h`, of both stacks.
-const MSG_EOF: c_int = 0x100;
-
-fn send_flags(then: Then) -> c_int {
-    match then {
-        Then::End => SEND_FLAGS | MSG_EOF,
-        // There is no hint that more will follow.
-        Then::Nothing | Then::More => SEND_FLAGS,
-    }
-}
+pub(crate) const MSG_EOF: c_int = 0x100;
 
 /// Sends. With the last byte the sending direction ends where nothing else follows: one packet carries
 /// both.
 pub(crate) fn send(socket: c_int, bytes: &[u8], then: Then) -> Result<usize, i32> {
-    let flags = send_flags(then);
+    let flags = send_flags(then, 1);
     // SAFETY: the bytes are valid for reading as many as are passed.
     retry(|| unsafe { libc::send(socket, bytes.as_ptr().cast(), bytes.len(), flags) as isize })
 }
 
 /// Sends parts by one call; of more than [`PARTS`] the first. As [`send`] otherwise.
 pub(crate) fn gather(socket: c_int, parts: &[&[u8]], then: Then) -> Result<usize, i32> {
-    let then = if parts.len() > PARTS {
-        Then::More
-    } else {
-        then
-    };
-    let flags = send_flags(then);
+    let flags = send_flags(then, parts.len());
     let nothing = Part {
         base: core::ptr::null_mut(),
         length: 0,

@@ -5,7 +5,7 @@
 
 use crate::console::{self, say};
 use crate::interrupts::messages_come_from_interrupts;
-use crate::way::{self, Channel};
+use crate::way::{Channel, TransportOfTwo, transport_of_two};
 use capuchin_core::conformance::{Aide, Lab, run};
 use capuchin_core::transport::{Clock, Error, Socket, Then, Transport};
 use capuchin_posix::{ListenOptions, PosixTransport, listen, local_address};
@@ -34,24 +34,9 @@ const HELPER_STACK_BYTES: usize = 16 << 10;
 static FIRST: Memory<DESCRIPTORS, MESSAGES> = Memory::new();
 static SECOND: Memory<DESCRIPTORS, MESSAGES> = Memory::new();
 
-/// Closes sockets, and tells both channels what attempts have shown.
-#[cfg(not(all(target_os = "rtems", feature = "kqueue")))]
-type Both = capuchin_rtems::RtemsTransport<way::Transport>;
-#[cfg(all(target_os = "rtems", feature = "kqueue"))]
-type Both = way::Transport;
-
-#[cfg(not(all(target_os = "rtems", feature = "kqueue")))]
-fn both(rooms: [Room; 2]) -> Both {
-    Both::new(way::transport(rooms[0]), rooms[1].cells())
-}
-#[cfg(all(target_os = "rtems", feature = "kqueue"))]
-fn both(rooms: [Room; 2]) -> Both {
-    way::transport(rooms[0])
-}
-
 struct ImageLab {
     rooms: [Room; 2],
-    transport: Both,
+    transport: TransportOfTwo,
     clock: TickClock,
     open: heapless::Vec<Socket, DESCRIPTORS>,
 }
@@ -231,30 +216,42 @@ impl Aide for Helper {
     }
 }
 
+/// How many cases passed and failed; each is told on the console.
+#[derive(Default)]
+struct Verdict {
+    passed: u32,
+    failed: c_int,
+}
+
+impl Verdict {
+    fn tell<F: Display>(&mut self, name: &str, outcome: Result<(), F>) {
+        match outcome {
+            Ok(()) => {
+                self.passed += 1;
+                say(format_args!("ok {name}"));
+            }
+            Err(failure) => {
+                self.failed += 1;
+                say(format_args!("FAILED {name}: {failure}"));
+            }
+        }
+    }
+}
+
 /// What the way to wait is built on.
 #[cfg(all(target_os = "rtems", feature = "kqueue"))]
-fn facts(lab: &mut ImageLab, report: &mut dyn FnMut(&str, Result<(), &dyn Display>)) {
+fn facts(lab: &mut ImageLab, verdict: &mut Verdict) {
     use crate::facts;
-    use capuchin_core::conformance::Failure;
 
-    let mut tell = |name, outcome: Result<(), Failure>| {
-        report(
-            name,
-            outcome
-                .as_ref()
-                .map_err(|failure| failure as &dyn Display)
-                .copied(),
-        );
-    };
-    tell(
+    verdict.tell(
         "facts::kqueue_refuses_a_pipe_and_takes_a_socketpair",
         facts::kqueue_refuses_a_pipe_and_takes_a_socketpair(),
     );
-    tell(
+    verdict.tell(
         "facts::bell_that_a_close_has_hit_is_heard",
         facts::bell_that_a_close_has_hit_is_heard(lab),
     );
-    tell(
+    verdict.tell(
         "facts::bell_that_a_close_hits_while_it_rings_is_heard",
         facts::bell_that_a_close_hits_while_it_rings_is_heard(lab),
     );
@@ -262,8 +259,8 @@ fn facts(lab: &mut ImageLab, report: &mut dyn FnMut(&str, Result<(), &dyn Displa
         Some(pair) => facts::socket_that_a_close_has_hit_is_heard(lab, pair),
         None => Err(facts::missing("the lab makes sockets")),
     };
-    tell("facts::socket_that_a_close_has_hit_is_heard", heard);
-    tell(
+    verdict.tell("facts::socket_that_a_close_has_hit_is_heard", heard);
+    verdict.tell(
         "facts::message_wakes_a_channel_that_comes_after_an_unread_one",
         facts::message_wakes_a_channel_that_comes_after_an_unread_one(lab),
     );
@@ -278,7 +275,7 @@ fn facts(lab: &mut ImageLab, report: &mut dyn FnMut(&str, Result<(), &dyn Displa
         }
         _ => Err(facts::missing("the lab makes a channel and sockets")),
     };
-    tell(
+    verdict.tell(
         "facts::watched_socket_closes_and_its_peer_hears_of_it",
         closing,
     );
@@ -292,40 +289,19 @@ pub extern "C" fn capuchin_examine() -> c_int {
     let rooms = [FIRST.room(), SECOND.room()];
     let mut lab = ImageLab {
         rooms,
-        transport: both(rooms),
+        transport: transport_of_two(rooms),
         clock: TickClock::new(),
         open: heapless::Vec::new(),
     };
-    let (mut passed, mut failed) = (0, 0);
-    let mut report = |name: &str, outcome: Result<(), &dyn Display>| match outcome {
-        Ok(()) => {
-            passed += 1;
-            say(format_args!("ok {name}"));
-        }
-        Err(failure) => {
-            failed += 1;
-            say(format_args!("FAILED {name}: {failure}"));
-        }
-    };
-    run(&mut lab, &mut |name, outcome| {
-        report(
-            name,
-            outcome
-                .as_ref()
-                .map_err(|failure| failure as &dyn Display)
-                .copied(),
-        );
-    });
+    let mut verdict = Verdict::default();
+    run(&mut lab, &mut |name, outcome| verdict.tell(name, outcome));
     #[cfg(all(target_os = "rtems", feature = "kqueue"))]
-    facts(&mut lab, &mut report);
-    let outcome = messages_come_from_interrupts(rooms[0]);
-    report(
+    facts(&mut lab, &mut verdict);
+    verdict.tell(
         "messages_from_interrupts_wake_and_come_in_order",
-        outcome
-            .as_ref()
-            .map_err(|fault| fault as &dyn Display)
-            .copied(),
+        messages_come_from_interrupts(rooms[0]),
     );
+    let Verdict { passed, failed } = verdict;
     say(format_args!(
         "conformance: {passed} passed, {failed} failed"
     ));

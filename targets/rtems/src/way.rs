@@ -13,6 +13,16 @@ cfg_if::cfg_if! {
         pub fn transport(_room: Room) -> Transport {
             Transport::new(PosixTransport)
         }
+
+        /// A transport that goes with two channels.
+        #[cfg(feature = "conformance")]
+        pub type TransportOfTwo = Transport;
+
+        /// The transport that goes with channels in two rooms.
+        #[cfg(feature = "conformance")]
+        pub fn transport_of_two([room, _]: [Room; 2]) -> TransportOfTwo {
+            transport(room)
+        }
     } else {
         pub use capuchin_rtems::{RtemsChannel as Channel, RtemsNotifier as Notifier};
         /// Sockets, of which each attempt is told to the channel.
@@ -21,6 +31,16 @@ cfg_if::cfg_if! {
         /// The transport that goes with a channel in `room`.
         pub fn transport(room: Room) -> Transport {
             Transport::new(PosixTransport, room.cells())
+        }
+
+        /// A transport that goes with two channels: both are told of each attempt.
+        #[cfg(feature = "conformance")]
+        pub type TransportOfTwo = capuchin_rtems::RtemsTransport<Transport>;
+
+        /// The transport that goes with channels in two rooms.
+        #[cfg(feature = "conformance")]
+        pub fn transport_of_two([first, second]: [Room; 2]) -> TransportOfTwo {
+            TransportOfTwo::new(transport(first), second.cells())
         }
     }
 }

@@ -6,7 +6,7 @@
 mod native;
 mod tally;
 
-pub use native::{Configuration, ONE_ACCEPTOR, ONE_WORKER, Plan, TWO_WORKERS, run};
+pub use native::{Configuration, ONE_ACCEPTOR, ONE_WORKER, Plan, TWO_WORKERS, conclude, run};
 pub use tally::Tally;
 
 use crate::failure::{Failure, Outcome};

@@ -66,6 +66,14 @@ pub struct Plan {
     pub skips: &'static [Skip],
 }
 
+/// The exit code of a program that has the suites run, after a word on why they cannot.
+pub fn conclude(outcome: Outcome<ExitCode>, what: &str) -> ExitCode {
+    outcome.unwrap_or_else(|failure| {
+        eprintln!("{what} cannot run: {failure}");
+        ExitCode::from(2)
+    })
+}
+
 /// Runs every case in every configuration.
 ///
 /// # Errors

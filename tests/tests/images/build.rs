@@ -3,8 +3,8 @@
 use crate::guest::Guest;
 use capuchin_qemu::{Error, Machine, Missing, Sdk, Spec, Stack, find_qemu};
 use capuchin_tests::fail;
-use capuchin_tests::failure::{During, Outcome};
-use capuchin_tests::process::run_within;
+use capuchin_tests::failure::{During, Failure, Outcome};
+use capuchin_tests::process::{do_within, run_within};
 use capuchin_tests::runner::Absent;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -161,7 +161,9 @@ fn build(name: &str, stack: Stack) -> Result<PathBuf, Absent> {
     if status.code() == Some(NO_TOOLCHAIN) {
         return Err(Absent::Missing(said.trim().to_owned()));
     }
-    succeeded(status.success(), "building the library", &said)?;
+    if !status.success() {
+        return Err(Failure::new(format!("building the library failed:\n{said}")).into());
+    }
 
     let prefix = std::path::absolute(&sdk.prefix).during("RTEMS_PREFIX")?;
     let mut make = Command::new("make");
@@ -171,16 +173,8 @@ fn build(name: &str, stack: Stack) -> Result<PathBuf, Absent> {
     make.arg(format!("BSP={}", bsp.name));
     make.arg(format!("RTEMS_PREFIX={}", prefix.display()));
     make.arg(format!("OUT={}", folder.display()));
-    let (status, said) = run_within(cleaned(make), BUILD_LIMIT)?;
-    succeeded(status.success(), "building the images", &said)?;
+    do_within(cleaned(make), BUILD_LIMIT, "building the images")?;
     Ok(folder)
-}
-
-fn succeeded(well: bool, what: &str, said: &str) -> Outcome {
-    if !well {
-        fail!("{what} failed:\n{said}");
-    }
-    Ok(())
 }
 
 /// The library is built by another toolchain than the one that this test was: what that one's cargo
