@@ -147,9 +147,8 @@ where
 #[inline(always)]
 fn path_of<'b>(head: &Head<'b>, scratch: &'b mut [u8]) -> Result<&'b [u8], PathError> {
     // Most targets are a path that can be used as it is, which one look tells.
-    let target = head.target();
-    if path::is_plain(target) {
-        return Ok(target);
+    if let Some(path) = head.plain_path() {
+        return Ok(path);
     }
     match head.path() {
         b"*" => Ok(b"*"),

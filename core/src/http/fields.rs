@@ -7,6 +7,7 @@ pub use super::names::Name;
 
 use super::names::UNKNOWN;
 use super::scan;
+use core::ops::Range;
 
 /// Where one line's name and value lie in a head; the first entry of a table is the request line,
 /// with the method as name and the target as value. Offsets count from the head's first byte.
@@ -55,12 +56,17 @@ impl Field {
         head.get(start..start + length).unwrap_or_default()
     }
 
+    /// Where the value lies in the head.
+    #[inline(always)]
+    pub(super) fn value_range(self) -> Range<usize> {
+        let start = usize::from((self.0 >> 32) as u16);
+        start..start + usize::from((self.0 >> 48) as u16)
+    }
+
     /// The value's bytes, likewise.
     #[inline]
     pub(super) fn value(self, head: &[u8]) -> &[u8] {
-        let start = usize::from((self.0 >> 32) as u16);
-        let length = usize::from((self.0 >> 48) as u16);
-        head.get(start..start + length).unwrap_or_default()
+        head.get(self.value_range()).unwrap_or_default()
     }
 }
 

@@ -20,8 +20,8 @@
 //!
 //! - Any split of the same bytes gives the same result, and each byte is scanned once. The few
 //!   values that the parser itself must understand (Host, what frames the body, Connection,
-//!   Expect) and names are read once more when they are complete; the part of a Host line that came
-//!   first, too.
+//!   Expect) and names are read once more when they are complete; the part of a line that came first,
+//!   too.
 //! - When a head is complete, every rule that frames the message has been checked: what
 //!   [`Head::framing`] says cannot be doubted any more.
 //! - No input panics, and no input of any length needs more memory than the caller's table.
@@ -261,23 +261,23 @@ mod tests {
     }
 
     #[test]
-    fn head_byte_by_byte_costs_as_many_looks_as_whole_but_for_host() {
+    fn head_in_pieces_costs_no_more_looks_than_one_more_for_each_byte() {
         let length = BROWSER.len();
         let whole = cost(BROWSER, [length].into_iter());
         // Every byte is scanned; names and the values that matter are read again, once or twice.
         assert!(whole >= length, "{whole} of {length}");
         assert!(whole <= 2 * length, "{whole} of {length}");
-        // A Host line that comes whole is looked at once; in pieces its name and value are read again.
+        // Of a Host line that comes in pieces name and value are read again.
         let again = "Host".len() + "example.org:8080".len();
-        assert_eq!(cost(BROWSER, 1..=length), whole + again);
-        // In larger pieces its first part may have been looked at in vain, besides.
-        let allowed = whole..=whole + again + "example.org:8080".len();
+        let by_byte = cost(BROWSER, 1..=length);
+        assert!(by_byte <= whole + again, "{by_byte}, {whole} whole");
         for step in [2, 3, 7, 8, 9, 16, 64] {
             let mut ends: Vec<usize> = (step..length).step_by(step).collect();
             ends.push(length);
             let cost = cost(BROWSER, ends.into_iter());
+            // The first part of a line may have been looked at in vain.
             assert!(
-                allowed.contains(&cost),
+                cost <= whole + again + length,
                 "{cost} in steps of {step}, {whole} whole"
             );
         }

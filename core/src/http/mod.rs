@@ -9,6 +9,7 @@ mod field_lines;
 pub mod fields;
 pub mod framing;
 pub mod head;
+mod lanes;
 pub mod media_type;
 pub mod method;
 mod names;

@@ -2,11 +2,13 @@
 //!
 //! Each function starts where the caller says, stops at the first byte that cannot continue the
 //! thing, and returns that byte's index, or `bytes.len()` when there is none yet. A caller that
-//! resumes from the returned index therefore never scans a byte twice (but for the first part of a Host
-//! line that comes in pieces); the unit tests of the head parser count this through [`looked_at`].
+//! resumes from the returned index therefore never scans a byte twice, but for the first part of a line
+//! that comes in pieces; the unit tests of the head parser count this through [`looked_at`].
 //!
-//! Eight bytes are tested at a time with plain integer arithmetic, sixteen where the target has
-//! vector registers that the compiler uses by itself. No function here reads beyond the slice.
+//! Sixteen bytes are tested at a time where the target has vector registers. No function here reads
+//! beyond the slice.
+
+use super::lanes::{Answers, BY_LANES, Lanes};
 
 /// The byte may stand in a token (RFC 9110 section 5.6.2).
 pub(super) const TOKEN: u8 = 1;
@@ -78,7 +80,7 @@ pub(super) fn token_end(bytes: &[u8], from: usize) -> usize {
 /// The end of a registered name: the first byte that is not of [`HOST`].
 #[inline]
 pub(super) fn host_end(bytes: &[u8], from: usize) -> usize {
-    if !BY_WORDS {
+    if !BY_LANES {
         return class_end(bytes, from, HOST);
     }
     let mut at = from;
@@ -96,19 +98,14 @@ pub(super) fn host_end(bytes: &[u8], from: usize) -> usize {
 }
 
 /// The first byte that is no letter, digit, hyphen or dot.
-#[inline]
+#[inline(always)]
 fn plain_host_end(bytes: &[u8], from: usize) -> usize {
     scan(
         bytes,
         from,
-        |word| {
-            // No carry leaves a byte: both terms of each sum have seven bits, or one of them 0x80.
-            let low = word & each(0x7f);
-            let within = |bytes: u64, first: u8, last: u8| {
-                bytes.wrapping_add(each(0x80 - first)) & !bytes.wrapping_add(each(0x7f - last))
-            };
-            let letters = within(low | each(0x20), b'a', b'z');
-            !(letters | within(low, b'0', b'9') | within(low, b'-', b'.')) | word
+        |lanes| {
+            let letters = lanes.with_case_bit().within(b'a', b'z');
+            !(letters | lanes.within(b'0', b'9') | lanes.within(b'-', b'.'))
         },
         |byte| !is(byte, HOST),
     )
@@ -117,12 +114,7 @@ fn plain_host_end(bytes: &[u8], from: usize) -> usize {
 /// The end of a path: the first `?`.
 #[inline]
 pub(super) fn path_end(bytes: &[u8]) -> usize {
-    scan(
-        bytes,
-        0,
-        |word| (word ^ each(b'?')).wrapping_sub(each(1)) & !word,
-        |byte| byte == b'?',
-    )
+    scan(bytes, 0, |lanes| lanes.are(b'?'), |byte| byte == b'?')
 }
 
 /// The first byte outside `class`; for what is short or has too many exceptions for words.
@@ -141,28 +133,23 @@ fn class_end(bytes: &[u8], from: usize, class: u8) -> usize {
 
 /// The end of a field name: the first colon, white space, control byte or byte outside ASCII.
 /// Whether what came before is a token is for the caller to check.
-#[inline]
+#[inline(always)]
 pub(super) fn name_end(bytes: &[u8], from: usize) -> usize {
     scan(
         bytes,
         from,
-        |word| word.wrapping_sub(each(0x21)) | word | (word ^ each(b':')).wrapping_sub(each(1)),
+        |lanes| !lanes.within(0x21, 0x7f) | lanes.are(b':'),
         |byte| byte == b':' || byte <= b' ' || byte >= 0x80,
     )
 }
 
 /// The end of a request target: the first byte that is not visible ASCII, or a `#`.
-#[inline]
+#[inline(always)]
 pub(super) fn target_end(bytes: &[u8], from: usize) -> usize {
     scan(
         bytes,
         from,
-        |word| {
-            word.wrapping_sub(each(0x21))
-                | word.wrapping_add(each(1))
-                | word
-                | (word ^ each(b'#')).wrapping_sub(each(1))
-        },
+        |lanes| !lanes.within(0x21, 0x7e) | lanes.are(b'#'),
         |byte| byte <= b' ' || byte >= 0x7f || byte == b'#',
     )
 }
@@ -186,75 +173,52 @@ pub(super) fn value_end(bytes: &[u8], from: usize) -> usize {
 }
 
 /// The first byte that is not printable ASCII.
-#[inline]
-fn plain_end(bytes: &[u8], from: usize) -> usize {
-    let mut at = from;
-    if cfg!(any(target_feature = "sse2", target_feature = "neon")) {
-        let Some(mut rest) = bytes.get(from..) else {
-            return from;
-        };
-        while let Some((chunk, tail)) = rest.split_first_chunk::<16>() {
-            // Signed comparison finds controls and obs-text at once.
-            let special = chunk.iter().fold(0, |found, &byte| {
-                found | u8::from((byte as i8) < 0x20) | u8::from(byte == 0x7f)
-            });
-            if special != 0 {
-                break;
-            }
-            rest = tail;
-        }
-        at = bytes.len() - rest.len();
-        looked_at(at - from);
-    }
+#[inline(always)]
+pub(super) fn plain_end(bytes: &[u8], from: usize) -> usize {
     scan(
         bytes,
-        at,
-        |word| word.wrapping_sub(each(0x20)) | word.wrapping_add(each(1)) | word,
+        from,
+        |lanes| !lanes.within(b' ', 0x7e),
         |byte| !(b' '..0x7f).contains(&byte),
     )
 }
 
-/// Whether [`scan`] looks at eight bytes at a time; in images for small machines that is large code.
-const BY_WORDS: bool = cfg!(not(target_os = "rtems"));
-
-/// The first byte for which `stops` holds. `marks` says the same for eight bytes at once: it sets
-/// the high bit of each stopping byte, and may set those of bytes after (more significant than) a
-/// stopping one wrongly.
+/// The first byte for which `stops` holds; `marks` says the same of sixteen bytes at once.
 #[inline(always)]
 fn scan(
     bytes: &[u8],
     from: usize,
-    marks: impl Fn(u64) -> u64,
+    marks: impl Fn(Lanes) -> Answers,
     stops: impl Fn(u8) -> bool,
 ) -> usize {
     let Some(mut rest) = bytes.get(from..) else {
         return from;
     };
-    let end = if BY_WORDS && let Some(last) = rest.last_chunk::<8>() {
-        loop {
-            // The last word overlaps the one before it, in which nothing stopped.
-            let (chunk, tail) = rest.split_first_chunk::<8>().unwrap_or((last, &[]));
-            let begin = bytes.len() - rest.len().max(8);
-            let found = marks(u64::from_le_bytes(*chunk)) & each(0x80);
-            if found != 0 {
-                break begin + found.trailing_zeros() as usize / 8;
+    let marked = |chunk: &[u8; Lanes::COUNT]| marks(Lanes::of(chunk)).bits();
+    let end = 'found: {
+        if BY_LANES {
+            while let Some((chunk, tail)) = rest.split_first_chunk() {
+                let found = marked(chunk);
+                if found != 0 {
+                    break 'found bytes.len() - rest.len() + found.trailing_zeros() as usize;
+                }
+                rest = tail;
             }
-            if tail.is_empty() {
-                break bytes.len();
+            // The last bytes once more with as many before them as it takes.
+            if let Some(last) = bytes.last_chunk() {
+                let found = marked(last) >> (Lanes::COUNT - rest.len());
+                break 'found match found {
+                    0 => bytes.len(),
+                    _ => bytes.len() - rest.len() + found.trailing_zeros() as usize,
+                };
             }
-            rest = tail;
         }
-    } else {
+        let at = bytes.len() - rest.len();
         let short = rest.iter().position(|&byte| stops(byte));
-        short.map_or(bytes.len(), |short| from + short)
+        short.map_or(bytes.len(), |short| at + short)
     };
     looked_at(end - from);
     end
-}
-
-/// A word of eight equal bytes.
-const fn each(byte: u8) -> u64 {
-    u64::from_ne_bytes([byte; 8])
 }
 
 /// `bytes` without white space at its end.

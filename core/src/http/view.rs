@@ -7,6 +7,7 @@ use super::fields::{Field, Name, Values};
 use super::framing::{Framing, content_length};
 use super::head::{HeadParser, flag};
 use super::method::Method;
+use super::path;
 use super::scan;
 use super::target::Absolute;
 
@@ -79,6 +80,13 @@ impl<'b> Head<'b> {
     #[inline]
     pub fn target(&self) -> &'b [u8] {
         self.line.value(self.bytes)
+    }
+
+    /// The path, where it is one that can be used as it was sent; others may be, too.
+    #[inline(always)]
+    pub(crate) fn plain_path(&self) -> Option<&'b [u8]> {
+        let target = self.line.value_range();
+        path::is_plain_part(self.bytes, target.start, target.end).then(|| self.target())
     }
 
     /// The path as it was sent, neither decoded nor normalised: it begins with `/`, or is `*` for

@@ -3,6 +3,7 @@
 //!
 //! Only with the features `conformance` and `kqueue`; never part of a server.
 
+use crate::console::say;
 use crate::way::{Channel, Transport};
 use capuchin_core::conformance::{Aide, Failure, Lab};
 use capuchin_core::event::{
@@ -103,7 +104,10 @@ fn wakes<L: Lab<Channel = Channel>>(
             woken_at.store(ticks(), SeqCst);
             wake(aide);
         };
-        failed.store(work(&wake).is_err(), SeqCst);
+        if let Err(failure) = work(&wake) {
+            say(format_args!("the other task: {failure}"));
+            failed.store(true, SeqCst);
+        }
     };
     let mut outcome = Ok(());
     lab.together(1, &task, &mut |_| {
