@@ -55,9 +55,9 @@ pub use clock::{TickClock, is_reached, ticks, ticks_of, ticks_per_second};
 pub use feed::FeedError;
 #[cfg(all(target_os = "rtems", feature = "libbsd"))]
 pub use feed::{Closing, LOOKS_PER_SECOND, Watching, endangered, number, try_closing};
-pub use mail::{Mail, RtemsNotifier};
+pub use mail::{Delivery, Knocker, Mail, RtemsNotifier};
 pub use memory::{Control, Letter, Memory, Room};
-pub use queue::StatusCode;
+pub use queue::{Patience, StatusCode};
 pub use transport::RtemsTransport;
 
 /// Queues of the test double that there are: for tests that look whether one was left behind.

@@ -5,15 +5,16 @@
 
 use crate::cell::Cell;
 use crate::gate::Life;
-use crate::memory::{Claim, Control, Letter, Room, post};
+use crate::memory::{Claim, Control, Letter, Room, post, post_cell};
 use crate::queue::{Entry, Patience, Queue, Sender, StatusCode};
 use crate::{channel::StartError, task};
-use capuchin_core::event::{Full, Message, Notifier};
+use capuchin_core::event::{Full, Interest, Message, Notifier, Token};
 
 /// The receiving end; it has the room's memory for as long as it lives.
 #[derive(Debug)]
 pub struct Mail {
     pub(crate) queue: Queue,
+    cells: &'static [Cell],
     letters: &'static [Letter],
     life: Life,
     /// After the queue, so that the memory is given back when that is deleted.
@@ -43,6 +44,7 @@ impl Mail {
         room.cells.iter().for_each(Cell::reset);
         Ok(Self {
             queue,
+            cells: room.cells,
             letters,
             life: room.control.gate.open(),
             claim,
@@ -63,6 +65,37 @@ impl Mail {
         }
     }
 
+    /// The oldest delivery; `None` when there was none in time.
+    ///
+    /// # Errors
+    /// The status code of the queue.
+    pub fn receive(&mut self, patience: Patience) -> Result<Option<Delivery>, StatusCode> {
+        Ok(self.queue.receive(patience)?.map(|entry| match entry {
+            Entry::Letter(index) => Delivery::Message(self.open(index)),
+            Entry::Cell(index) => {
+                if let Some(cell) = self.cells.get(index as usize) {
+                    cell.look();
+                }
+                Delivery::Knock
+            }
+        }))
+    }
+
+    /// For whoever is to wake the receiver without a message; `None` where the room has no cell. All
+    /// knockers are one: what they knock between two deliveries is one [`Delivery::Knock`].
+    #[must_use]
+    pub fn knocker(&self) -> Option<Knocker> {
+        let cell = self.cells.first()?;
+        if !cell.is_watched() {
+            cell.begin((self.queue.sender().0, 0), NOBODY, Interest::NONE);
+        }
+        Some(Knocker {
+            cell,
+            control: self.claim.0,
+            life: self.life,
+        })
+    }
+
     /// The message in a letter, of which an entry was just received.
     #[inline(always)]
     pub(crate) fn open(&self, index: u32) -> Message {
@@ -79,6 +112,41 @@ impl Mail {
             control: self.claim.0,
             letters: self.letters,
             life: self.life,
+        }
+    }
+}
+
+/// What [`Mail::receive`] brings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// From a notifier.
+    Message(Message),
+    /// Somebody knocked.
+    Knock,
+}
+
+/// A knocker's cell is no socket's.
+const NOBODY: Token = Token {
+    index: 0,
+    generation: 0,
+};
+
+/// Wakes the receiver of a [`Mail`], from any task and from interrupt handlers: a network card's, say.
+/// Knocks that nobody has heard yet are one.
+#[derive(Clone, Copy, Debug)]
+pub struct Knocker {
+    cell: &'static Cell,
+    control: &'static Control,
+    life: Life,
+}
+
+impl Knocker {
+    /// Knocks. What was written before is seen by whoever is woken. Nothing once the mail is gone.
+    pub fn knock(&self) {
+        // Until the end of this function the queue is there.
+        let inside = self.control.gate.enter(self.life);
+        if inside.is_some() && self.cell.notice() {
+            post_cell(self.cell);
         }
     }
 }

@@ -40,10 +40,12 @@ impl Entry {
 
 /// How long a receive waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Patience {
+pub enum Patience {
+    /// Not at all.
     None,
     /// Clock ticks; the first may come at once.
     Ticks(u32),
+    /// Until there is something.
     Endless,
 }
 

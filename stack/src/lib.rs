@@ -1,0 +1,34 @@
+//! TCP/IP for images that have none: `smoltcp` behind the traits that the engine knows.
+//!
+//! A [`Net`] is one network interface with its sockets, in memory of fixed size ([`Memory`]). One
+//! worker owns it and reaches it in two ways: a [`StackTransport`] receives and sends, a
+//! [`StackChannel`] waits. Nobody else touches it: other tasks and the card's interrupt post to the
+//! message queue that the channel waits on, and the stack runs in the worker's own loop, so that its
+//! deadlines and the server's share one wait.
+//!
+//! # What it promises
+//!
+//! - Addresses are answered for (ARP, ICMP echo) whenever the worker waits.
+//! - Bytes that a transport took leave at the next wait; a reply and its end in one packet where they
+//!   fit.
+//! - A listener has up to a backlog of sockets that wait for a connection. While a socket is free, a
+//!   newcomer is not refused; the sockets of connections that were closed here are taken back as soon
+//!   as their client knows, and those that only wait for stray packets (TIME-WAIT) when they are needed.
+//! - A client that does not end its side of a closed connection is cut off after [`ORPHAN_MS`].
+//!
+//! # What it must not do
+//!
+//! It allocates nothing, and it knows neither cards nor interrupts: a card is a `smoltcp` device, and its
+//! interrupt handler knocks ([`capuchin_rtems::Knocker`]).
+#![no_std]
+#![forbid(unsafe_code)]
+
+mod channel;
+mod memory;
+mod net;
+mod transport;
+
+pub use channel::StackChannel;
+pub use memory::Memory;
+pub use net::{LISTENERS, Net, NetError, ORPHAN_MS};
+pub use transport::{NoFile, StackTransport};

@@ -1,0 +1,452 @@
+//! One network interface, its sockets, and what each of them is for.
+
+use crate::memory::{Memory, Parts};
+use capuchin_core::event::{Interest, Readiness, Token};
+use capuchin_core::transport::{Error, Socket};
+use core::fmt;
+use smoltcp::iface::{Config, Interface, PollIngressSingleResult, SocketHandle, SocketSet};
+use smoltcp::phy::Device;
+use smoltcp::socket::tcp::{self, State};
+use smoltcp::time::Instant;
+use smoltcp::wire::{EthernetAddress, Ipv4Address, Ipv4Cidr};
+
+/// Listeners that there can be.
+pub const LISTENERS: usize = 2;
+
+/// How long a client may keep a connection that was closed here, in milliseconds.
+pub const ORPHAN_MS: u64 = 10_000;
+
+/// Frames that one look at the card takes in at the most; the rest comes with the next.
+const FRAMES: usize = 64;
+
+/// Why a stack, or a listener, cannot be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NetError {
+    /// There are as many listeners as there can be.
+    Listeners,
+    /// Another listener has the port, or the port is 0.
+    Port,
+    /// The memory has too few sockets for the backlog.
+    Sockets,
+}
+
+impl fmt::Display for NetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Listeners => "the stack has no place for another listener",
+            Self::Port => "the port is 0 or another listener's; choose another",
+            Self::Sockets => "the stack's memory has fewer sockets than the backlog; enlarge it",
+        })
+    }
+}
+
+impl core::error::Error for NetError {}
+
+/// What a socket is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Free,
+    /// It waits for a connection to the listener with this index, or has one that nobody has taken.
+    Waiting(u8),
+    /// The worker's.
+    Taken,
+    /// Closed by the worker at this moment, in milliseconds; its client may not know yet.
+    Orphan(u64),
+}
+
+/// A socket's place; its index is the socket's number.
+#[derive(Debug)]
+pub(crate) struct Place {
+    /// Once the stack is there.
+    handle: Option<SocketHandle>,
+    role: Role,
+    watch: Option<Watch>,
+}
+
+impl Place {
+    pub(crate) const FREE: Self = Self {
+        handle: None,
+        role: Role::Free,
+        watch: None,
+    };
+}
+
+/// What the worker wants to know of a socket.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Watch {
+    /// The channel that watches.
+    pub channel: u32,
+    pub token: Token,
+    pub interest: Interest,
+}
+
+#[derive(Debug)]
+struct Listener {
+    port: u16,
+    backlog: usize,
+    watch: Option<Watch>,
+}
+
+/// A network interface and its sockets; `D` is the card.
+pub struct Net<D> {
+    device: D,
+    interface: Interface,
+    sockets: SocketSet<'static>,
+    places: &'static mut [Place],
+    listeners: heapless::Vec<Listener, LISTENERS>,
+    /// Where the next look at all sockets begins, so that none is always the last.
+    turn: usize,
+    /// Channels so far.
+    channels: u32,
+}
+
+impl<D> fmt::Debug for Net<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Net").finish_non_exhaustive()
+    }
+}
+
+impl<D: Device> Net<D> {
+    /// An interface with a fixed address. `seed` should differ from boot to boot: sequence numbers are
+    /// made of it. `now` is the time in milliseconds, as it is told to [`Net::poll`].
+    ///
+    /// The way to other networks is `gateway`.
+    pub fn new<const SOCKETS: usize, const RECEIVE: usize, const SEND: usize>(
+        memory: &'static mut Memory<SOCKETS, RECEIVE, SEND>,
+        mut device: D,
+        hardware: [u8; 6],
+        address: Ipv4Cidr,
+        gateway: Option<Ipv4Address>,
+        seed: u64,
+        now: u64,
+    ) -> Self {
+        let mut config = Config::new(EthernetAddress(hardware).into());
+        config.random_seed = seed;
+        let mut interface = Interface::new(config, &mut device, instant(now));
+        // There is room for one address and one route at least.
+        interface.update_ip_addrs(|addresses| {
+            let _ = addresses.push(address.into());
+        });
+        if let Some(gateway) = gateway {
+            let _ = interface.routes_mut().add_default_ipv4_route(gateway);
+        }
+        let Parts {
+            storage,
+            places,
+            buffers,
+        } = memory.parts();
+        let mut sockets = SocketSet::new(storage);
+        for (place, (receive, send)) in places.iter_mut().zip(buffers) {
+            let mut socket = tcp::Socket::new(
+                tcp::SocketBuffer::new(receive),
+                tcp::SocketBuffer::new(send),
+            );
+            socket.set_nagle_enabled(false);
+            place.handle = Some(sockets.add(socket));
+        }
+        Self {
+            device,
+            interface,
+            sockets,
+            places,
+            listeners: heapless::Vec::new(),
+            turn: 0,
+            channels: 0,
+        }
+    }
+
+    /// A listener at `port` with `backlog` sockets that wait for connections, where so many are free.
+    ///
+    /// # Errors
+    /// [`NetError`].
+    pub fn listen(&mut self, port: u16, backlog: usize) -> Result<Socket, NetError> {
+        if port == 0 || self.listeners.iter().any(|listener| listener.port == port) {
+            return Err(NetError::Port);
+        }
+        if backlog == 0 || backlog > self.places.len() {
+            return Err(NetError::Sockets);
+        }
+        let listener = Listener {
+            port,
+            backlog,
+            watch: None,
+        };
+        let over = |listener: &Listener| listener.backlog == 0;
+        let index = match self.listeners.iter().position(over) {
+            Some(index) => {
+                self.listeners[index] = listener;
+                index
+            }
+            None => {
+                let pushed = self.listeners.push(listener);
+                pushed.map_err(|_| NetError::Listeners)?;
+                self.listeners.len() - 1
+            }
+        };
+        self.fill(index);
+        Ok(self.listener_number(index))
+    }
+
+    /// A client's socket that is being connected; it is writable when it is.
+    #[cfg(feature = "lab")]
+    #[must_use]
+    pub fn connect(&mut self, to: (Ipv4Address, u16), from: u16) -> Option<Socket> {
+        let index = self.free()?;
+        let handle = self.places[index].handle?;
+        let socket = self.sockets.get_mut::<tcp::Socket<'_>>(handle);
+        socket.connect(self.interface.context(), to, from).ok()?;
+        self.places[index].role = Role::Taken;
+        self.places[index].watch = None;
+        Some(Socket(index as i32))
+    }
+
+    /// Whether a client's socket is connected.
+    #[cfg(feature = "lab")]
+    #[must_use]
+    pub fn is_connected(&mut self, socket: Socket) -> bool {
+        self.connection(socket)
+            .is_ok_and(|socket| socket.may_send())
+    }
+
+    /// The card.
+    pub fn device(&mut self) -> &mut D {
+        &mut self.device
+    }
+
+    /// Takes in what the card has, sends what is to leave, and sees to sockets that have ended.
+    pub fn poll(&mut self, now: u64) {
+        let at = instant(now);
+        self.interface.poll_maintenance(at);
+        for _ in 0..FRAMES {
+            let (device, sockets) = (&mut self.device, &mut self.sockets);
+            let found = self.interface.poll_ingress_single(at, device, sockets);
+            if matches!(found, PollIngressSingleResult::None) {
+                break;
+            }
+        }
+        self.interface
+            .poll_egress(at, &mut self.device, &mut self.sockets);
+        self.tidy(now);
+    }
+
+    /// Milliseconds until [`Net::poll`] has something to do, whatever comes from the card; `None` when
+    /// it has nothing.
+    pub fn delay(&mut self, now: u64) -> Option<u64> {
+        let stack = self.interface.poll_delay(instant(now), &self.sockets);
+        let stack = stack.map(|delay| delay.total_millis());
+        let orphans = self.places.iter().filter_map(|place| match place.role {
+            Role::Orphan(since) => Some((since + ORPHAN_MS).saturating_sub(now)),
+            _ => None,
+        });
+        orphans.chain(stack).min()
+    }
+
+    /// Sockets of connections: the worker's, and those that were closed but are not gone.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        let is_one = |place: &&Place| matches!(place.role, Role::Taken | Role::Orphan(_));
+        self.places.iter().filter(is_one).count()
+    }
+
+    /// Sees to sockets whose connection is over.
+    fn tidy(&mut self, now: u64) {
+        for index in 0..self.places.len() {
+            let role = self.places[index].role;
+            if matches!(role, Role::Free | Role::Taken) {
+                continue;
+            }
+            let socket = self.socket_mut(index);
+            if is_gone(socket) {
+                // It has ended; or it came and went before anybody took it.
+                self.places[index].role = Role::Free;
+            } else if let Role::Orphan(since) = role
+                && now >= since + ORPHAN_MS
+                && socket.state() != State::TimeWait
+            {
+                socket.abort();
+            }
+        }
+        for listener in 0..self.listeners.len() {
+            self.fill(listener);
+        }
+    }
+
+    /// Has free sockets wait for connections, up to the listener's backlog. Connections that nobody has
+    /// taken yet count.
+    fn fill(&mut self, listener: usize) {
+        let Listener { port, backlog, .. } = self.listeners[listener];
+        let role = Role::Waiting(listener as u8);
+        let waiting = self.places.iter().filter(|place| place.role == role);
+        for _ in waiting.count()..backlog {
+            let Some(index) = self.free() else { return };
+            if self.socket_mut(index).listen(port).is_ok() {
+                self.places[index].role = role;
+            }
+        }
+    }
+
+    /// A socket that can be used: one in no use, or one that only waits for stray packets.
+    fn free(&mut self) -> Option<usize> {
+        let is_free = |place: &Place| place.role == Role::Free;
+        self.places.iter().position(is_free).or_else(|| {
+            (0..self.places.len()).find(|&index| {
+                matches!(self.places[index].role, Role::Orphan(_))
+                    && self.socket_mut(index).state() == State::TimeWait
+            })
+        })
+    }
+
+    /// Takes the next connection that waits.
+    pub(crate) fn accept(&mut self, listener: Socket) -> Result<Socket, Error> {
+        let listener = self.listener_index(listener).ok_or(NO_SUCH_SOCKET)?;
+        let index = self.waiting(listener).ok_or(Error::WouldBlock)?;
+        self.places[index].role = Role::Taken;
+        self.fill(listener);
+        Ok(Socket(index as i32))
+    }
+
+    /// A connection to this listener that nobody has taken.
+    fn waiting(&mut self, listener: usize) -> Option<usize> {
+        let role = Role::Waiting(listener as u8);
+        (0..self.places.len()).find(|&index| {
+            self.places[index].role == role && {
+                let socket = self.socket_mut(index);
+                matches!(socket.state(), State::Established | State::CloseWait)
+            }
+        })
+    }
+
+    /// The worker's socket of this number.
+    pub(crate) fn connection(
+        &mut self,
+        socket: Socket,
+    ) -> Result<&mut tcp::Socket<'static>, Error> {
+        let index = self.taken(socket).ok_or(NO_SUCH_SOCKET)?;
+        Ok(self.socket_mut(index))
+    }
+
+    /// Gives a socket back; the stack has its client hear of it.
+    pub(crate) fn close(&mut self, socket: Socket, now: u64) -> Result<(), Error> {
+        if let Some(listener) = self.listener_index(socket) {
+            return self.close_listener(listener);
+        }
+        let index = self.taken(socket).ok_or(NO_SUCH_SOCKET)?;
+        self.socket_mut(index).close();
+        self.places[index].role = Role::Orphan(now);
+        self.places[index].watch = None;
+        Ok(())
+    }
+
+    /// A listener's place stays, for the numbers of the others: it listens no more.
+    fn close_listener(&mut self, listener: usize) -> Result<(), Error> {
+        self.listeners[listener].backlog = 0;
+        self.listeners[listener].port = 0;
+        self.listeners[listener].watch = None;
+        for index in 0..self.places.len() {
+            if self.places[index].role == Role::Waiting(listener as u8) {
+                self.socket_mut(index).abort();
+                self.places[index].role = Role::Orphan(0);
+            }
+        }
+        Ok(())
+    }
+
+    /// A number for a channel.
+    pub(crate) fn new_channel(&mut self) -> u32 {
+        self.channels += 1;
+        self.channels
+    }
+
+    /// What is watched at this number; `None` where there is no socket.
+    pub(crate) fn watch(&mut self, socket: Socket) -> Option<&mut Option<Watch>> {
+        if let Some(listener) = self.listener_index(socket) {
+            return Some(&mut self.listeners[listener].watch);
+        }
+        let index = self.taken(socket)?;
+        Some(&mut self.places[index].watch)
+    }
+
+    /// Tells of every socket that this channel watches and that is ready, until `take` wants no more.
+    pub(crate) fn ready(&mut self, channel: u32, take: &mut dyn FnMut(Token, Readiness) -> bool) {
+        for listener in 0..self.listeners.len() {
+            let watch = self.listeners[listener].watch;
+            if let Some(Watch {
+                token, interest, ..
+            }) = watch.filter(|watch| watch.channel == channel)
+                && interest.wants_read()
+                && self.waiting(listener).is_some()
+                && !take(token, Readiness::READABLE)
+            {
+                return;
+            }
+        }
+        let count = self.places.len();
+        for step in 0..count {
+            let index = (self.turn + step) % count;
+            let watch = self.places[index].watch;
+            let Some(Watch {
+                token, interest, ..
+            }) = watch.filter(|watch| watch.channel == channel)
+            else {
+                continue;
+            };
+            let readiness = readiness(self.socket_mut(index), interest);
+            if readiness != Readiness::NONE && !take(token, readiness) {
+                self.turn = index;
+                return;
+            }
+        }
+    }
+
+    fn taken(&self, socket: Socket) -> Option<usize> {
+        let index = usize::try_from(socket.0).ok()?;
+        (self.places.get(index)?.role == Role::Taken).then_some(index)
+    }
+
+    /// Listeners' numbers come behind those of all other sockets.
+    fn listener_number(&self, index: usize) -> Socket {
+        Socket((self.places.len() + index) as i32)
+    }
+
+    fn listener_index(&self, socket: Socket) -> Option<usize> {
+        let index = usize::try_from(socket.0).ok()?;
+        let index = index.checked_sub(self.places.len())?;
+        (self.listeners.get(index)?.backlog > 0).then_some(index)
+    }
+
+    fn socket_mut(&mut self, index: usize) -> &mut tcp::Socket<'static> {
+        match self.places[index].handle {
+            Some(handle) => self.sockets.get_mut(handle),
+            None => unreachable!("each place was given a socket when the stack was made"),
+        }
+    }
+}
+
+/// What a descriptor that is none is answered with elsewhere (EBADF).
+const NO_SUCH_SOCKET: Error = Error::System(9);
+
+/// Whether nothing is left of a connection, not even a reset that is to be sent.
+fn is_gone(socket: &tcp::Socket<'_>) -> bool {
+    socket.state() == State::Closed && socket.remote_endpoint().is_none()
+}
+
+fn readiness(socket: &tcp::Socket<'_>, interest: Interest) -> Readiness {
+    let mut readiness = Readiness::NONE;
+    if interest.wants_read() && (socket.can_recv() || !socket.may_recv()) {
+        readiness = readiness.and(Readiness::READABLE);
+    }
+    if interest.wants_write() && socket.can_send() {
+        readiness = readiness.and(Readiness::WRITABLE);
+    }
+    // Both directions are over, or the connection was reset.
+    if matches!(socket.state(), State::Closed | State::TimeWait) {
+        readiness = readiness.and(Readiness::FAILED);
+    }
+    readiness
+}
+
+/// Milliseconds of the worker's clock as the stack counts time.
+fn instant(now: u64) -> Instant {
+    Instant::from_millis(i64::try_from(now).unwrap_or(i64::MAX))
+}
