@@ -18,10 +18,10 @@
 //!
 //! # Promises
 //!
-//! - Any split of the same bytes gives the same result, and each byte is scanned once. The few
-//!   values that the parser itself must understand (Host, what frames the body, Connection,
-//!   Expect) and names are read once more when they are complete; the part of a line that came first,
-//!   too.
+//! - Any split of the same bytes gives the same result, and the work is proportional to their number:
+//!   each byte is scanned once, and once more where its line came in pieces or is not a plain one (Host:
+//!   twice more). The few values that the parser itself must understand (Host, what frames the body,
+//!   Connection, Expect) and names are read again when they are complete.
 //! - When a head is complete, every rule that frames the message has been checked: what
 //!   [`Head::framing`] says cannot be doubted any more.
 //! - No input panics, and no input of any length needs more memory than the caller's table.
@@ -293,5 +293,31 @@ mod tests {
             cost(&bytes, 1..=length)
         };
         assert_eq!(head(8_000) - head(4_000), 4_000);
+    }
+
+    #[test]
+    fn looks_grow_linearly_with_heads_that_come_whole() {
+        let whole = |line: &dyn Fn(usize) -> Vec<u8>, n: usize| {
+            let bytes = [b"GET / HTTP/1.0\r\n", &line(n)[..], b"\r\n"].concat();
+            cost(&bytes, [bytes.len()].into_iter())
+        };
+        let long = |around: [&'static [u8]; 2]| {
+            move |n| [around[0], &std::vec![b'a'; n], around[1], b"\r\n"].concat()
+        };
+        // Plain: once. Looked at in one go and found not to be plain: twice; Host four times.
+        for (around, times) in [
+            ([&b"X: "[..], &b""[..]], 1),
+            ([b"X: ", b" "], 2),
+            ([b"X: ", b"\xe9"], 2),
+            ([b"Host: ", b" "], 4),
+        ] {
+            let line = long(around);
+            let more = whole(&line, 8_000) - whole(&line, 4_000);
+            assert_eq!(more, times * 4_000, "{}", around[0].escape_ascii());
+        }
+        // Lines, each of which is left to the general way.
+        let lines = |n: usize| b"a:\x80\r\n".repeat(n);
+        let more = whole(&lines, 30) - whole(&lines, 15);
+        assert!(more <= 15 * 3 * b"a:\x80\r\n".len(), "{more}");
     }
 }

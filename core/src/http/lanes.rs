@@ -5,7 +5,10 @@ use wide::u8x16;
 
 /// Whether looking at sixteen bytes at a time pays: without registers of that size it is large code
 /// that gains nothing.
-pub(super) const BY_LANES: bool = cfg!(any(target_feature = "sse2", target_feature = "neon"));
+pub(super) const BY_LANES: bool = cfg!(any(
+    target_feature = "sse2",
+    all(target_feature = "neon", target_arch = "aarch64"),
+));
 
 /// Sixteen bytes.
 #[derive(Clone, Copy)]

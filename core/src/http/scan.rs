@@ -2,8 +2,8 @@
 //!
 //! Each function starts where the caller says, stops at the first byte that cannot continue the
 //! thing, and returns that byte's index, or `bytes.len()` when there is none yet. A caller that
-//! resumes from the returned index therefore never scans a byte twice, but for the first part of a line
-//! that comes in pieces; the unit tests of the head parser count this through [`looked_at`].
+//! resumes from the returned index therefore never scans a byte twice; the unit tests of the head parser
+//! count this through [`looked_at`].
 //!
 //! Sixteen bytes are tested at a time where the target has vector registers. No function here reads
 //! beyond the slice.
@@ -117,7 +117,7 @@ pub(super) fn path_end(bytes: &[u8]) -> usize {
     scan(bytes, 0, |lanes| lanes.are(b'?'), |byte| byte == b'?')
 }
 
-/// The first byte outside `class`; for what is short or has too many exceptions for words.
+/// The first byte outside `class`; for what is short or has too many exceptions for lanes.
 #[inline(always)]
 fn class_end(bytes: &[u8], from: usize, class: u8) -> usize {
     let mut end = from;
@@ -183,7 +183,8 @@ pub(super) fn plain_end(bytes: &[u8], from: usize) -> usize {
     )
 }
 
-/// The first byte for which `stops` holds; `marks` says the same of sixteen bytes at once.
+/// The first byte for which `stops` holds; `marks` says the same of sixteen bytes at once, or marks a
+/// few more, which the caller looks at then.
 #[inline(always)]
 fn scan(
     bytes: &[u8],
@@ -281,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn every_byte_at_every_place_is_judged_alike_by_words_and_bytes() {
+    fn every_byte_at_every_place_is_judged_alike_by_lanes_and_bytes() {
         type Case = (fn(&[u8], usize) -> usize, fn(u8) -> bool);
         let cases: [Case; 6] = [
             (
