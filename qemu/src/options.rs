@@ -18,8 +18,9 @@ its environment, and ends QEMU after it:
 
   capuchin-qemu server.exe -- cargo test -p capuchin-tests --test blackbox
 
-  --stack legacy|libbsd  the image's network stack: legacy is for i386/pc386 (NE2000, 64 MB),
-                         libbsd for i386/pc686 (e1000e, 256 MB) [legacy]
+  --stack NAME           the image's network stack: legacy is for i386/pc386 (NE2000, 64 MB),
+                         libbsd for i386/pc686 (e1000e, 256 MB), own for images with Capuchin's own
+                         (virtio, 8 MB) [legacy]
   --memory MB            RAM, 8 to 3072 [by the stack]
   --forward HOST:GUEST   a port of 127.0.0.1 and the guest's that it leads to; HOST 0 is any
                          free port; may be repeated, the HTTP server's is the first [0:80]
@@ -166,10 +167,10 @@ fn text(option: &str, value: OsString) -> Result<String, String> {
 }
 
 fn stack_of(value: &str) -> Result<Stack, String> {
-    [Stack::Legacy, Stack::Libbsd]
+    [Stack::Legacy, Stack::Libbsd, Stack::Own]
         .into_iter()
         .find(|stack| stack.name() == value)
-        .ok_or_else(|| format!("--stack: '{value}' is none of legacy, libbsd"))
+        .ok_or_else(|| format!("--stack: '{value}' is none of legacy, libbsd, own"))
 }
 
 fn megabytes(value: &str) -> Result<u32, String> {

@@ -29,7 +29,7 @@ pub struct Sdk {
     pub prefix: PathBuf,
     /// Its C compiler, which links images as well.
     pub compiler: PathBuf,
-    bsps: [String; 2],
+    bsps: [String; 3],
 }
 
 /// An installed board support package.
@@ -89,12 +89,12 @@ impl Sdk {
         Ok(Self {
             prefix,
             compiler,
-            bsps: [bsp(Stack::Legacy), bsp(Stack::Libbsd)],
+            bsps: [Stack::Legacy, Stack::Libbsd, Stack::Own].map(bsp),
         })
     }
 
-    /// The BSP for images with this stack: pc386 and pc686, unless `RTEMS_BSP_LEGACY` or
-    /// `RTEMS_BSP_LIBBSD` name another.
+    /// The BSP for images with this stack: pc386, for libbsd pc686, unless `RTEMS_BSP_LEGACY`,
+    /// `RTEMS_BSP_LIBBSD` or `RTEMS_BSP_OWN` name another.
     ///
     /// # Errors
     /// When it is not installed.
@@ -139,6 +139,7 @@ const fn bsp_variable(stack: Stack) -> &'static str {
     match stack {
         Stack::Legacy => "RTEMS_BSP_LEGACY",
         Stack::Libbsd => "RTEMS_BSP_LIBBSD",
+        Stack::Own => "RTEMS_BSP_OWN",
     }
 }
 

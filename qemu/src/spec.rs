@@ -12,6 +12,8 @@ pub enum Stack {
     Legacy,
     /// FreeBSD's stack on RTEMS: BSP i386/pc686, an Intel 82574L on the PCI bus.
     Libbsd,
+    /// Capuchin's own stack: BSP i386/pc386 or no RTEMS at all, a virtio card on the PCI bus.
+    Own,
 }
 
 impl Stack {
@@ -21,6 +23,7 @@ impl Stack {
         match self {
             Self::Legacy => "legacy",
             Self::Libbsd => "libbsd",
+            Self::Own => "own",
         }
     }
 
@@ -30,6 +33,7 @@ impl Stack {
         match self {
             Self::Legacy => 64,
             Self::Libbsd => 256,
+            Self::Own => 8,
         }
     }
 
@@ -37,7 +41,7 @@ impl Stack {
     #[must_use]
     pub const fn default_bsp(self) -> &'static str {
         match self {
-            Self::Legacy => "pc386",
+            Self::Legacy | Self::Own => "pc386",
             Self::Libbsd => "pc686",
         }
     }
@@ -49,6 +53,7 @@ impl Stack {
             Self::Legacy => "ne2k_isa,netdev=net0,iobase=0x300,irq=9",
             // Nothing boots over the network: without its ROM it works where that is not installed.
             Self::Libbsd => "e1000e,netdev=net0,romfile=",
+            Self::Own => "virtio-net-pci,netdev=net0,romfile=",
         }
     }
 }
@@ -184,6 +189,9 @@ mod tests {
         let libbsd = line(&Spec::new(Stack::Libbsd, "image"), &forwards);
         assert!(libbsd.contains("-device e1000e,netdev=net0"), "{libbsd}");
         assert!(libbsd.contains("-m 256 "), "{libbsd}");
+        let own = line(&Spec::new(Stack::Own, "image"), &forwards);
+        assert!(own.contains("-device virtio-net-pci,netdev=net0"), "{own}");
+        assert!(own.contains("-m 8 "), "{own}");
     }
 
     #[test]

@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     }
     tests! {
         console_line_and_exit_status_of_an_image_arrive
-        both_stacks_boot_and_all_ports_are_forwarded
+        machines_of_all_stacks_boot_and_all_ports_are_forwarded
         hanging_image_meets_the_limit_and_is_gone_after_the_end
         stopped_qemu_is_killed
         machine_that_is_dropped_is_gone
@@ -84,10 +84,10 @@ fn console_line_and_exit_status_of_an_image_arrive() {
     assert!(matches!(error, Error::Ended(_)), "{error}");
 }
 
-fn both_stacks_boot_and_all_ports_are_forwarded() {
+fn machines_of_all_stacks_boot_and_all_ports_are_forwarded() {
     let scratch = Scratch::new("stacks");
     let path = scratch.image(Image::new().print("up\r\n").hang());
-    for stack in [Stack::Legacy, Stack::Libbsd] {
+    for stack in [Stack::Legacy, Stack::Libbsd, Stack::Own] {
         let mut spec = Spec::new(stack, &path);
         spec.others = vec![Forward::to(9_000)];
         let mut machine = boot(&spec);
@@ -102,6 +102,7 @@ fn both_stacks_boot_and_all_ports_are_forwarded() {
         let model = match stack {
             Stack::Legacy => "model=ne2k_isa",
             Stack::Libbsd => "model=e1000e",
+            Stack::Own => "model=virtio-net-pci",
         };
         assert!(network.contains(model), "{network}");
     }

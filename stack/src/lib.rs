@@ -11,9 +11,9 @@
 //! - Addresses are answered for (ARP, ICMP echo) whenever the worker waits.
 //! - Bytes that a transport took leave at the next wait; a reply and its end in one packet where they
 //!   fit.
-//! - A listener has up to a backlog of sockets that wait for a connection. While a socket is free, a
-//!   newcomer is not refused; the sockets of connections that were closed here are taken back as soon
-//!   as their client knows, and those that only wait for stray packets (TIME-WAIT) when they are needed.
+//! - A listener has up to a backlog of sockets that wait for a connection. A newcomer for whom none is left
+//!   is not refused but hears nothing, and tries again. Sockets of connections that were closed here
+//!   are taken back when they are needed as soon as their client has all of it, the end included.
 //! - A client that does not end its side of a closed connection is cut off after [`ORPHAN_MS`].
 //!
 //! # What it must not do
@@ -24,6 +24,7 @@
 #![forbid(unsafe_code)]
 
 mod channel;
+mod gate;
 mod memory;
 mod net;
 mod transport;

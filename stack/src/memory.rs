@@ -1,6 +1,7 @@
 //! A stack's fixed memory: sockets and their buffers.
 
 use crate::net::Place;
+use heapless::Vec;
 use smoltcp::iface::SocketStorage;
 
 /// Memory for so many sockets, each with buffers for `RECEIVE` bytes to be read and `SEND` bytes on
@@ -9,8 +10,9 @@ use smoltcp::iface::SocketStorage;
 /// A connection takes a socket, and so does each that a listener keeps waiting for one: there are as many
 /// as connections, backlog, and some for connections that are closed but not gone.
 pub struct Memory<const SOCKETS: usize, const RECEIVE: usize, const SEND: usize> {
-    storage: [SocketStorage<'static>; SOCKETS],
-    places: [Place; SOCKETS],
+    /// Both are filled when a stack is made: nothing of this has to lie in an image's file.
+    storage: Vec<SocketStorage<'static>, SOCKETS>,
+    places: Vec<Place, SOCKETS>,
     receive: [[u8; RECEIVE]; SOCKETS],
     send: [[u8; SEND]; SOCKETS],
 }
@@ -28,8 +30,8 @@ impl<const SOCKETS: usize, const RECEIVE: usize, const SEND: usize> Memory<SOCKE
     #[must_use]
     pub const fn new() -> Self {
         Self {
-            storage: [const { SocketStorage::EMPTY }; SOCKETS],
-            places: [const { Place::FREE }; SOCKETS],
+            storage: Vec::new(),
+            places: Vec::new(),
             receive: [[0; RECEIVE]; SOCKETS],
             send: [[0; SEND]; SOCKETS],
         }
@@ -37,6 +39,11 @@ impl<const SOCKETS: usize, const RECEIVE: usize, const SEND: usize> Memory<SOCKE
 
     /// The parts of it.
     pub(crate) fn parts(&'static mut self) -> Parts<impl Iterator<Item = Buffers>> {
+        for _ in 0..SOCKETS {
+            // There is room for so many.
+            let _ = self.storage.push(SocketStorage::EMPTY);
+            let _ = self.places.push(Place::FREE);
+        }
         let receive = self.receive.iter_mut().map(|buffer| &mut buffer[..]);
         let send = self.send.iter_mut().map(|buffer| &mut buffer[..]);
         Parts {

@@ -1,8 +1,10 @@
 //! One network interface, its sockets, and what each of them is for.
 
+use crate::gate::Gate;
 use crate::memory::{Memory, Parts};
 use capuchin_core::event::{Interest, Readiness, Token};
 use capuchin_core::transport::{Error, Socket};
+use core::cell::Cell;
 use core::fmt;
 use smoltcp::iface::{Config, Interface, PollIngressSingleResult, SocketHandle, SocketSet};
 use smoltcp::phy::Device;
@@ -218,11 +220,22 @@ impl<D: Device> Net<D> {
     pub fn poll(&mut self, now: u64) {
         let at = instant(now);
         self.interface.poll_maintenance(at);
+        let mut full = self.full_ports();
         for _ in 0..FRAMES {
-            let (device, sockets) = (&mut self.device, &mut self.sockets);
-            let found = self.interface.poll_ingress_single(at, device, sockets);
+            let request = Cell::new(false);
+            let mut gate = Gate {
+                device: &mut self.device,
+                full: &full,
+                request: &request,
+            };
+            let found = self
+                .interface
+                .poll_ingress_single(at, &mut gate, &mut self.sockets);
             if matches!(found, PollIngressSingleResult::None) {
                 break;
+            }
+            if request.get() {
+                full = self.full_ports();
             }
         }
         self.interface
@@ -267,9 +280,23 @@ impl<D: Device> Net<D> {
                 socket.abort();
             }
         }
+    }
+
+    /// Fills up all listeners; the ports of those that have no socket for another connection.
+    fn full_ports(&mut self) -> heapless::Vec<u16, LISTENERS> {
+        let mut full = heapless::Vec::new();
         for listener in 0..self.listeners.len() {
             self.fill(listener);
+            let role = Role::Waiting(listener as u8);
+            let has_one = (0..self.places.len()).any(|index| {
+                self.places[index].role == role && self.socket_mut(index).state() == State::Listen
+            });
+            if !has_one {
+                // There is room for all of them.
+                let _ = full.push(self.listeners[listener].port);
+            }
         }
+        full
     }
 
     /// Has free sockets wait for connections, up to the listener's backlog. Connections that nobody has
@@ -286,15 +313,29 @@ impl<D: Device> Net<D> {
         }
     }
 
-    /// A socket that can be used: one in no use, or one that only waits for stray packets.
+    /// A socket that can be used: one in no use, or the oldest of those whose connection was closed here
+    /// and whose client has all of it, the end included. What such a client still sends is refused.
     fn free(&mut self) -> Option<usize> {
         let is_free = |place: &Place| place.role == Role::Free;
-        self.places.iter().position(is_free).or_else(|| {
-            (0..self.places.len()).find(|&index| {
-                matches!(self.places[index].role, Role::Orphan(_))
-                    && self.socket_mut(index).state() == State::TimeWait
-            })
-        })
+        if let Some(index) = self.places.iter().position(is_free) {
+            return Some(index);
+        }
+        let mut oldest = None;
+        for index in 0..self.places.len() {
+            if let Role::Orphan(since) = self.places[index].role
+                && matches!(
+                    self.socket_mut(index).state(),
+                    State::FinWait2 | State::TimeWait
+                )
+                && oldest.is_none_or(|(other, _)| since < other)
+            {
+                oldest = Some((since, index));
+            }
+        }
+        let (_, index) = oldest?;
+        // Without a word: what follows begins anew.
+        self.socket_mut(index).abort();
+        Some(index)
     }
 
     /// Takes the next connection that waits.

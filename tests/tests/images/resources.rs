@@ -25,7 +25,7 @@ const FIRST_REQUESTS: usize = 1_000;
 /// batches, so their number goes up and down by one; a leak in a thousand requests would show as 100.
 const fn counted(stack: Stack) -> [(&'static str, u64); 3] {
     let batch = match stack {
-        Stack::Legacy => 0,
+        Stack::Legacy | Stack::Own => 0,
         Stack::Libbsd => 32,
     };
     [
@@ -39,7 +39,7 @@ const fn counted(stack: Stack) -> [(&'static str, u64); 3] {
 /// closed longest ago, and libbsd's kqueue has a table that grows up to the highest it has seen.
 const fn first_connections(stack: Stack) -> usize {
     match stack {
-        Stack::Legacy => SINGLE_REQUESTS,
+        Stack::Legacy | Stack::Own => SINGLE_REQUESTS,
         // `FIXTURE_DESCRIPTORS` in fixture.h, and some.
         Stack::Libbsd => 4_400,
     }
@@ -55,13 +55,15 @@ const fn time_wait(stack: Stack) -> Duration {
         Stack::Legacy => Duration::from_secs(60),
         // `SEGMENT_LIFETIME_MS` in network_libbsd.c, twice.
         Stack::Libbsd => Duration::from_secs(2),
+        // smoltcp's.
+        Stack::Own => Duration::from_secs(10),
     }
 }
 
 /// After all of them are gone libbsd allocates once more: 124 bytes that never become more.
 const fn extra_rounds(stack: Stack) -> u32 {
     match stack {
-        Stack::Legacy => 0,
+        Stack::Legacy | Stack::Own => 0,
         Stack::Libbsd => 1,
     }
 }

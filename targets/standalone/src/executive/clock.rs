@@ -1,0 +1,100 @@
+//! The clock: ticks since boot, and the time of day that the machine's clock had then.
+
+use super::task;
+use crate::interrupts::TICKS_PER_SECOND;
+use crate::port;
+use core::ffi::c_int;
+use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
+
+static TICKS: AtomicU32 = AtomicU32::new(0);
+/// Seconds from 1970 to boot.
+static BOOTED: AtomicU32 = AtomicU32::new(0);
+
+/// The timer's interrupt.
+pub fn tick() {
+    TICKS.fetch_add(1, SeqCst);
+    task::tick();
+}
+
+/// Ticks since boot.
+pub fn ticks() -> u32 {
+    TICKS.load(SeqCst)
+}
+
+/// Milliseconds since boot; they come round with the ticks.
+pub fn uptime_ms() -> u32 {
+    ticks() / (TICKS_PER_SECOND / 1_000)
+}
+
+/// A number that differs from boot to boot: the time of day and the processor's counter of cycles.
+pub fn seed() -> u64 {
+    // SAFETY: every processor with a PCI bus has the counter.
+    let cycles = unsafe { core::arch::x86::_rdtsc() };
+    cycles ^ u64::from(BOOTED.load(SeqCst)) << 32
+}
+
+/// Asks the machine's clock for the time of day.
+pub fn start() {
+    BOOTED.store(time_of_day(), SeqCst);
+}
+
+/// Seconds since 1970 of the battery clock, which is taken to tell the time of Greenwich.
+fn time_of_day() -> u32 {
+    let read = |register: u8| {
+        // SAFETY: the clock's ports; reading changes nothing.
+        let value = unsafe {
+            port::write8(0x70, register);
+            port::read8(0x71)
+        };
+        u32::from(value)
+    };
+    let all = || {
+        while read(0x0a) & 0x80 != 0 {}
+        [0, 2, 4, 7, 8, 9].map(read)
+    };
+    // Until it tells the same twice: it may go on in between.
+    let mut now = all();
+    loop {
+        let again = all();
+        if again == now {
+            break;
+        }
+        now = again;
+    }
+    if read(0x0b) & 4 == 0 {
+        now = now.map(|value| value / 16 * 10 + value % 16);
+    }
+    let [second, minute, hour, day, month, year] = now;
+    // Days by the calendar that begins in March, so that a leap day comes last.
+    let (year, month) = match month {
+        1 | 2 => (2_000 + year - 1, month + 9),
+        _ => (2_000 + year, month.max(3) - 3),
+    };
+    let days =
+        year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day.max(1) - 1;
+    // From 0000-03-01 to 1970-01-01.
+    (days - 719_468) * 86_400 + hour * 3_600 + minute * 60 + second
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn rtems_clock_get_ticks_per_second() -> u32 {
+    TICKS_PER_SECOND
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn rtems_clock_get_ticks_since_boot() -> u32 {
+    ticks()
+}
+
+/// POSIX's; whichever clock it is asked for, it tells the time of day.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn clock_gettime(_clock: c_int, time: *mut libc::timespec) -> c_int {
+    let ticks = ticks();
+    let seconds = u64::from(BOOTED.load(SeqCst)) + u64::from(ticks / TICKS_PER_SECOND);
+    // SAFETY: the caller's word.
+    unsafe {
+        (*time).tv_sec = seconds as _;
+        (*time).tv_nsec = (ticks % TICKS_PER_SECOND * (1_000_000_000 / TICKS_PER_SECOND)) as _;
+    }
+    0
+}

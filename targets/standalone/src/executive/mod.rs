@@ -1,0 +1,56 @@
+//! The executive: those directives of RTEMS's Classic API that `backend-rtems` calls. It is not RTEMS.
+//!
+//! Names, arguments, limits and status codes are those of the RTEMS Classic API Guide. There is one
+//! processor; a directive has it for itself by keeping interrupts off.
+
+pub mod clock;
+mod queue;
+pub mod task;
+
+use core::cell::UnsafeCell;
+
+/// `RTEMS_SUCCESSFUL` and what else directives answer here.
+mod status {
+    pub const SUCCESSFUL: u32 = 0;
+    pub const INVALID_NAME: u32 = 3;
+    pub const INVALID_ID: u32 = 4;
+    pub const TOO_MANY: u32 = 5;
+    pub const TIMEOUT: u32 = 6;
+    pub const OBJECT_WAS_DELETED: u32 = 7;
+    pub const INVALID_SIZE: u32 = 8;
+    pub const INVALID_ADDRESS: u32 = 9;
+    pub const INVALID_NUMBER: u32 = 10;
+    pub const UNSATISFIED: u32 = 13;
+    pub const INCORRECT_STATE: u32 = 14;
+    pub const INVALID_PRIORITY: u32 = 19;
+}
+
+/// What is looked at with interrupts off only.
+struct Guarded<T>(UnsafeCell<T>);
+
+// SAFETY: `with` keeps interrupts off, and there is one processor.
+unsafe impl<T> Sync for Guarded<T> {}
+
+impl<T> Guarded<T> {
+    const fn new(content: T) -> Self {
+        Self(UnsafeCell::new(content))
+    }
+
+    /// Has the content for `act`, which neither waits nor asks for it again.
+    fn with<R>(&self, act: impl FnOnce(&mut T) -> R) -> R {
+        // SAFETY: nobody comes between, and `act` does not ask again.
+        crate::interrupts::without(|| act(unsafe { &mut *self.0.get() }))
+    }
+}
+
+/// An object's identifier: its class and its number; no number is 0.
+const fn id_of(class: u32, index: usize) -> u32 {
+    class << 24 | 1 << 16 | (index as u32 + 1)
+}
+
+/// The index behind an identifier of this class.
+fn index_of(class: u32, id: u32) -> Option<usize> {
+    (id & !0xffff == class << 24 | 1 << 16)
+        .then(|| (id & 0xffff) as usize)?
+        .checked_sub(1)
+}

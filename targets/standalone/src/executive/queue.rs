@@ -1,0 +1,211 @@
+//! Message queues: the Message Manager's directives.
+
+use super::task::{self, Wake};
+use super::{Guarded, id_of, index_of, status};
+use core::ffi::c_void;
+
+/// `CONFIGURE_MAXIMUM_MESSAGE_QUEUES`.
+const QUEUES: usize = 4;
+
+/// The class of the identifiers.
+const CLASS: u32 = 0x22;
+
+/// Words before a message in the storage: its size is kept in the last; the others are room that RTEMS's
+/// kernel needs.
+const HEADER_WORDS: usize = 4;
+const WORD: usize = size_of::<usize>();
+
+/// `RTEMS_NO_WAIT`.
+const NO_WAIT: u32 = 1;
+
+/// `rtems_message_queue_config`.
+#[repr(C)]
+pub struct MessageQueueConfig {
+    name: u32,
+    maximum_pending_messages: u32,
+    maximum_message_size: usize,
+    storage_area: *mut c_void,
+    storage_size: usize,
+    storage_free: Option<unsafe extern "C" fn(*mut c_void)>,
+    attributes: u32,
+}
+
+#[derive(Clone, Copy)]
+struct Queue {
+    storage: *mut u8,
+    free: Option<unsafe extern "C" fn(*mut c_void)>,
+    /// Bytes of a message's place.
+    stride: usize,
+    longest: usize,
+    capacity: usize,
+    first: usize,
+    count: usize,
+}
+
+impl Queue {
+    fn place(&self, index: usize) -> *mut u8 {
+        // SAFETY: the storage has `capacity` places.
+        unsafe { self.storage.add(index % self.capacity * self.stride) }
+    }
+}
+
+static ALL: Guarded<[Option<Queue>; QUEUES]> = Guarded::new([None; QUEUES]);
+
+/// Bytes of a place for messages of this size.
+fn stride_of(size: usize) -> usize {
+    HEADER_WORDS * WORD + size.next_multiple_of(WORD)
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rtems_message_queue_construct(
+    config: *const MessageQueueConfig,
+    id: *mut u32,
+) -> u32 {
+    if config.is_null() || id.is_null() {
+        return status::INVALID_ADDRESS;
+    }
+    // SAFETY: the caller's word.
+    let config = unsafe { &*config };
+    if config.name == 0 {
+        return status::INVALID_NAME;
+    }
+    if config.maximum_pending_messages == 0 {
+        return status::INVALID_NUMBER;
+    }
+    if config.maximum_message_size == 0 {
+        return status::INVALID_SIZE;
+    }
+    let capacity = config.maximum_pending_messages as usize;
+    let stride = stride_of(config.maximum_message_size);
+    ALL.with(|all| {
+        let Some(index) = all.iter().position(Option::is_none) else {
+            return status::TOO_MANY;
+        };
+        if config.storage_area.is_null() {
+            return status::INVALID_ADDRESS;
+        }
+        if capacity
+            .checked_mul(stride)
+            .is_none_or(|bytes| bytes > config.storage_size)
+        {
+            return status::INVALID_SIZE;
+        }
+        all[index] = Some(Queue {
+            storage: config.storage_area.cast(),
+            free: config.storage_free,
+            stride,
+            longest: config.maximum_message_size,
+            capacity,
+            first: 0,
+            count: 0,
+        });
+        // SAFETY: the caller's word.
+        unsafe { *id = id_of(CLASS, index) };
+        status::SUCCESSFUL
+    })
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rtems_message_queue_delete(id: u32) -> u32 {
+    let queue = ALL.with(|all| {
+        let queue = index_of(CLASS, id).and_then(|index| all.get_mut(index)?.take());
+        if queue.is_some() {
+            task::wake_all(id, Wake::Deleted);
+        }
+        queue
+    });
+    let Some(queue) = queue else {
+        return status::INVALID_ID;
+    };
+    if let Some(free) = queue.free {
+        // SAFETY: the storage is what was handed over with it.
+        unsafe { free(queue.storage.cast()) };
+    }
+    task::give_way();
+    status::SUCCESSFUL
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rtems_message_queue_send(id: u32, buffer: *const c_void, size: usize) -> u32 {
+    if buffer.is_null() {
+        return status::INVALID_ADDRESS;
+    }
+    let code = ALL.with(|all| {
+        let Some(queue) = index_of(CLASS, id).and_then(|index| all.get_mut(index)?.as_mut()) else {
+            return status::INVALID_ID;
+        };
+        if size > queue.longest {
+            return status::INVALID_SIZE;
+        }
+        if queue.count == queue.capacity {
+            return status::TOO_MANY;
+        }
+        let place = queue.place(queue.first + queue.count);
+        // SAFETY: a place holds its header and a message of the longest size; the message is the caller's
+        // word.
+        unsafe {
+            place
+                .cast::<usize>()
+                .add(HEADER_WORDS - 1)
+                .write_unaligned(size);
+            let message = place.add(HEADER_WORDS * WORD);
+            message.copy_from_nonoverlapping(buffer.cast(), size);
+        }
+        queue.count += 1;
+        task::wake_first(id, Wake::Served);
+        status::SUCCESSFUL
+    });
+    if code == status::SUCCESSFUL {
+        task::give_way();
+    }
+    code
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rtems_message_queue_receive(
+    id: u32,
+    buffer: *mut c_void,
+    size: *mut usize,
+    options: u32,
+    timeout: u32,
+) -> u32 {
+    if buffer.is_null() || size.is_null() {
+        return status::INVALID_ADDRESS;
+    }
+    let until = (timeout != 0).then(|| super::clock::ticks().wrapping_add(timeout));
+    loop {
+        let found = ALL.with(|all| {
+            let queue = index_of(CLASS, id).and_then(|index| all.get_mut(index)?.as_mut());
+            let Some(queue) = queue else {
+                return Some(status::INVALID_ID);
+            };
+            if queue.count == 0 {
+                if options & NO_WAIT != 0 {
+                    return Some(status::UNSATISFIED);
+                }
+                task::begin_wait(id, until);
+                return None;
+            }
+            let place = queue.place(queue.first);
+            // SAFETY: a message was put there; the caller has room for the longest.
+            unsafe {
+                *size = place.cast::<usize>().add(HEADER_WORDS - 1).read_unaligned();
+                buffer
+                    .cast::<u8>()
+                    .copy_from_nonoverlapping(place.add(HEADER_WORDS * WORD), *size);
+            }
+            queue.first = (queue.first + 1) % queue.capacity;
+            queue.count -= 1;
+            Some(status::SUCCESSFUL)
+        });
+        if let Some(code) = found {
+            return code;
+        }
+        match task::wait() {
+            // Somebody may have been faster.
+            Wake::Served => {}
+            Wake::Late => return status::TIMEOUT,
+            Wake::Deleted => return status::OBJECT_WAS_DELETED,
+        }
+    }
+}

@@ -1,0 +1,388 @@
+//! Tasks: the most urgent that can run does, and among equals the one that runs until it waits.
+
+use super::{Guarded, clock, id_of, index_of, status};
+use crate::interrupts;
+use core::arch::global_asm;
+
+/// `CONFIGURE_MAXIMUM_TASKS`, the first one included.
+const TASKS: usize = 2;
+
+/// Bytes of the stack of each task but the first, which has the boot's.
+const STACK: usize = 4 << 10;
+
+/// The class of the identifiers.
+const CLASS: u32 = 0x0a;
+
+/// `RTEMS_SELF`, `RTEMS_CURRENT_PRIORITY`, and the least urgent priority.
+const SELF: u32 = 0;
+const CURRENT_PRIORITY: u32 = 0;
+const LEAST_URGENT: u32 = 255;
+
+/// The first task's.
+const FIRST_PRIORITY: u32 = 100;
+
+/// Why a wait ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Wake {
+    /// What was waited for may be there.
+    Served,
+    /// The time ran out.
+    Late,
+    /// What was waited on is gone.
+    Deleted,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Nobody's.
+    Free,
+    /// Created, not started.
+    Dormant,
+    /// It runs, or would.
+    Ready,
+    /// On the object of this identifier (0: on none), until a tick.
+    Waiting { on: u32, until: Option<u32> },
+}
+
+#[derive(Clone, Copy)]
+struct Task {
+    state: State,
+    priority: u32,
+    /// When it became ready, or went behind its equals: the one with the lowest number runs first.
+    turn: u32,
+    wake: Wake,
+    /// The stack pointer, while it does not run.
+    pointer: u32,
+    entry: Option<(unsafe extern "C" fn(usize), usize)>,
+}
+
+const NOBODY: Task = Task {
+    state: State::Free,
+    priority: LEAST_URGENT,
+    turn: 0,
+    wake: Wake::Served,
+    pointer: 0,
+    entry: None,
+};
+
+struct All {
+    tasks: [Task; TASKS],
+    current: usize,
+    turns: u32,
+}
+
+static ALL: Guarded<All> = Guarded::new(All {
+    tasks: {
+        let mut tasks = [NOBODY; TASKS];
+        tasks[0].state = State::Ready;
+        tasks[0].priority = FIRST_PRIORITY;
+        tasks
+    },
+    current: 0,
+    turns: 0,
+});
+
+#[repr(align(16))]
+struct Stacks([[u8; STACK]; TASKS - 1]);
+
+static STACKS: Guarded<Stacks> = Guarded::new(Stacks([[0; STACK]; TASKS - 1]));
+
+impl All {
+    /// The task that is to run; `None` where none can.
+    fn first(&self) -> Option<usize> {
+        (0..TASKS)
+            .filter(|&index| self.tasks[index].state == State::Ready)
+            .min_by_key(|&index| {
+                let task = &self.tasks[index];
+                (task.priority, task.turn.wrapping_sub(self.turns) as i32)
+            })
+    }
+
+    fn make_ready(&mut self, index: usize, wake: Wake) {
+        self.turns = self.turns.wrapping_add(1);
+        let turn = self.turns;
+        let task = &mut self.tasks[index];
+        (task.state, task.wake, task.turn) = (State::Ready, wake, turn);
+    }
+
+    fn waits_on(&self, index: usize, object: u32) -> bool {
+        matches!(self.tasks[index].state, State::Waiting { on, .. } if on == object)
+    }
+}
+
+/// Wakes the most urgent task that waits on an object.
+pub(super) fn wake_first(object: u32, wake: Wake) {
+    ALL.with(|all| {
+        let waiting = (0..TASKS).filter(|&index| all.waits_on(index, object));
+        if let Some(index) = waiting.min_by_key(|&index| all.tasks[index].priority) {
+            all.make_ready(index, wake);
+        }
+    });
+}
+
+/// Wakes all of them.
+pub(super) fn wake_all(object: u32, wake: Wake) {
+    ALL.with(|all| {
+        for index in 0..TASKS {
+            if all.waits_on(index, object) {
+                all.make_ready(index, wake);
+            }
+        }
+    });
+}
+
+/// The task that runs waits from now on; [`wait`] follows, and nothing wakes it unheard in between.
+pub(super) fn begin_wait(on: u32, until: Option<u32>) {
+    ALL.with(|all| all.tasks[all.current].state = State::Waiting { on, until });
+}
+
+/// Lets others run until the wait is over.
+pub(super) fn wait() -> Wake {
+    interrupts::without(dispatch);
+    ALL.with(|all| all.tasks[all.current].wake)
+}
+
+/// Lets a more urgent task run, if there is one. Nothing in an interrupt: its end does it.
+pub(super) fn give_way() {
+    if !IN_INTERRUPT.with(|inside| *inside) {
+        interrupts::without(dispatch);
+    }
+}
+
+/// An interrupt's handler runs.
+static IN_INTERRUPT: Guarded<bool> = Guarded::new(false);
+
+/// A handler begins.
+pub fn enter_interrupt() {
+    IN_INTERRUPT.with(|inside| *inside = true);
+}
+
+/// It has ended: a task that it woke may be more urgent than the one it came to. Interrupts are off.
+pub fn leave_interrupt() {
+    IN_INTERRUPT.with(|inside| *inside = false);
+    if !RESTS.with(|rests| *rests) {
+        dispatch();
+    }
+}
+
+/// No task can run, and the last that did waits for an interrupt on its own stack.
+static RESTS: Guarded<bool> = Guarded::new(false);
+
+/// The timer: ends the waits whose time has come.
+pub(super) fn tick() {
+    let now = clock::ticks();
+    ALL.with(|all| {
+        for index in 0..TASKS {
+            if let State::Waiting {
+                until: Some(until), ..
+            } = all.tasks[index].state
+                && now.wrapping_sub(until) as i32 >= 0
+            {
+                all.make_ready(index, Wake::Late);
+            }
+        }
+    });
+}
+
+/// Goes on with the task that is to run. Interrupts are off, and are when this returns to its caller.
+fn dispatch() {
+    let next = loop {
+        if let Some(next) = ALL.with(|all| all.first()) {
+            break next;
+        }
+        RESTS.with(|rests| *rests = true);
+        interrupts::await_one();
+        RESTS.with(|rests| *rests = false);
+    };
+    let switched = ALL.with(|all| {
+        let current = core::mem::replace(&mut all.current, next);
+        let from = &raw mut all.tasks[current].pointer;
+        (current != next).then(|| (from, all.tasks[next].pointer))
+    });
+    if let Some((from, to)) = switched {
+        // SAFETY: the next task's stack is as a switch away from it, or its start, left it.
+        unsafe { switch_stacks(from, to) };
+    }
+}
+
+unsafe extern "C" {
+    fn switch_stacks(from: *mut u32, to: u32);
+    fn task_begins();
+}
+
+global_asm!(
+    r#"
+    .pushsection .text.switch, "ax"
+    .globl switch_stacks
+switch_stacks:
+    mov eax, [esp + 4]
+    mov edx, [esp + 8]
+    push ebp
+    push ebx
+    push esi
+    push edi
+    mov [eax], esp
+    mov esp, edx
+    pop edi
+    pop esi
+    pop ebx
+    pop ebp
+    ret
+    .globl task_begins
+task_begins:
+    call {run}
+    .popsection
+    "#,
+    run = sym run,
+);
+
+/// A new task's first steps; interrupts are off still.
+unsafe extern "C" fn run() -> ! {
+    let entry = ALL.with(|all| all.tasks[all.current].entry);
+    interrupts::enable();
+    if let Some((entry, argument)) = entry {
+        // SAFETY: the word of whoever started the task.
+        unsafe { entry(argument) };
+    }
+    rtems_task_exit()
+}
+
+fn index(all: &All, id: u32) -> Option<usize> {
+    match id {
+        SELF => Some(all.current),
+        id => index_of(CLASS, id).filter(|&index| {
+            all.tasks
+                .get(index)
+                .is_some_and(|task| task.state != State::Free)
+        }),
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rtems_task_create(
+    name: u32,
+    priority: u32,
+    stack_size: usize,
+    _modes: u32,
+    _attributes: u32,
+    id: *mut u32,
+) -> u32 {
+    if id.is_null() {
+        return status::INVALID_ADDRESS;
+    }
+    if name == 0 {
+        return status::INVALID_NAME;
+    }
+    if !(1..=LEAST_URGENT).contains(&priority) {
+        return status::INVALID_PRIORITY;
+    }
+    if stack_size > STACK {
+        return status::UNSATISFIED;
+    }
+    ALL.with(|all| {
+        let free = |task: &Task| task.state == State::Free;
+        let Some(index) = all.tasks.iter().position(free) else {
+            return status::TOO_MANY;
+        };
+        all.tasks[index] = Task {
+            state: State::Dormant,
+            priority,
+            ..NOBODY
+        };
+        // SAFETY: the caller's word.
+        unsafe { *id = id_of(CLASS, index) };
+        status::SUCCESSFUL
+    })
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rtems_task_start(
+    id: u32,
+    entry: unsafe extern "C" fn(usize),
+    argument: usize,
+) -> u32 {
+    let code = ALL.with(|all| {
+        let Some(index) = index(all, id) else {
+            return status::INVALID_ID;
+        };
+        if all.tasks[index].state != State::Dormant {
+            return status::INCORRECT_STATE;
+        }
+        let begins = task_begins as unsafe extern "C" fn() as usize as u32;
+        // Nobody uses the stack of a task that does not run.
+        let pointer = STACKS.with(|stacks| {
+            let stack = &mut stacks.0[index - 1];
+            // What a switch takes from it: four registers, and where to go on.
+            let (_, top) = stack.split_at_mut(STACK - 32);
+            top.fill(0);
+            top[16..20].copy_from_slice(&begins.to_le_bytes());
+            top.as_ptr() as u32
+        });
+        all.tasks[index].pointer = pointer;
+        all.tasks[index].entry = Some((entry, argument));
+        all.make_ready(index, Wake::Served);
+        status::SUCCESSFUL
+    });
+    if code == status::SUCCESSFUL {
+        give_way();
+    }
+    code
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn rtems_task_self() -> u32 {
+    ALL.with(|all| id_of(CLASS, all.current))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn rtems_task_delete(id: u32) -> u32 {
+    let code = ALL.with(|all| match index(all, id) {
+        Some(index) => {
+            all.tasks[index].state = State::Free;
+            status::SUCCESSFUL
+        }
+        None => status::INVALID_ID,
+    });
+    give_way();
+    code
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn rtems_task_exit() -> ! {
+    rtems_task_delete(SELF);
+    unreachable!("a task that is gone does not go on")
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rtems_task_set_priority(id: u32, new: u32, old: *mut u32) -> u32 {
+    if old.is_null() {
+        return status::INVALID_ADDRESS;
+    }
+    if new > LEAST_URGENT {
+        return status::INVALID_PRIORITY;
+    }
+    let code = ALL.with(|all| {
+        let Some(index) = index(all, id) else {
+            return status::INVALID_ID;
+        };
+        // SAFETY: the caller's word.
+        unsafe { *old = all.tasks[index].priority };
+        if new != CURRENT_PRIORITY {
+            all.tasks[index].priority = new;
+        }
+        status::SUCCESSFUL
+    });
+    give_way();
+    code
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn rtems_task_wake_after(ticks: u32) -> u32 {
+    if ticks == 0 {
+        ALL.with(|all| all.make_ready(all.current, Wake::Served));
+    } else {
+        begin_wait(0, Some(clock::ticks().wrapping_add(ticks)));
+    }
+    wait();
+    status::SUCCESSFUL
+}

@@ -1,0 +1,24 @@
+//! An image for a PC (pc386) that boots without RTEMS: Capuchin, a TCP/IP stack, and a small executive.
+//!
+//! **This is not RTEMS.** The executive provides those directives of RTEMS's Classic API that
+//! `backend-rtems` calls, by their names and with their arguments, limits and status codes, and nothing
+//! else. It exists so that the code that goes into RTEMS images boots anywhere: on a machine without an
+//! SDK, and in every test run.
+//!
+//! It is compiled for the target of RTEMS images and linked by `rust-lld` (`targets/standalone/build`);
+//! for other targets this crate is empty.
+#![cfg_attr(all(target_arch = "x86", target_os = "rtems"), no_std)]
+
+cfg_if::cfg_if! {
+    if #[cfg(all(target_arch = "x86", target_os = "rtems"))] {
+        mod app;
+        mod boot;
+        mod card;
+        mod console;
+        mod executive;
+        mod interrupts;
+        mod panic;
+        mod pci;
+        mod port;
+    }
+}
