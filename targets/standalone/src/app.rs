@@ -119,8 +119,8 @@ fn serve() -> Result<(), &'static str> {
             &mut *(&raw mut SCRATCH),
         )
     };
-    let card =
-        Card::find(frames).map_err(|_| "there is no virtio network card: give QEMU -device virtio-net-pci")?;
+    let card = Card::find(frames)
+        .map_err(|_| "there is no virtio network card: give QEMU -device virtio-net-pci")?;
     let hardware = card.address();
     let net = RefCell::new(Net::new(
         stack,
