@@ -57,10 +57,10 @@ impl Mail {
     /// The status code of the queue.
     pub fn take(&mut self) -> Result<Option<Message>, StatusCode> {
         loop {
-            match self.queue.receive(Patience::None)? {
+            match self.receive(Patience::None)? {
                 None => return Ok(None),
-                Some(Entry::Letter(index)) => return Ok(Some(self.open(index))),
-                Some(Entry::Cell(_)) => {}
+                Some(Delivery::Message(message)) => return Ok(Some(message)),
+                Some(Delivery::Knock) => {}
             }
         }
     }

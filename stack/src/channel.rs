@@ -121,9 +121,9 @@ impl<D: Device> EventChannel for StackChannel<'_, D> {
 
     fn wait(&mut self, events: &mut EventList, until: Deadline) -> Result<(), Error> {
         events.clear();
-        self.turns.begin();
         let begin = self.clock.monotonic();
         loop {
+            self.turns.begin();
             let now = self.clock.monotonic();
             self.net.borrow_mut().poll(now);
             self.look(events);

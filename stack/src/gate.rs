@@ -1,18 +1,36 @@
-//! Keeps a connection request from a port whose listener has no socket for it: the stack would refuse it,
-//! where a client that hears nothing tries again.
+//! Keeps connection requests away that the stack would answer wrongly: for a port whose listener has no
+//! socket left it would refuse them, where a client that hears nothing tries again; and one that comes
+//! again it would give to another socket, which then gets all that is the first one's.
 
+use crate::net::Place;
 use core::cell::Cell;
 use smoltcp::phy::{Device, DeviceCapabilities, RxToken};
 use smoltcp::time::Instant;
-use smoltcp::wire::{EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet, TcpPacket};
+use smoltcp::wire::{
+    EthernetFrame, EthernetProtocol, IpEndpoint, IpProtocol, Ipv4Packet, TcpPacket,
+};
 
 /// A card, seen through the gate.
 pub(crate) struct Gate<'g, D> {
     pub device: &'g mut D,
     /// Ports that are kept from requests.
     pub full: &'g [u16],
-    /// Set when a request came.
-    pub request: &'g Cell<bool>,
+    /// The sockets: whose clients are known.
+    pub places: &'g [Place],
+    /// What came.
+    pub request: &'g Cell<Request>,
+}
+
+/// Whether a frame asked for a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Request {
+    /// It did not.
+    None,
+    /// It did; it may have been kept away.
+    Came,
+    /// It did, and was kept away for the sake of this socket, which can be given up for it: it will come
+    /// again.
+    Anew(usize),
 }
 
 impl<D: Device> Device for Gate<'_, D> {
@@ -30,6 +48,7 @@ impl<D: Device> Device for Gate<'_, D> {
         let checked = Checked {
             token,
             full: self.full,
+            places: self.places,
             request: self.request,
         };
         Some((checked, answer))
@@ -48,7 +67,8 @@ impl<D: Device> Device for Gate<'_, D> {
 pub(crate) struct Checked<'g, T> {
     token: T,
     full: &'g [u16],
-    request: &'g Cell<bool>,
+    places: &'g [Place],
+    request: &'g Cell<Request>,
 }
 
 impl<T: RxToken> RxToken for Checked<'_, T> {
@@ -56,21 +76,31 @@ impl<T: RxToken> RxToken for Checked<'_, T> {
         let Self {
             token,
             full,
+            places,
             request,
         } = self;
-        token.consume(|frame| match requested_port(frame) {
-            Some(port) => {
-                request.set(true);
-                // A frame of no bytes is no frame to the stack.
-                take(if full.contains(&port) { &[] } else { frame })
-            }
-            None => take(frame),
+        token.consume(|frame| {
+            let Some((client, port)) = requested(frame) else {
+                return take(frame);
+            };
+            let own = places
+                .iter()
+                .position(|place| place.peer == Some((client, port)));
+            request.set(match own {
+                Some(index) if places[index].is_over => Request::Anew(index),
+                _ => Request::Came,
+            });
+            // A frame of no bytes is no frame to the stack. What a client with a connection did not get is
+            // sent to it again anyway.
+            let is_kept_away = own.is_some() || full.contains(&port);
+            take(if is_kept_away { &[] } else { frame })
         })
     }
 }
 
-/// The port that a frame asks for a connection to (RFC 9293 section 3.5: SYN alone); `None` for all else.
-fn requested_port(frame: &[u8]) -> Option<u16> {
+/// Who asks for a connection, and to which port (RFC 9293 section 3.5: SYN alone); `None` for all other
+/// frames.
+fn requested(frame: &[u8]) -> Option<(IpEndpoint, u16)> {
     let frame = EthernetFrame::new_checked(frame).ok()?;
     if frame.ethertype() != EthernetProtocol::Ipv4 {
         return None;
@@ -80,5 +110,6 @@ fn requested_port(frame: &[u8]) -> Option<u16> {
         return None;
     }
     let segment = TcpPacket::new_checked(packet.payload()).ok()?;
-    (segment.syn() && !segment.ack()).then(|| segment.dst_port())
+    let client = IpEndpoint::new(packet.src_addr().into(), segment.src_port());
+    (segment.syn() && !segment.ack()).then(|| (client, segment.dst_port()))
 }

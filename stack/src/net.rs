@@ -1,6 +1,6 @@
 //! One network interface, its sockets, and what each of them is for.
 
-use crate::gate::Gate;
+use crate::gate::{Gate, Request};
 use crate::memory::{Memory, Parts};
 use capuchin_core::event::{Interest, Readiness, Token};
 use capuchin_core::transport::{Error, Socket};
@@ -10,13 +10,23 @@ use smoltcp::iface::{Config, Interface, PollIngressSingleResult, SocketHandle, S
 use smoltcp::phy::Device;
 use smoltcp::socket::tcp::{self, State};
 use smoltcp::time::Instant;
-use smoltcp::wire::{EthernetAddress, Ipv4Address, Ipv4Cidr};
+use smoltcp::wire::{EthernetAddress, IpEndpoint, Ipv4Address, Ipv4Cidr};
 
 /// Listeners that there can be.
 pub const LISTENERS: usize = 2;
 
-/// How long a client may keep a connection that was closed here, in milliseconds.
+/// How long a client that has all of a connection that was closed here may keep its side open, in
+/// milliseconds.
 pub const ORPHAN_MS: u64 = 10_000;
+
+/// How long a client may take to take what was sent before a connection was closed here.
+const DELIVERY_MS: u64 = 60_000;
+
+/// How long a reset may take to leave, for which the client's hardware address may have to be asked.
+const RESET_MS: u64 = 1_000;
+
+/// How long a connection may be in the making.
+const HANDSHAKE_MS: u64 = 5_000;
 
 /// Frames that one look at the card takes in at the most; the rest comes with the next.
 const FRAMES: usize = 64;
@@ -64,6 +74,12 @@ pub(crate) struct Place {
     handle: Option<SocketHandle>,
     role: Role,
     watch: Option<Watch>,
+    /// While it waits: when it was last seen without a client.
+    alone_at: u64,
+    /// The client, and the port here; none while it has none.
+    pub peer: Option<(IpEndpoint, u16)>,
+    /// It only waits for stray packets, and its client may begin anew.
+    pub is_over: bool,
 }
 
 impl Place {
@@ -71,6 +87,9 @@ impl Place {
         handle: None,
         role: Role::Free,
         watch: None,
+        alone_at: 0,
+        peer: None,
+        is_over: false,
     };
 }
 
@@ -101,6 +120,10 @@ pub struct Net<D> {
     turn: usize,
     /// Channels so far.
     channels: u32,
+    /// The card may have more than the last look took in.
+    has_more: bool,
+    /// The time of the last look.
+    now: u64,
 }
 
 impl<D> fmt::Debug for Net<D> {
@@ -155,6 +178,8 @@ impl<D: Device> Net<D> {
             listeners: heapless::Vec::new(),
             turn: 0,
             channels: 0,
+            has_more: false,
+            now,
         }
     }
 
@@ -219,22 +244,29 @@ impl<D: Device> Net<D> {
     /// Takes in what the card has, sends what is to leave, and sees to sockets that have ended.
     pub fn poll(&mut self, now: u64) {
         let at = instant(now);
+        self.now = now;
         self.interface.poll_maintenance(at);
         let mut full = self.full_ports();
+        self.has_more = true;
         for _ in 0..FRAMES {
-            let request = Cell::new(false);
+            let request = Cell::new(Request::None);
             let mut gate = Gate {
                 device: &mut self.device,
                 full: &full,
+                places: self.places,
                 request: &request,
             };
             let found = self
                 .interface
                 .poll_ingress_single(at, &mut gate, &mut self.sockets);
             if matches!(found, PollIngressSingleResult::None) {
+                self.has_more = false;
                 break;
             }
-            if request.get() {
+            if let Request::Anew(index) = request.get() {
+                self.release(index);
+            }
+            if request.get() != Request::None {
                 full = self.full_ports();
             }
         }
@@ -246,13 +278,32 @@ impl<D: Device> Net<D> {
     /// Milliseconds until [`Net::poll`] has something to do, whatever comes from the card; `None` when
     /// it has nothing.
     pub fn delay(&mut self, now: u64) -> Option<u64> {
+        if self.has_more {
+            return Some(0);
+        }
         let stack = self.interface.poll_delay(instant(now), &self.sockets);
-        let stack = stack.map(|delay| delay.total_millis());
-        let orphans = self.places.iter().filter_map(|place| match place.role {
-            Role::Orphan(since) => Some((since + ORPHAN_MS).saturating_sub(now)),
+        let mut least = stack.map(|delay| delay.total_millis());
+        for index in 0..self.places.len() {
+            if let Some(end) = self.end_of(index) {
+                let left = end.saturating_sub(now);
+                least = Some(least.map_or(left, |least| least.min(left)));
+            }
+        }
+        least
+    }
+
+    /// When a socket is not to be waited for any longer.
+    fn end_of(&mut self, index: usize) -> Option<u64> {
+        let (role, alone_at) = (self.places[index].role, self.places[index].alone_at);
+        match (role, self.socket_mut(index).state()) {
+            (Role::Waiting(_), State::SynReceived) => Some(alone_at + HANDSHAKE_MS),
+            // The stack ends it by itself.
+            (Role::Orphan(_), State::TimeWait) => None,
+            (Role::Orphan(since), State::FinWait2) => Some(since + ORPHAN_MS),
+            (Role::Orphan(since), State::Closed) => Some(since + RESET_MS),
+            (Role::Orphan(since), _) => Some(since + DELIVERY_MS),
             _ => None,
-        });
-        orphans.chain(stack).min()
+        }
     }
 
     /// Sockets of connections: the worker's, and those that were closed but are not gone.
@@ -269,20 +320,37 @@ impl<D: Device> Net<D> {
             if matches!(role, Role::Free | Role::Taken) {
                 continue;
             }
+            let is_over = self.end_of(index).is_some_and(|end| now >= end);
             let socket = self.socket_mut(index);
-            if is_gone(socket) {
+            // Bytes that nobody will read; its client has all that was sent.
+            let is_unread = socket.recv_queue() > 0 && socket.state() == State::FinWait2;
+            match role {
                 // It has ended; or it came and went before anybody took it.
-                self.places[index].role = Role::Free;
-            } else if let Role::Orphan(since) = role
-                && now >= since + ORPHAN_MS
-                && socket.state() != State::TimeWait
-            {
-                socket.abort();
+                _ if is_gone(socket) => self.places[index].role = Role::Free,
+                Role::Orphan(_) if is_over && socket.state() == State::Closed => {
+                    self.release(index)
+                }
+                Role::Orphan(_) if is_over || is_unread => {
+                    socket.abort();
+                    self.places[index].role = Role::Orphan(now);
+                }
+                Role::Waiting(_) if is_over => self.release(index),
+                _ => {}
             }
         }
     }
 
-    /// Fills up all listeners; the ports of those that have no socket for another connection.
+    /// Frees a socket without a word to its client.
+    fn release(&mut self, index: usize) {
+        let socket = self.socket_mut(index);
+        // A socket forgets its client when it listens, which it can once it is closed.
+        socket.abort();
+        let _ = socket.listen(1);
+        socket.abort();
+        self.places[index].role = Role::Free;
+    }
+
+    /// Fills up all listeners, and notes who every socket's client is; the ports of those that have no socket for another connection.
     fn full_ports(&mut self) -> heapless::Vec<u16, LISTENERS> {
         let mut full = heapless::Vec::new();
         for listener in 0..self.listeners.len() {
@@ -294,6 +362,18 @@ impl<D: Device> Net<D> {
             if !has_one {
                 // There is room for all of them.
                 let _ = full.push(self.listeners[listener].port);
+            }
+        }
+        for index in 0..self.places.len() {
+            let socket = self.socket_mut(index);
+            let remote = socket.remote_endpoint();
+            let peer = remote.zip(socket.local_endpoint().map(|local| local.port));
+            let is_over = socket.state() == State::TimeWait;
+            let is_alone = socket.state() == State::Listen;
+            let place = &mut self.places[index];
+            (place.peer, place.is_over) = (peer, is_over && matches!(place.role, Role::Orphan(_)));
+            if is_alone {
+                place.alone_at = self.now;
             }
         }
         full
@@ -333,8 +413,7 @@ impl<D: Device> Net<D> {
             }
         }
         let (_, index) = oldest?;
-        // Without a word: what follows begins anew.
-        self.socket_mut(index).abort();
+        self.release(index);
         Some(index)
     }
 
@@ -368,13 +447,13 @@ impl<D: Device> Net<D> {
     }
 
     /// Gives a socket back; the stack has its client hear of it.
-    pub(crate) fn close(&mut self, socket: Socket, now: u64) -> Result<(), Error> {
+    pub(crate) fn close(&mut self, socket: Socket) -> Result<(), Error> {
         if let Some(listener) = self.listener_index(socket) {
             return self.close_listener(listener);
         }
         let index = self.taken(socket).ok_or(NO_SUCH_SOCKET)?;
         self.socket_mut(index).close();
-        self.places[index].role = Role::Orphan(now);
+        self.places[index].role = Role::Orphan(self.now);
         self.places[index].watch = None;
         Ok(())
     }
@@ -387,7 +466,7 @@ impl<D: Device> Net<D> {
         for index in 0..self.places.len() {
             if self.places[index].role == Role::Waiting(listener as u8) {
                 self.socket_mut(index).abort();
-                self.places[index].role = Role::Orphan(0);
+                self.places[index].role = Role::Orphan(self.now);
             }
         }
         Ok(())

@@ -1,8 +1,7 @@
 //! Sockets of the stack, as the engine uses them.
 
 use crate::net::Net;
-use capuchin_core::transport::{Clock, Error, Socket, Then, Transport};
-use capuchin_rtems::TickClock;
+use capuchin_core::transport::{Error, Socket, Then, Transport};
 use core::cell::RefCell;
 use smoltcp::phy::Device;
 use smoltcp::socket::tcp::RecvError;
@@ -11,17 +10,13 @@ use smoltcp::socket::tcp::RecvError;
 #[derive(Debug)]
 pub struct StackTransport<'n, D> {
     net: &'n RefCell<Net<D>>,
-    clock: TickClock,
 }
 
 impl<'n, D> StackTransport<'n, D> {
     /// The transport of the worker that has `net`.
     #[must_use]
     pub fn new(net: &'n RefCell<Net<D>>) -> Self {
-        Self {
-            net,
-            clock: TickClock::new(),
-        }
+        Self { net }
     }
 }
 
@@ -90,7 +85,6 @@ impl<D: Device> Transport for StackTransport<'_, D> {
     }
 
     fn close(&mut self, socket: Socket) -> Result<(), Error> {
-        let now = self.clock.monotonic();
-        self.net.borrow_mut().close(socket, now)
+        self.net.borrow_mut().close(socket)
     }
 }

@@ -8,7 +8,11 @@ mod wire;
 use capuchin_core::transport::{Error, Socket, Transport};
 use capuchin_stack::{Memory, Net, NetError, StackTransport};
 use machine::{Machine, SERVER};
-use smoltcp::wire::Ipv4Cidr;
+use smoltcp::wire::{
+    ArpOperation, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr,
+    IpProtocol, Ipv4Address, Ipv4Cidr, Ipv4Packet, Ipv4Repr, TcpControl, TcpPacket, TcpRepr,
+    TcpSeqNumber,
+};
 use std::cell::RefCell;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -80,6 +84,203 @@ impl Server {
         assert!(came, "a connection comes");
         accepted.unwrap_or(Socket(-1))
     }
+}
+
+/// A machine that sends what it likes: its address, and the server's card's.
+const STRANGER: Ipv4Address = Ipv4Address::new(10, 0, 0, 7);
+const STRANGER_CARD: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 7]);
+const SERVER_CARD: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 9]);
+
+fn frame(ethertype: EthernetProtocol, length: usize, emit: impl FnOnce(&mut [u8])) -> Vec<u8> {
+    let repr = EthernetRepr {
+        src_addr: STRANGER_CARD,
+        dst_addr: SERVER_CARD,
+        ethertype,
+    };
+    let mut bytes = vec![0; repr.buffer_len() + length];
+    let mut frame = EthernetFrame::new_unchecked(&mut bytes[..]);
+    repr.emit(&mut frame);
+    emit(frame.payload_mut());
+    bytes
+}
+
+/// Asks for the server's card, from which that learns the stranger's.
+fn arp() -> Vec<u8> {
+    let repr = ArpRepr::EthernetIpv4 {
+        operation: ArpOperation::Request,
+        source_hardware_addr: STRANGER_CARD,
+        source_protocol_addr: STRANGER,
+        target_hardware_addr: EthernetAddress([0; 6]),
+        target_protocol_addr: SERVER,
+    };
+    frame(EthernetProtocol::Arp, repr.buffer_len(), |bytes| {
+        repr.emit(&mut smoltcp::wire::ArpPacket::new_unchecked(bytes));
+    })
+}
+
+/// Asks for a connection.
+fn syn(from: u16) -> Vec<u8> {
+    segment(from, TcpControl::Syn, 1_000, None)
+}
+
+fn segment(from: u16, control: TcpControl, number: i32, ack: Option<TcpSeqNumber>) -> Vec<u8> {
+    let segment = TcpRepr {
+        src_port: from,
+        dst_port: PORT,
+        control,
+        seq_number: TcpSeqNumber(number),
+        ack_number: ack,
+        window_len: 1_000,
+        window_scale: None,
+        max_seg_size: None,
+        sack_permitted: false,
+        sack_ranges: [None; 3],
+        timestamp: None,
+        payload: &[],
+    };
+    let packet = Ipv4Repr {
+        src_addr: STRANGER,
+        dst_addr: SERVER,
+        next_header: IpProtocol::Tcp,
+        payload_len: segment.buffer_len(),
+        hop_limit: 64,
+    };
+    let (sum, head) = (Default::default(), packet.buffer_len());
+    frame(
+        EthernetProtocol::Ipv4,
+        head + segment.buffer_len(),
+        |bytes| {
+            packet.emit(&mut Ipv4Packet::new_unchecked(&mut bytes[..]), &sum);
+            let mut place = TcpPacket::new_unchecked(&mut bytes[head..]);
+            segment.emit(&mut place, &STRANGER.into(), &SERVER.into(), &sum);
+        },
+    )
+}
+
+/// What the server says to the stranger: the ports that were answered, with the sequence numbers.
+fn answers(card: &Card) -> Vec<(u16, TcpSeqNumber)> {
+    let mut answers = Vec::new();
+    while let Some(bytes) = card.take() {
+        let frame = EthernetFrame::new_checked(&bytes[..]).unwrap();
+        if frame.ethertype() == EthernetProtocol::Ipv4 {
+            let packet = Ipv4Packet::new_checked(frame.payload()).unwrap();
+            let segment = TcpPacket::new_checked(packet.payload()).unwrap();
+            assert!(segment.syn() && segment.ack(), "{segment}");
+            answers.push((segment.dst_port(), segment.seq_number()));
+        }
+    }
+    answers
+}
+
+/// A server whose time is told by the test, and the stranger's card.
+fn server_and_stranger(backlog: usize) -> (Net<Card>, Card) {
+    let (card, other) = wire::cards();
+    let memory: &'static mut _ = Box::leak(Box::new(Memory::<SOCKETS, 512, 512>::new()));
+    let address = Ipv4Cidr::new(SERVER, 24);
+    let mut net = Net::new(memory, card, SERVER_CARD.0, address, None, 1, 0);
+    net.listen(PORT, backlog).unwrap();
+    other.put(arp());
+    net.poll(0);
+    while other.take().is_some() {}
+    (net, other)
+}
+
+#[test]
+fn look_that_leaves_frames_behind_is_followed_by_another_at_once() {
+    let (mut net, stranger) = server_and_stranger(1);
+    for _ in 0..200 {
+        stranger.put(arp());
+    }
+    let mut looks = 0;
+    loop {
+        net.poll(1);
+        looks += 1;
+        if net.delay(1) != Some(0) {
+            break;
+        }
+    }
+    let answers = std::iter::from_fn(|| stranger.take()).count();
+    assert_eq!(answers, 200);
+    assert!(looks > 1, "one look takes in a limited number");
+    assert_eq!(net.delay(1), None, "nothing is left to do");
+}
+
+#[test]
+fn connections_that_are_never_made_are_given_up() {
+    let (mut net, stranger) = server_and_stranger(2);
+    for port in [1_001, 1_002, 1_003] {
+        stranger.put(syn(port));
+    }
+    net.poll(1);
+    let ports =
+        |answers: Vec<(u16, _)>| -> Vec<_> { answers.iter().map(|&(port, _)| port).collect() };
+    assert_eq!(ports(answers(&stranger)), [1_001, 1_002]);
+    assert!(net.delay(1).is_some_and(|delay| delay <= 5_000));
+    // After five seconds both are given up, and there is room for another.
+    for now in (500..=5_500).step_by(500) {
+        net.poll(now);
+    }
+    answers(&stranger);
+    stranger.put(syn(1_004));
+    net.poll(5_600);
+    assert_eq!(ports(answers(&stranger)), [1_004]);
+}
+
+#[test]
+fn request_that_comes_again_has_no_second_answer_from_another_socket() {
+    let (mut net, stranger) = server_and_stranger(3);
+    stranger.put(syn(1_001));
+    net.poll(1);
+    stranger.put(syn(1_002));
+    net.poll(3_000);
+    let first = *answers(&stranger).last().unwrap();
+    assert_eq!(first.0, 1_002);
+    // The socket before that one is given up, and waits again.
+    net.poll(5_100);
+    net.poll(5_200);
+    answers(&stranger);
+    stranger.put(syn(1_002));
+    net.poll(5_300);
+    let mut again = Vec::new();
+    for now in (5_300..=7_900).step_by(100) {
+        net.poll(now);
+        again.extend(answers(&stranger));
+    }
+    // The answer is repeated when its time comes.
+    assert!(
+        !again.is_empty() && again.iter().all(|answer| *answer == first),
+        "{again:?}"
+    );
+}
+
+#[test]
+fn connection_whose_client_is_gone_is_given_up_and_costs_no_time() {
+    let (net, stranger) = server_and_stranger(1);
+    let net = RefCell::new(net);
+    stranger.put(syn(1_001));
+    net.borrow_mut().poll(1);
+    let (_, number) = answers(&stranger)[0];
+    stranger.put(segment(1_001, TcpControl::None, 1_001, Some(number + 1)));
+    net.borrow_mut().poll(2);
+    let listener = Socket(SOCKETS as i32);
+    let mut transport = StackTransport::new(&net);
+    let socket = transport.accept(listener).unwrap();
+    // The stack has forgotten where the client is by now, and nobody tells it.
+    let mut now = 200_000;
+    net.borrow_mut().poll(now);
+    transport.close(socket).unwrap();
+    let (mut net, mut looks, begin) = (net.borrow_mut(), 0, now);
+    while net.connections() > 0 {
+        now += net.delay(now).unwrap_or(1_000_000);
+        net.poll(now);
+        looks += 1;
+        assert!(looks < 500, "{looks} looks in {} ms", now - begin);
+    }
+    assert!(
+        (60_000..=62_000).contains(&(now - begin)),
+        "{} ms",
+        now - begin
+    );
 }
 
 #[test]
