@@ -28,8 +28,10 @@ const GATEWAY: Ipv4Address = Ipv4Address::new(10, 0, 2, 2);
 const PORT: u16 = 80;
 
 const CONNECTIONS: usize = 32;
-const BACKLOG: usize = 4;
-const SOCKETS: usize = CONNECTIONS + BACKLOG + 4;
+/// As many as may come at once: one that is not heard asks again after seconds only.
+const BACKLOG: usize = 16;
+/// Some more than connections: of each that was closed a socket is kept until its client knows.
+const SOCKETS: usize = CONNECTIONS + 8;
 const RECEIVE_BYTES: usize = 1_024;
 const SEND_BYTES: usize = 1_460;
 const LEASES: usize = 4;

@@ -2,6 +2,7 @@
 
 use core::arch::global_asm;
 use core::ffi::{CStr, c_char};
+use core::sync::atomic::{AtomicU32, Ordering};
 
 // A loader has switched to 32 bits without paging; its segments are its own, so that new ones come first.
 global_asm!(
@@ -32,9 +33,9 @@ _start:
     retf
 boot_far:
     xor ebp, ebp
+    sub esp, 8
     push ebx
-    push 0
-    mov [esp], eax
+    push eax
     call {main}
 boot_end:
     cli
@@ -55,6 +56,8 @@ boot_table:
 
     .pushsection .bss.boot, "aw", @nobits
     .align 16
+    .globl boot_stack
+boot_stack:
     .skip {stack}
 boot_stack_end:
     .popsection
@@ -90,4 +93,15 @@ unsafe extern "C" fn begin(magic: u32, information: *const Information) {
 }
 
 /// Bytes of the first task's stack.
-const BOOT_STACK: usize = 8 << 10;
+const BOOT_STACK: usize = 12 << 10;
+
+unsafe extern "C" {
+    /// The last word that the stack has.
+    static boot_stack: AtomicU32;
+}
+
+/// Whether the first task's stack, which interrupts use as well, still has its last word.
+pub fn stack_is_whole() -> bool {
+    // SAFETY: the word is there, and zero until the stack gets to it.
+    unsafe { boot_stack.load(Ordering::Relaxed) == 0 }
+}

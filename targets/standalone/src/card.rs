@@ -119,6 +119,10 @@ impl Card {
             device,
             Command::IO_SPACE | Command::MEMORY_SPACE | Command::BUS_MASTER,
         );
+        let line = pci::interrupt_line(device);
+        if usize::from(line) >= interrupts::LINES {
+            return Err(CardError::Unusable);
+        }
         let transport = PciTransport::new::<Pc, _>(&mut root, device);
         let transport = transport.map_err(|_| CardError::Unusable)?;
         let raw = Raw::new(transport).map_err(|_| CardError::Unusable)?;
@@ -127,7 +131,7 @@ impl Card {
             receive: [const { None }; FRAMES],
             sending: [const { None }; FRAMES],
             free: heapless::Vec::new(),
-            line: pci::interrupt_line(device),
+            line,
         };
         for frame in &mut frames.receive {
             inner.give(frame);

@@ -12,12 +12,14 @@ pub const TICKS_PER_SECOND: u32 = 1_000;
 const FIRST: [u16; 2] = [0x20, 0xa0];
 /// Where the sixteen lines begin among the vectors.
 const VECTOR: u8 = 32;
-const LINES: usize = 16;
+pub const LINES: usize = 16;
 const END: u8 = 0x20;
 const TIMER: u8 = 0;
 /// The line by which the second controller reaches the first.
 const CASCADE: u8 = 2;
-const TIMER_HERTZ: u32 = 1_193_182;
+/// Periods of the timer in a second, and in a tick: not quite a thousandth.
+pub const TIMER_HERTZ: u32 = 1_193_182;
+pub const TICK_PERIODS: u32 = TIMER_HERTZ / TICKS_PER_SECOND;
 
 /// Vectors that have an entry: the processor's own and the lines.
 const VECTORS: usize = VECTOR as usize + LINES;
@@ -40,11 +42,13 @@ interrupt_common:
     pushad
     cld
     mov eax, [esp + 32]
-    mov edx, esp
-    push edx
+    mov ebp, esp
+    and esp, -16
+    sub esp, 8
+    push ebp
     push eax
     call {interrupted}
-    add esp, 8
+    mov esp, ebp
     popad
     add esp, 4
     iretd
@@ -104,7 +108,7 @@ pub fn start() {
             port::write8(at + 1, 1);
             port::write8(at + 1, 0xff);
         }
-        let divisor = (TIMER_HERTZ / TICKS_PER_SECOND) as u16;
+        let divisor = TICK_PERIODS as u16;
         port::write8(0x43, 0x34);
         port::write8(0x40, divisor as u8);
         port::write8(0x40, (divisor >> 8) as u8);

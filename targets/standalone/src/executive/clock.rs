@@ -1,18 +1,30 @@
 //! The clock: ticks since boot, and the time of day that the machine's clock had then.
 
-use super::task;
-use crate::interrupts::TICKS_PER_SECOND;
-use crate::port;
+use super::{Guarded, task};
+use crate::interrupts::{TICK_PERIODS, TICKS_PER_SECOND, TIMER_HERTZ};
+use crate::{boot, port};
 use core::ffi::c_int;
 use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 static TICKS: AtomicU32 = AtomicU32::new(0);
-/// Seconds from 1970 to boot.
-static BOOTED: AtomicU32 = AtomicU32::new(0);
+
+/// The time of day: seconds since 1970, and what has passed of the next one, in periods of the timer.
+static TIME: Guarded<(u32, u32)> = Guarded::new((0, 0));
 
 /// The timer's interrupt.
 pub fn tick() {
     TICKS.fetch_add(1, SeqCst);
+    TIME.with(|(seconds, periods)| {
+        *periods += TICK_PERIODS;
+        if *periods >= TIMER_HERTZ {
+            *periods -= TIMER_HERTZ;
+            *seconds += 1;
+        }
+    });
+    assert!(
+        boot::stack_is_whole(),
+        "the first task's stack is too small"
+    );
     task::tick();
 }
 
@@ -30,12 +42,13 @@ pub fn uptime_ms() -> u32 {
 pub fn seed() -> u64 {
     // SAFETY: every processor with a PCI bus has the counter.
     let cycles = unsafe { core::arch::x86::_rdtsc() };
-    cycles ^ u64::from(BOOTED.load(SeqCst)) << 32
+    cycles ^ u64::from(TIME.with(|time| time.0)) << 32
 }
 
 /// Asks the machine's clock for the time of day.
 pub fn start() {
-    BOOTED.store(time_of_day(), SeqCst);
+    let seconds = time_of_day();
+    TIME.with(|time| *time = (seconds, 0));
 }
 
 /// Seconds since 1970 of the battery clock, which is taken to tell the time of Greenwich.
@@ -89,12 +102,12 @@ extern "C" fn rtems_clock_get_ticks_since_boot() -> u32 {
 /// POSIX's; whichever clock it is asked for, it tells the time of day.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn clock_gettime(_clock: c_int, time: *mut libc::timespec) -> c_int {
-    let ticks = ticks();
-    let seconds = u64::from(BOOTED.load(SeqCst)) + u64::from(ticks / TICKS_PER_SECOND);
+    let (seconds, periods) = TIME.with(|time| *time);
+    let nanoseconds = u64::from(periods) * 1_000_000_000 / u64::from(TIMER_HERTZ);
     // SAFETY: the caller's word.
     unsafe {
-        (*time).tv_sec = seconds as _;
-        (*time).tv_nsec = (ticks % TICKS_PER_SECOND * (1_000_000_000 / TICKS_PER_SECOND)) as _;
+        (*time).tv_sec = seconds.into();
+        (*time).tv_nsec = nanoseconds as _;
     }
     0
 }

@@ -52,8 +52,9 @@ impl Queue {
 static ALL: Guarded<[Option<Queue>; QUEUES]> = Guarded::new([None; QUEUES]);
 
 /// Bytes of a place for messages of this size.
-fn stride_of(size: usize) -> usize {
-    HEADER_WORDS * WORD + size.next_multiple_of(WORD)
+fn stride_of(size: usize) -> Option<usize> {
+    size.checked_next_multiple_of(WORD)?
+        .checked_add(HEADER_WORDS * WORD)
 }
 
 #[unsafe(no_mangle)]
@@ -61,13 +62,16 @@ unsafe extern "C" fn rtems_message_queue_construct(
     config: *const MessageQueueConfig,
     id: *mut u32,
 ) -> u32 {
-    if config.is_null() || id.is_null() {
+    if config.is_null() {
         return status::INVALID_ADDRESS;
     }
     // SAFETY: the caller's word.
     let config = unsafe { &*config };
     if config.name == 0 {
         return status::INVALID_NAME;
+    }
+    if id.is_null() {
+        return status::INVALID_ADDRESS;
     }
     if config.maximum_pending_messages == 0 {
         return status::INVALID_NUMBER;
@@ -76,7 +80,9 @@ unsafe extern "C" fn rtems_message_queue_construct(
         return status::INVALID_SIZE;
     }
     let capacity = config.maximum_pending_messages as usize;
-    let stride = stride_of(config.maximum_message_size);
+    let Some(stride) = stride_of(config.maximum_message_size) else {
+        return status::INVALID_SIZE;
+    };
     ALL.with(|all| {
         let Some(index) = all.iter().position(Option::is_none) else {
             return status::TOO_MANY;

@@ -230,6 +230,7 @@ switch_stacks:
     ret
     .globl task_begins
 task_begins:
+    and esp, -16
     call {run}
     .popsection
     "#,
@@ -267,23 +268,23 @@ unsafe extern "C" fn rtems_task_create(
     _attributes: u32,
     id: *mut u32,
 ) -> u32 {
-    if id.is_null() {
-        return status::INVALID_ADDRESS;
-    }
     if name == 0 {
         return status::INVALID_NAME;
+    }
+    if id.is_null() {
+        return status::INVALID_ADDRESS;
     }
     if !(1..=LEAST_URGENT).contains(&priority) {
         return status::INVALID_PRIORITY;
     }
-    if stack_size > STACK {
-        return status::UNSATISFIED;
-    }
     ALL.with(|all| {
-        let free = |task: &Task| task.state == State::Free;
-        let Some(index) = all.tasks.iter().position(free) else {
+        // The first task has the boot's stack, and no other can have it.
+        let Some(index) = (1..TASKS).find(|&index| all.tasks[index].state == State::Free) else {
             return status::TOO_MANY;
         };
+        if stack_size > STACK {
+            return status::UNSATISFIED;
+        }
         all.tasks[index] = Task {
             state: State::Dormant,
             priority,
@@ -298,9 +299,12 @@ unsafe extern "C" fn rtems_task_create(
 #[unsafe(no_mangle)]
 unsafe extern "C" fn rtems_task_start(
     id: u32,
-    entry: unsafe extern "C" fn(usize),
+    entry: Option<unsafe extern "C" fn(usize)>,
     argument: usize,
 ) -> u32 {
+    let Some(entry) = entry else {
+        return status::INVALID_ADDRESS;
+    };
     let code = ALL.with(|all| {
         let Some(index) = index(all, id) else {
             return status::INVALID_ID;
@@ -358,17 +362,19 @@ unsafe extern "C" fn rtems_task_set_priority(id: u32, new: u32, old: *mut u32) -
     if old.is_null() {
         return status::INVALID_ADDRESS;
     }
-    if new > LEAST_URGENT {
-        return status::INVALID_PRIORITY;
-    }
     let code = ALL.with(|all| {
         let Some(index) = index(all, id) else {
             return status::INVALID_ID;
         };
         // SAFETY: the caller's word.
         unsafe { *old = all.tasks[index].priority };
+        if new > LEAST_URGENT {
+            return status::INVALID_PRIORITY;
+        }
         if new != CURRENT_PRIORITY {
-            all.tasks[index].priority = new;
+            // Behind those that have it already.
+            all.turns = all.turns.wrapping_add(1);
+            (all.tasks[index].priority, all.tasks[index].turn) = (new, all.turns);
         }
         status::SUCCESSFUL
     });
