@@ -15,7 +15,7 @@ use capuchin_core::transport::Socket;
 use core::sync::atomic::Ordering;
 
 /// Places of an event list that are kept for messages when many sockets are ready.
-const KEPT_FOR_MESSAGES: usize = 16;
+pub const KEPT_FOR_MESSAGES: usize = 16;
 
 /// No cell.
 const NONE: u32 = u32::MAX;

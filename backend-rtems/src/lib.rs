@@ -50,7 +50,14 @@ mod sys;
 pub mod task;
 mod transport;
 
-pub use channel::{RtemsChannel, StartError};
+/// What the backend passes to the directives, for whoever provides them in place of RTEMS.
+pub mod directives {
+    pub use crate::queue::HEADER_WORDS;
+    pub use crate::sys::{MessageQueueConfig, NO_WAIT};
+    pub use crate::task::{CURRENT_PRIORITY, SELF};
+}
+
+pub use channel::{KEPT_FOR_MESSAGES, RtemsChannel, StartError};
 pub use clock::{TickClock, is_reached, ticks, ticks_of, ticks_per_second};
 pub use feed::FeedError;
 #[cfg(all(target_os = "rtems", feature = "libbsd"))]

@@ -94,7 +94,7 @@ impl StatusCode {
 
 /// Words of the kernel's header of a pending message, `CORE_message_queue_Buffer`: a node of a list,
 /// the message's size, and its priority.
-pub(crate) const HEADER_WORDS: usize = 4;
+pub const HEADER_WORDS: usize = 4;
 
 const WORD: usize = size_of::<usize>();
 

@@ -6,9 +6,9 @@ use crate::queue::StatusCode;
 use crate::sys;
 
 /// `RTEMS_SELF`.
-pub(crate) const SELF: u32 = 0;
+pub const SELF: u32 = 0;
 /// `RTEMS_CURRENT_PRIORITY`.
-pub(crate) const CURRENT_PRIORITY: u32 = 0;
+pub const CURRENT_PRIORITY: u32 = 0;
 
 /// A task that is to be started.
 #[derive(Clone, Copy, Debug)]

@@ -5,13 +5,11 @@ use capuchin_core::event::{Deadline, Error, Event, EventChannel, EventList, Inte
 use capuchin_core::transport::{Clock, Socket};
 use capuchin_rtems::task::Turns;
 use capuchin_rtems::{
-    Delivery, Knocker, Mail, Patience, RtemsNotifier, StatusCode, TickClock, ticks_of,
+    Delivery, KEPT_FOR_MESSAGES, Knocker, Mail, Patience, RtemsNotifier, StatusCode, TickClock,
+    ticks_of,
 };
 use core::cell::RefCell;
 use smoltcp::phy::Device;
-
-/// Places of an event list that are kept for messages when many sockets are ready.
-const KEPT_FOR_MESSAGES: usize = 16;
 
 /// Waits on a Classic API message queue for messages and for the card's knocks; the contract is that of
 /// [`EventChannel`].

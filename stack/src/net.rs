@@ -224,7 +224,6 @@ impl<D: Device> Net<D> {
         let socket = self.sockets.get_mut::<tcp::Socket<'_>>(handle);
         socket.connect(self.interface.context(), to, from).ok()?;
         self.places[index].role = Role::Taken;
-        self.places[index].watch = None;
         Some(Socket(index as i32))
     }
 
@@ -272,7 +271,7 @@ impl<D: Device> Net<D> {
         }
         self.interface
             .poll_egress(at, &mut self.device, &mut self.sockets);
-        self.tidy(now);
+        self.tidy();
     }
 
     /// Milliseconds until [`Net::poll`] has something to do, whatever comes from the card; `None` when
@@ -314,7 +313,8 @@ impl<D: Device> Net<D> {
     }
 
     /// Sees to sockets whose connection is over.
-    fn tidy(&mut self, now: u64) {
+    fn tidy(&mut self) {
+        let now = self.now;
         for index in 0..self.places.len() {
             let role = self.places[index].role;
             if matches!(role, Role::Free | Role::Taken) {
@@ -350,7 +350,8 @@ impl<D: Device> Net<D> {
         self.places[index].role = Role::Free;
     }
 
-    /// Fills up all listeners, and notes who every socket's client is; the ports of those that have no socket for another connection.
+    /// Fills up all listeners, and notes who every socket's client is; the ports of those that have no
+    /// socket for another connection.
     fn full_ports(&mut self) -> heapless::Vec<u16, LISTENERS> {
         let mut full = heapless::Vec::new();
         for listener in 0..self.listeners.len() {
@@ -449,7 +450,8 @@ impl<D: Device> Net<D> {
     /// Gives a socket back; the stack has its client hear of it.
     pub(crate) fn close(&mut self, socket: Socket) -> Result<(), Error> {
         if let Some(listener) = self.listener_index(socket) {
-            return self.close_listener(listener);
+            self.close_listener(listener);
+            return Ok(());
         }
         let index = self.taken(socket).ok_or(NO_SUCH_SOCKET)?;
         self.socket_mut(index).close();
@@ -459,7 +461,7 @@ impl<D: Device> Net<D> {
     }
 
     /// A listener's place stays, for the numbers of the others: it listens no more.
-    fn close_listener(&mut self, listener: usize) -> Result<(), Error> {
+    fn close_listener(&mut self, listener: usize) {
         self.listeners[listener].backlog = 0;
         self.listeners[listener].port = 0;
         self.listeners[listener].watch = None;
@@ -469,7 +471,6 @@ impl<D: Device> Net<D> {
                 self.places[index].role = Role::Orphan(self.now);
             }
         }
-        Ok(())
     }
 
     /// A number for a channel.

@@ -3,8 +3,10 @@
 
 use crate::fail;
 use crate::failure::{During, Failure, Outcome};
+use crate::runner::Absent;
 use std::io::Read;
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -22,6 +24,42 @@ pub fn private_memory(pid: u32) -> Outcome<u64> {
         }
     }
     fail!("{path} has no RssAnon line")
+}
+
+/// What the scripts that build for the target of images end with when there is no toolchain for it.
+const NO_TOOLCHAIN: i32 = 3;
+
+/// Runs such a script with these arguments; what it said. It builds in `folder`.
+///
+/// # Errors
+/// [`Absent::Missing`] without a toolchain for it, [`Absent::Failed`] when it fails.
+pub fn build_by(
+    script: &Path,
+    arguments: &[&str],
+    folder: &str,
+    limit: Duration,
+) -> Result<String, Absent> {
+    let mut command = Command::new(script);
+    command.args(arguments);
+    let (status, said) = run_within(for_other_toolchain(command, folder), limit)?;
+    if status.success() {
+        Ok(said)
+    } else if status.code() == Some(NO_TOOLCHAIN) {
+        Err(Absent::Missing(said.trim().to_owned()))
+    } else {
+        Err(Failure::new(format!("{} failed:\n{said}", script.display())).into())
+    }
+}
+
+/// Images are built by another toolchain than the one that a test was: what that one's cargo says of
+/// itself would mislead it. It builds in `folder`.
+#[must_use]
+pub fn for_other_toolchain(mut command: Command, folder: &str) -> Command {
+    for name in ["CARGO", "RUSTC", "RUSTUP_TOOLCHAIN", "LD_LIBRARY_PATH"] {
+        command.env_remove(name);
+    }
+    command.env("CARGO_TARGET_DIR", folder);
+    command
 }
 
 /// Runs a tool that works on its own; its status, and what it said on both outputs.

@@ -5,14 +5,14 @@
 use capuchin_qemu::{Machine, Spec, Stack, find_qemu};
 use capuchin_tests::client::Client;
 use capuchin_tests::failure::{During, Failure, Outcome};
-use capuchin_tests::process::run_within;
+use capuchin_tests::process::build_by;
 use capuchin_tests::reply::Asked;
 use capuchin_tests::runner::{Absent, Kind, Tally, completed, counted};
 use capuchin_tests::suites::get;
 use capuchin_tests::{ensure, fail};
 use libtest_mimic::{Arguments, Completion, Trial};
-use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -25,9 +25,6 @@ const CARGO_FOLDER: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/..");
 /// On a machine that has much else to do.
 const BUILD_LIMIT: Duration = Duration::from_secs(900);
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
-
-/// What `targets/standalone/build` ends with when there is no toolchain that can build it.
-const NO_TOOLCHAIN: i32 = 3;
 
 /// Connections of the image (`CONNECTIONS` in `app.rs`).
 const CONNECTIONS: usize = 32;
@@ -120,18 +117,10 @@ fn image() -> Result<PathBuf, Absent> {
 
 fn build() -> Result<PathBuf, Absent> {
     find_qemu().map_err(|missing| Absent::Missing(missing.to_string()))?;
-    let mut command = Command::new(BUILD);
-    for name in ["CARGO", "RUSTC", "RUSTUP_TOOLCHAIN", "LD_LIBRARY_PATH"] {
-        command.env_remove(name);
-    }
-    command.env("CARGO_TARGET_DIR", CARGO_FOLDER);
-    let (status, said) = run_within(command, BUILD_LIMIT)?;
-    if status.code() == Some(NO_TOOLCHAIN) {
-        return Err(Absent::Missing(said.trim().to_owned()));
-    }
+    let said = build_by(Path::new(BUILD), &[], CARGO_FOLDER, BUILD_LIMIT)?;
     match said.lines().last() {
-        Some(path) if status.success() => Ok(path.into()),
-        _ => Err(Failure::new(format!("building the image failed:\n{said}")).into()),
+        Some(path) => Ok(path.into()),
+        None => Err(Failure::new(format!("{BUILD} says nothing")).into()),
     }
 }
 
@@ -142,6 +131,19 @@ fn boot(image: PathBuf) -> Outcome<(Machine, Duration)> {
         .wait_until_it_answers(ANSWER_LIMIT)
         .during("the first answer")?;
     Ok((machine, after))
+}
+
+/// A client that waits for retransmissions.
+fn connect(machine: &Machine) -> Outcome<Client> {
+    let mut client = Client::connect(machine.address())?;
+    client.set_patience(PATIENCE);
+    Ok(client)
+}
+
+/// One request and its reply.
+fn hello(client: &mut Client) -> Outcome {
+    let reply = client.exchange(Asked::Get, get("/hello"))?;
+    reply.expect_body(200, HELLO).map(drop)
 }
 
 fn first_answer_comes(image: PathBuf) -> Outcome {
@@ -157,9 +159,7 @@ fn first_answer_comes(image: PathBuf) -> Outcome {
         "the first line says what it is not: {lines:?}"
     );
     let mut client = Client::connect(machine.address())?;
-    client
-        .exchange(Asked::Get, get("/hello"))?
-        .expect_body(200, HELLO)?;
+    hello(&mut client)?;
     let page = client.exchange(Asked::Get, get("/"))?.expect(200)?;
     ensure!(
         page.text().contains("<h1>"),
@@ -199,9 +199,7 @@ fn eight_clients(image: PathBuf) -> Outcome {
             scope.spawn(|| {
                 let outcome = Client::connect(address).and_then(|mut client| {
                     for _ in 0..500 {
-                        client
-                            .exchange(Asked::Get, get("/hello"))?
-                            .expect_body(200, HELLO)?;
+                        hello(&mut client)?;
                     }
                     Ok(())
                 });
@@ -220,8 +218,7 @@ fn twice_the_connections(image: PathBuf) -> Outcome {
     let mut served = Vec::new();
     // The longest idle has to go for each newcomer beyond the limit.
     for _ in 0..2 * CONNECTIONS {
-        let mut client = Client::connect(machine.address())?;
-        client.set_patience(PATIENCE);
+        let mut client = connect(&machine)?;
         let reply = client.exchange(Asked::Get, get("/hello"))?;
         ensure!(matches!(reply.status(), 200 | 503), "{}", reply.status());
         served.push(client);
@@ -233,19 +230,15 @@ fn twice_the_connections(image: PathBuf) -> Outcome {
         reply?.expect_body(200, HELLO)?;
     }
     drop(served);
-    let mut client = Client::connect(machine.address())?;
-    client.set_patience(PATIENCE);
-    client
-        .exchange(Asked::Get, get("/hello"))?
-        .expect_body(200, HELLO)?;
+    let mut client = connect(&machine)?;
+    hello(&mut client)?;
     Ok(())
 }
 
 fn one_after_another(image: PathBuf) -> Outcome {
     let (machine, _) = boot(image)?;
     for _ in 0..400 {
-        let mut client = Client::connect(machine.address())?;
-        client.set_patience(PATIENCE);
+        let mut client = connect(&machine)?;
         client.send("GET /hello HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")?;
         client.reply(Asked::Get)?.expect_body(200, HELLO)?;
         client.expect_fin()?;
@@ -257,11 +250,8 @@ fn link(image: PathBuf) -> Outcome {
     let (mut machine, _) = boot(image)?;
     let mut clients = Vec::new();
     for _ in 0..6 {
-        let mut client = Client::connect(machine.address())?;
-        client.set_patience(PATIENCE);
-        client
-            .exchange(Asked::Get, get("/hello"))?
-            .expect_body(200, HELLO)?;
+        let mut client = connect(&machine)?;
+        hello(&mut client)?;
         clients.push(client);
     }
     machine.monitor("set_link net0 off").during("the link")?;

@@ -19,13 +19,15 @@ cfg_if::cfg_if! {
 /// `RTEMS_WAIT`.
 pub(crate) const WAIT: u32 = 0;
 /// `RTEMS_NO_WAIT`.
-pub(crate) const NO_WAIT: u32 = 1;
+pub const NO_WAIT: u32 = 1;
 /// `RTEMS_NO_TIMEOUT`.
 pub(crate) const NO_TIMEOUT: u32 = 0;
 
 /// `rtems_message_queue_config`.
+#[derive(Debug)]
 #[repr(C)]
-pub(crate) struct MessageQueueConfig {
+#[expect(missing_docs, reason = "the Classic API Guide says what each is")]
+pub struct MessageQueueConfig {
     pub name: u32,
     pub maximum_pending_messages: u32,
     pub maximum_message_size: usize,

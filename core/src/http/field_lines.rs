@@ -8,6 +8,7 @@ use super::head::{HeadParser, NAME_LIMIT, Progress, Stage, flag, pause};
 use super::lanes::BY_LANES;
 use super::scan;
 use super::target;
+use super::write::LINE_END;
 
 impl HeadParser {
     /// Scans from wherever the last step stopped up to the end of the head.
@@ -192,7 +193,7 @@ impl HeadParser {
         let (Some(name), Some(value)) = (bytes.get(begin..colon), bytes.get(start..end)) else {
             return Ok(None);
         };
-        if bytes.get(end..end + LINE_END.len()) != Some(LINE_END)
+        if bytes.get(end..end + LINE_END.len()) != Some(&LINE_END[..])
             || matches!(value, [] | [b' ', ..] | [.., b' '])
         {
             return Ok(None);
@@ -322,8 +323,6 @@ const HOST_LEAD: usize = b"Host: ".len();
 
 /// What nearly always stands between a name and its value.
 const SEPARATOR: &[u8] = b": ";
-
-const LINE_END: &[u8] = b"\r\n";
 
 /// Checks a name that is not a known one.
 fn check_name(name: &[u8]) -> Result<(), HeadError> {

@@ -15,7 +15,6 @@ use machine::{Machine, SERVER, net};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 use wire::Card;
@@ -208,19 +207,12 @@ impl Lab for StackLab {
         meanwhile: &mut dyn FnMut(&mut Self),
     ) {
         let helper = Helper(self.clients.clone());
-        let running = AtomicUsize::new(count);
         thread::scope(|scope| {
             for number in 0..count {
-                let (helper, running) = (&helper, &running);
-                scope.spawn(move || {
-                    task(number, helper);
-                    running.fetch_sub(1, Ordering::SeqCst);
-                });
+                let helper = &helper;
+                scope.spawn(move || task(number, helper));
             }
             meanwhile(self);
-            while running.load(Ordering::SeqCst) > 0 {
-                thread::sleep(Duration::from_millis(1));
-            }
         });
     }
 

@@ -3,8 +3,8 @@
 use crate::guest::Guest;
 use capuchin_qemu::{Error, Machine, Missing, Sdk, Spec, Stack, find_qemu};
 use capuchin_tests::fail;
-use capuchin_tests::failure::{During, Failure, Outcome};
-use capuchin_tests::process::{do_within, run_within};
+use capuchin_tests::failure::{During, Outcome};
+use capuchin_tests::process::{build_by, do_within, for_other_toolchain};
 use capuchin_tests::runner::Absent;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -29,9 +29,6 @@ const UP: &str = "ready";
 
 /// Machines that are started for an image.
 const BOOT_TRIES: u32 = 3;
-
-/// What `targets/rtems/library` ends with when there is no toolchain that can build it.
-const NO_TOOLCHAIN: i32 = 3;
 
 /// All libraries are built by the same cargo; one after another they are done as soon.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -155,15 +152,7 @@ fn build(name: &str, stack: Stack) -> Result<PathBuf, Absent> {
     let folder = Path::new(FOLDER).join(name);
 
     // Make would not tell a missing toolchain from another failure.
-    let mut library = Command::new(target.join("library"));
-    library.arg(name);
-    let (status, said) = run_within(cleaned(library), BUILD_LIMIT)?;
-    if status.code() == Some(NO_TOOLCHAIN) {
-        return Err(Absent::Missing(said.trim().to_owned()));
-    }
-    if !status.success() {
-        return Err(Failure::new(format!("building the library failed:\n{said}")).into());
-    }
+    build_by(&target.join("library"), &[name], CARGO_FOLDER, BUILD_LIMIT)?;
 
     let prefix = std::path::absolute(&sdk.prefix).during("RTEMS_PREFIX")?;
     let mut make = Command::new("make");
@@ -173,16 +162,7 @@ fn build(name: &str, stack: Stack) -> Result<PathBuf, Absent> {
     make.arg(format!("BSP={}", bsp.name));
     make.arg(format!("RTEMS_PREFIX={}", prefix.display()));
     make.arg(format!("OUT={}", folder.display()));
-    do_within(cleaned(make), BUILD_LIMIT, "building the images")?;
+    let make = for_other_toolchain(make, CARGO_FOLDER);
+    do_within(make, BUILD_LIMIT, "building the images")?;
     Ok(folder)
-}
-
-/// The library is built by another toolchain than the one that this test was: what that one's cargo
-/// says of itself would mislead it.
-fn cleaned(mut command: Command) -> Command {
-    for name in ["CARGO", "RUSTC", "RUSTUP_TOOLCHAIN", "LD_LIBRARY_PATH"] {
-        command.env_remove(name);
-    }
-    command.env("CARGO_TARGET_DIR", CARGO_FOLDER);
-    command
 }

@@ -9,22 +9,6 @@ pub mod task;
 
 use core::cell::UnsafeCell;
 
-/// `RTEMS_SUCCESSFUL` and what else directives answer here.
-mod status {
-    pub const SUCCESSFUL: u32 = 0;
-    pub const INVALID_NAME: u32 = 3;
-    pub const INVALID_ID: u32 = 4;
-    pub const TOO_MANY: u32 = 5;
-    pub const TIMEOUT: u32 = 6;
-    pub const OBJECT_WAS_DELETED: u32 = 7;
-    pub const INVALID_SIZE: u32 = 8;
-    pub const INVALID_ADDRESS: u32 = 9;
-    pub const INVALID_NUMBER: u32 = 10;
-    pub const UNSATISFIED: u32 = 13;
-    pub const INCORRECT_STATE: u32 = 14;
-    pub const INVALID_PRIORITY: u32 = 19;
-}
-
 /// What is looked at with interrupts off only.
 struct Guarded<T>(UnsafeCell<T>);
 

@@ -1,7 +1,9 @@
 //! Message queues: the Message Manager's directives.
 
 use super::task::{self, Wake};
-use super::{Guarded, id_of, index_of, status};
+use super::{Guarded, id_of, index_of};
+use capuchin_rtems::StatusCode;
+use capuchin_rtems::directives::{HEADER_WORDS, MessageQueueConfig, NO_WAIT};
 use core::ffi::c_void;
 
 /// `CONFIGURE_MAXIMUM_MESSAGE_QUEUES`.
@@ -10,25 +12,8 @@ const QUEUES: usize = 4;
 /// The class of the identifiers.
 const CLASS: u32 = 0x22;
 
-/// Words before a message in the storage: its size is kept in the last; the others are room that RTEMS's
-/// kernel needs.
-const HEADER_WORDS: usize = 4;
+/// Of the [`HEADER_WORDS`] before a message in the storage, the last has its size; RTEMS's kernel needs all.
 const WORD: usize = size_of::<usize>();
-
-/// `RTEMS_NO_WAIT`.
-const NO_WAIT: u32 = 1;
-
-/// `rtems_message_queue_config`.
-#[repr(C)]
-pub struct MessageQueueConfig {
-    name: u32,
-    maximum_pending_messages: u32,
-    maximum_message_size: usize,
-    storage_area: *mut c_void,
-    storage_size: usize,
-    storage_free: Option<unsafe extern "C" fn(*mut c_void)>,
-    attributes: u32,
-}
 
 #[derive(Clone, Copy)]
 struct Queue {
@@ -63,38 +48,38 @@ unsafe extern "C" fn rtems_message_queue_construct(
     id: *mut u32,
 ) -> u32 {
     if config.is_null() {
-        return status::INVALID_ADDRESS;
+        return StatusCode::INVALID_ADDRESS.0;
     }
     // SAFETY: the caller's word.
     let config = unsafe { &*config };
     if config.name == 0 {
-        return status::INVALID_NAME;
+        return StatusCode::INVALID_NAME.0;
     }
     if id.is_null() {
-        return status::INVALID_ADDRESS;
+        return StatusCode::INVALID_ADDRESS.0;
     }
     if config.maximum_pending_messages == 0 {
-        return status::INVALID_NUMBER;
+        return StatusCode::INVALID_NUMBER.0;
     }
     if config.maximum_message_size == 0 {
-        return status::INVALID_SIZE;
+        return StatusCode::INVALID_SIZE.0;
     }
     let capacity = config.maximum_pending_messages as usize;
     let Some(stride) = stride_of(config.maximum_message_size) else {
-        return status::INVALID_SIZE;
+        return StatusCode::INVALID_SIZE.0;
     };
     ALL.with(|all| {
         let Some(index) = all.iter().position(Option::is_none) else {
-            return status::TOO_MANY;
+            return StatusCode::TOO_MANY.0;
         };
         if config.storage_area.is_null() {
-            return status::INVALID_ADDRESS;
+            return StatusCode::INVALID_ADDRESS.0;
         }
         if capacity
             .checked_mul(stride)
             .is_none_or(|bytes| bytes > config.storage_size)
         {
-            return status::INVALID_SIZE;
+            return StatusCode::INVALID_SIZE.0;
         }
         all[index] = Some(Queue {
             storage: config.storage_area.cast(),
@@ -107,7 +92,7 @@ unsafe extern "C" fn rtems_message_queue_construct(
         });
         // SAFETY: the caller's word.
         unsafe { *id = id_of(CLASS, index) };
-        status::SUCCESSFUL
+        StatusCode::SUCCESSFUL.0
     })
 }
 
@@ -116,35 +101,35 @@ unsafe extern "C" fn rtems_message_queue_delete(id: u32) -> u32 {
     let queue = ALL.with(|all| {
         let queue = index_of(CLASS, id).and_then(|index| all.get_mut(index)?.take());
         if queue.is_some() {
-            task::wake_all(id, Wake::Deleted);
+            task::end_waits(id);
         }
         queue
     });
     let Some(queue) = queue else {
-        return status::INVALID_ID;
+        return StatusCode::INVALID_ID.0;
     };
     if let Some(free) = queue.free {
         // SAFETY: the storage is what was handed over with it.
         unsafe { free(queue.storage.cast()) };
     }
     task::give_way();
-    status::SUCCESSFUL
+    StatusCode::SUCCESSFUL.0
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn rtems_message_queue_send(id: u32, buffer: *const c_void, size: usize) -> u32 {
     if buffer.is_null() {
-        return status::INVALID_ADDRESS;
+        return StatusCode::INVALID_ADDRESS.0;
     }
     let code = ALL.with(|all| {
         let Some(queue) = index_of(CLASS, id).and_then(|index| all.get_mut(index)?.as_mut()) else {
-            return status::INVALID_ID;
+            return StatusCode::INVALID_ID.0;
         };
         if size > queue.longest {
-            return status::INVALID_SIZE;
+            return StatusCode::INVALID_SIZE.0;
         }
         if queue.count == queue.capacity {
-            return status::TOO_MANY;
+            return StatusCode::TOO_MANY.0;
         }
         let place = queue.place(queue.first + queue.count);
         // SAFETY: a place holds its header and a message of the longest size; the message is the caller's
@@ -158,10 +143,10 @@ unsafe extern "C" fn rtems_message_queue_send(id: u32, buffer: *const c_void, si
             message.copy_from_nonoverlapping(buffer.cast(), size);
         }
         queue.count += 1;
-        task::wake_first(id, Wake::Served);
-        status::SUCCESSFUL
+        task::wake_first(id);
+        StatusCode::SUCCESSFUL.0
     });
-    if code == status::SUCCESSFUL {
+    if code == StatusCode::SUCCESSFUL.0 {
         task::give_way();
     }
     code
@@ -176,18 +161,18 @@ unsafe extern "C" fn rtems_message_queue_receive(
     timeout: u32,
 ) -> u32 {
     if buffer.is_null() || size.is_null() {
-        return status::INVALID_ADDRESS;
+        return StatusCode::INVALID_ADDRESS.0;
     }
     let until = (timeout != 0).then(|| super::clock::ticks().wrapping_add(timeout));
     loop {
         let found = ALL.with(|all| {
             let queue = index_of(CLASS, id).and_then(|index| all.get_mut(index)?.as_mut());
             let Some(queue) = queue else {
-                return Some(status::INVALID_ID);
+                return Some(StatusCode::INVALID_ID.0);
             };
             if queue.count == 0 {
                 if options & NO_WAIT != 0 {
-                    return Some(status::UNSATISFIED);
+                    return Some(StatusCode::UNSATISFIED.0);
                 }
                 task::begin_wait(id, until);
                 return None;
@@ -202,7 +187,7 @@ unsafe extern "C" fn rtems_message_queue_receive(
             }
             queue.first = (queue.first + 1) % queue.capacity;
             queue.count -= 1;
-            Some(status::SUCCESSFUL)
+            Some(StatusCode::SUCCESSFUL.0)
         });
         if let Some(code) = found {
             return code;
@@ -210,8 +195,8 @@ unsafe extern "C" fn rtems_message_queue_receive(
         match task::wait() {
             // Somebody may have been faster.
             Wake::Served => {}
-            Wake::Late => return status::TIMEOUT,
-            Wake::Deleted => return status::OBJECT_WAS_DELETED,
+            Wake::Late => return StatusCode::TIMEOUT.0,
+            Wake::Deleted => return StatusCode::OBJECT_WAS_DELETED.0,
         }
     }
 }

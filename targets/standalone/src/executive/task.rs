@@ -1,7 +1,9 @@
 //! Tasks: the most urgent that can run does, and among equals the one that runs until it waits.
 
-use super::{Guarded, clock, id_of, index_of, status};
+use super::{Guarded, clock, id_of, index_of};
 use crate::interrupts;
+use capuchin_rtems::StatusCode;
+use capuchin_rtems::directives::{CURRENT_PRIORITY, SELF};
 use core::arch::global_asm;
 
 /// `CONFIGURE_MAXIMUM_TASKS`, the first one included.
@@ -13,9 +15,7 @@ const STACK: usize = 4 << 10;
 /// The class of the identifiers.
 const CLASS: u32 = 0x0a;
 
-/// `RTEMS_SELF`, `RTEMS_CURRENT_PRIORITY`, and the least urgent priority.
-const SELF: u32 = 0;
-const CURRENT_PRIORITY: u32 = 0;
+/// The least urgent priority.
 const LEAST_URGENT: u32 = 255;
 
 /// The first task's.
@@ -111,21 +111,21 @@ impl All {
 }
 
 /// Wakes the most urgent task that waits on an object.
-pub(super) fn wake_first(object: u32, wake: Wake) {
+pub(super) fn wake_first(object: u32) {
     ALL.with(|all| {
         let waiting = (0..TASKS).filter(|&index| all.waits_on(index, object));
         if let Some(index) = waiting.min_by_key(|&index| all.tasks[index].priority) {
-            all.make_ready(index, wake);
+            all.make_ready(index, Wake::Served);
         }
     });
 }
 
-/// Wakes all of them.
-pub(super) fn wake_all(object: u32, wake: Wake) {
+/// The object is gone: wakes all that wait on it.
+pub(super) fn end_waits(object: u32) {
     ALL.with(|all| {
         for index in 0..TASKS {
             if all.waits_on(index, object) {
-                all.make_ready(index, wake);
+                all.make_ready(index, Wake::Deleted);
             }
         }
     });
@@ -269,21 +269,21 @@ unsafe extern "C" fn rtems_task_create(
     id: *mut u32,
 ) -> u32 {
     if name == 0 {
-        return status::INVALID_NAME;
+        return StatusCode::INVALID_NAME.0;
     }
     if id.is_null() {
-        return status::INVALID_ADDRESS;
+        return StatusCode::INVALID_ADDRESS.0;
     }
     if !(1..=LEAST_URGENT).contains(&priority) {
-        return status::INVALID_PRIORITY;
+        return StatusCode::INVALID_PRIORITY.0;
     }
     ALL.with(|all| {
         // The first task has the boot's stack, and no other can have it.
         let Some(index) = (1..TASKS).find(|&index| all.tasks[index].state == State::Free) else {
-            return status::TOO_MANY;
+            return StatusCode::TOO_MANY.0;
         };
         if stack_size > STACK {
-            return status::UNSATISFIED;
+            return StatusCode::UNSATISFIED.0;
         }
         all.tasks[index] = Task {
             state: State::Dormant,
@@ -292,7 +292,7 @@ unsafe extern "C" fn rtems_task_create(
         };
         // SAFETY: the caller's word.
         unsafe { *id = id_of(CLASS, index) };
-        status::SUCCESSFUL
+        StatusCode::SUCCESSFUL.0
     })
 }
 
@@ -303,14 +303,14 @@ unsafe extern "C" fn rtems_task_start(
     argument: usize,
 ) -> u32 {
     let Some(entry) = entry else {
-        return status::INVALID_ADDRESS;
+        return StatusCode::INVALID_ADDRESS.0;
     };
     let code = ALL.with(|all| {
         let Some(index) = index(all, id) else {
-            return status::INVALID_ID;
+            return StatusCode::INVALID_ID.0;
         };
         if all.tasks[index].state != State::Dormant {
-            return status::INCORRECT_STATE;
+            return StatusCode::INCORRECT_STATE.0;
         }
         let begins = task_begins as unsafe extern "C" fn() as usize as u32;
         // Nobody uses the stack of a task that does not run.
@@ -325,9 +325,9 @@ unsafe extern "C" fn rtems_task_start(
         all.tasks[index].pointer = pointer;
         all.tasks[index].entry = Some((entry, argument));
         all.make_ready(index, Wake::Served);
-        status::SUCCESSFUL
+        StatusCode::SUCCESSFUL.0
     });
-    if code == status::SUCCESSFUL {
+    if code == StatusCode::SUCCESSFUL.0 {
         give_way();
     }
     code
@@ -343,9 +343,9 @@ extern "C" fn rtems_task_delete(id: u32) -> u32 {
     let code = ALL.with(|all| match index(all, id) {
         Some(index) => {
             all.tasks[index].state = State::Free;
-            status::SUCCESSFUL
+            StatusCode::SUCCESSFUL.0
         }
-        None => status::INVALID_ID,
+        None => StatusCode::INVALID_ID.0,
     });
     give_way();
     code
@@ -360,23 +360,23 @@ extern "C" fn rtems_task_exit() -> ! {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn rtems_task_set_priority(id: u32, new: u32, old: *mut u32) -> u32 {
     if old.is_null() {
-        return status::INVALID_ADDRESS;
+        return StatusCode::INVALID_ADDRESS.0;
     }
     let code = ALL.with(|all| {
         let Some(index) = index(all, id) else {
-            return status::INVALID_ID;
+            return StatusCode::INVALID_ID.0;
         };
         // SAFETY: the caller's word.
         unsafe { *old = all.tasks[index].priority };
         if new > LEAST_URGENT {
-            return status::INVALID_PRIORITY;
+            return StatusCode::INVALID_PRIORITY.0;
         }
         if new != CURRENT_PRIORITY {
             // Behind those that have it already.
             all.turns = all.turns.wrapping_add(1);
             (all.tasks[index].priority, all.tasks[index].turn) = (new, all.turns);
         }
-        status::SUCCESSFUL
+        StatusCode::SUCCESSFUL.0
     });
     give_way();
     code
@@ -390,5 +390,5 @@ extern "C" fn rtems_task_wake_after(ticks: u32) -> u32 {
         begin_wait(0, Some(clock::ticks().wrapping_add(ticks)));
     }
     wait();
-    status::SUCCESSFUL
+    StatusCode::SUCCESSFUL.0
 }
