@@ -53,7 +53,9 @@ mod transport;
 /// What the backend passes to the directives, for whoever provides them in place of RTEMS.
 pub mod directives {
     pub use crate::queue::HEADER_WORDS;
-    pub use crate::sys::{MessageQueueConfig, NO_WAIT};
+    #[cfg(feature = "conformance")]
+    pub use crate::sys::conformance::{Lab, Routine, run};
+    pub use crate::sys::{MessageQueueConfig, NO_WAIT, PRIORITY};
     pub use crate::task::{CURRENT_PRIORITY, SELF};
 }
 

@@ -76,6 +76,8 @@ impl StatusCode {
     pub const UNSATISFIED: Self = Self(13);
     /// `RTEMS_INCORRECT_STATE`: a task that was started already.
     pub const INCORRECT_STATE: Self = Self(14);
+    /// `RTEMS_CALLED_FROM_ISR`: not from an interrupt.
+    pub const CALLED_FROM_ISR: Self = Self(18);
     /// `RTEMS_INVALID_PRIORITY`.
     pub const INVALID_PRIORITY: Self = Self(19);
 
@@ -264,6 +266,7 @@ capuchin_posix::assume! {
     value "RTEMS_INVALID_NUMBER" = StatusCode::INVALID_NUMBER.0;
     value "RTEMS_UNSATISFIED" = StatusCode::UNSATISFIED.0;
     value "RTEMS_INCORRECT_STATE" = StatusCode::INCORRECT_STATE.0;
+    value "RTEMS_CALLED_FROM_ISR" = StatusCode::CALLED_FROM_ISR.0;
     value "RTEMS_INVALID_PRIORITY" = StatusCode::INVALID_PRIORITY.0;
     value "offsetof(CORE_message_queue_Buffer, buffer)" = HEADER_WORDS * WORD;
 }

@@ -17,3 +17,4 @@ pub mod runner;
 pub mod site_fixture;
 pub mod suites;
 pub mod target;
+pub mod verdict;

@@ -9,6 +9,7 @@ use capuchin_tests::process::build_by;
 use capuchin_tests::reply::Asked;
 use capuchin_tests::runner::{Absent, Kind, Tally, completed, counted};
 use capuchin_tests::suites::get;
+use capuchin_tests::verdict::{self, SUITE};
 use capuchin_tests::{ensure, fail};
 use libtest_mimic::{Arguments, Completion, Trial};
 use std::path::{Path, PathBuf};
@@ -25,6 +26,8 @@ const CARGO_FOLDER: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/..");
 /// On a machine that has much else to do.
 const BUILD_LIMIT: Duration = Duration::from_secs(900);
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+/// It takes seconds; a case that hangs takes this.
+const EXAMINATION_LIMIT: Duration = Duration::from_secs(120);
 
 /// Connections of the image (`CONNECTIONS` in `app.rs`).
 const CONNECTIONS: usize = 32;
@@ -78,7 +81,8 @@ fn main() -> ExitCode {
     ];
     let trials = trials
         .into_iter()
-        .map(|(suite, name, run)| trial(&kind, suite, name, run));
+        .map(|(suite, name, run)| trial(&kind, suite, name, run))
+        .chain([conformance(&kind)]);
     let code = libtest_mimic::run(&arguments, trials.collect()).exit_code();
     if let Err(error) = tally.write() {
         eprintln!("the table's file: {error}");
@@ -102,11 +106,31 @@ fn trial(kind: &Kind, suite: &'static str, name: &str, run: Run) -> Trial {
     )
 }
 
+/// The directives of the executive do what those of RTEMS do; each of the image's cases is counted.
+fn conformance(kind: &Kind) -> Trial {
+    let (tally, backend) = (kind.tally.clone(), kind.backend);
+    let examine = move |image| {
+        let mut machine = Machine::boot(&Spec::new(Stack::Own, image)).during("booting")?;
+        let end = machine.wait_for_line(verdict::END, EXAMINATION_LIMIT);
+        let end = end.during("the verdict").inspect_err(|_| {
+            tally.add(backend, SUITE, 0, 1);
+        })?;
+        let (lines, _) = machine.console().lines_from(0, Duration::ZERO);
+        verdict::count(&tally, backend, &end, &lines)
+    };
+    let run = move || match build(&["--conformance"]) {
+        Ok(image) => completed(examine(image)),
+        Err(Absent::Missing(what)) => Ok(Completion::ignored_with(what)),
+        Err(Absent::Failed(why)) => Err(why.to_string().into()),
+    };
+    Trial::ignorable_test(format!("{SUITE}::directives"), run).with_kind(&kind.name)
+}
+
 /// The image, built once.
 fn image() -> Result<PathBuf, Absent> {
     static IMAGE: OnceLock<Result<PathBuf, Absent>> = OnceLock::new();
     let built = IMAGE.get_or_init(|| {
-        let built = build();
+        let built = build(&[]);
         if let Err(Absent::Missing(what)) = &built {
             eprintln!("NOT RUN: pc386 standalone: {what}");
         }
@@ -115,9 +139,9 @@ fn image() -> Result<PathBuf, Absent> {
     built.clone()
 }
 
-fn build() -> Result<PathBuf, Absent> {
+fn build(arguments: &[&str]) -> Result<PathBuf, Absent> {
     find_qemu().map_err(|missing| Absent::Missing(missing.to_string()))?;
-    let said = build_by(Path::new(BUILD), &[], CARGO_FOLDER, BUILD_LIMIT)?;
+    let said = build_by(Path::new(BUILD), arguments, CARGO_FOLDER, BUILD_LIMIT)?;
     match said.lines().last() {
         Some(path) => Ok(path.into()),
         None => Err(Failure::new(format!("{BUILD} says nothing")).into()),

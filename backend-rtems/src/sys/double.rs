@@ -41,6 +41,8 @@ fn free_id<T>(objects: &HashMap<u32, T>, maximum: u32) -> Option<u32> {
 struct Queue {
     limit: usize,
     message_size: usize,
+    storage: usize,
+    free: Option<unsafe extern "C" fn(*mut c_void)>,
     state: Mutex<State>,
     arrived: Condvar,
 }
@@ -95,13 +97,19 @@ pub(crate) unsafe fn rtems_message_queue_construct(
         return StatusCode::INVALID_SIZE.0;
     }
     let word = size_of::<usize>();
-    let stride = HEADER_WORDS * word + config.maximum_message_size.next_multiple_of(word);
     let limit = config.maximum_pending_messages as usize;
+    let place = config.maximum_message_size.checked_next_multiple_of(word);
+    let Some(place) = place.and_then(|bytes| bytes.checked_add(HEADER_WORDS * word)) else {
+        return StatusCode::INVALID_SIZE.0;
+    };
+    let Some(size) = place.checked_mul(limit) else {
+        return StatusCode::INVALID_NUMBER.0;
+    };
     let mut queues = lock(&QUEUES);
     let Some(new) = free_id(&queues, MAXIMUM_MESSAGE_QUEUES) else {
         return StatusCode::TOO_MANY.0;
     };
-    if config.storage_size != limit * stride {
+    if config.storage_size != size || config.storage_area.is_null() {
         return StatusCode::UNSATISFIED.0;
     }
     // The storage is the kernel's from here on: what is written to it by mistake shows.
@@ -115,6 +123,8 @@ pub(crate) unsafe fn rtems_message_queue_construct(
     let queue = Queue {
         limit,
         message_size: config.maximum_message_size,
+        storage: config.storage_area as usize,
+        free: config.storage_free,
         state: Mutex::default(),
         arrived: Condvar::new(),
     };
@@ -125,14 +135,16 @@ pub(crate) unsafe fn rtems_message_queue_construct(
 }
 
 pub(crate) unsafe fn rtems_message_queue_delete(id: u32) -> u32 {
-    match lock(&QUEUES).remove(&id) {
-        Some(queue) => {
-            lock(&queue.state).deleted = true;
-            queue.arrived.notify_all();
-            StatusCode::SUCCESSFUL.0
-        }
-        None => StatusCode::INVALID_ID.0,
+    let Some(queue) = lock(&QUEUES).remove(&id) else {
+        return StatusCode::INVALID_ID.0;
+    };
+    lock(&queue.state).deleted = true;
+    queue.arrived.notify_all();
+    if let Some(free) = queue.free {
+        // SAFETY: the storage is what was handed over with it.
+        unsafe { free(queue.storage as *mut c_void) };
     }
+    StatusCode::SUCCESSFUL.0
 }
 
 pub(crate) unsafe fn rtems_message_queue_send(id: u32, buffer: *const c_void, size: usize) -> u32 {
@@ -300,6 +312,9 @@ pub(crate) fn rtems_task_delete(id: u32) -> u32 {
 
 /// Asked only for the priority of the task that calls: threads have none.
 pub(crate) unsafe fn rtems_task_set_priority(_id: u32, _new: u32, old: *mut u32) -> u32 {
+    if old.is_null() {
+        return StatusCode::INVALID_ADDRESS.0;
+    }
     // SAFETY: the caller passes room for a priority.
     unsafe { *old = 100 };
     StatusCode::SUCCESSFUL.0
@@ -344,130 +359,33 @@ pub(crate) fn ticks_since_boot() -> u32 {
 mod tests {
     use super::*;
 
-    const WORD: usize = size_of::<usize>();
-    /// What a busy machine may be late.
-    const BUSY_TICKS: u64 = 50;
-
-    fn construct(limit: u32, message_size: usize) -> Result<u32, StatusCode> {
-        construct_named(1, limit, message_size)
-    }
-
-    fn construct_named(name: u32, limit: u32, message_size: usize) -> Result<u32, StatusCode> {
-        let size = limit as usize * (HEADER_WORDS * WORD + message_size);
-        let area = vec![0u8; size].leak();
+    fn construct() -> u32 {
+        let area = vec![0usize; HEADER_WORDS + 1].leak();
         let config = MessageQueueConfig {
-            name,
-            maximum_pending_messages: limit,
-            maximum_message_size: message_size,
+            name: 1,
+            maximum_pending_messages: 1,
+            maximum_message_size: size_of::<usize>(),
             storage_area: area.as_mut_ptr().cast(),
-            storage_size: size,
+            storage_size: size_of_val(area),
             storage_free: None,
             attributes: 0,
         };
         let mut id = 0;
         // SAFETY: both live through the call, and the area is leaked.
         let code = unsafe { rtems_message_queue_construct(&raw const config, &raw mut id) };
-        StatusCode::check(code).map(|()| id)
+        assert_eq!(code, StatusCode::SUCCESSFUL.0);
+        id
     }
 
-    fn send(id: u32, bytes: &[u8]) -> StatusCode {
-        // SAFETY: the bytes live through the call.
-        StatusCode(unsafe { rtems_message_queue_send(id, bytes.as_ptr().cast(), bytes.len()) })
-    }
-
-    fn delete(id: u32) -> StatusCode {
-        // SAFETY: no memory is passed.
-        StatusCode(unsafe { rtems_message_queue_delete(id) })
-    }
-
-    fn receive(id: u32, options: u32, timeout: u32) -> Result<Vec<u8>, StatusCode> {
-        let (mut buffer, mut size) = ([0u8; 64], 0);
-        // SAFETY: both live through the call, and no queue here has larger messages.
-        let code = unsafe {
-            rtems_message_queue_receive(
-                id,
-                buffer.as_mut_ptr().cast(),
-                &raw mut size,
-                options,
-                timeout,
-            )
-        };
-        StatusCode::check(code).map(|()| buffer[..size].to_vec())
-    }
-
-    #[test]
-    fn status_codes_are_those_of_the_guide() {
-        assert_eq!(construct(0, 8), Err(StatusCode::INVALID_NUMBER));
-        assert_eq!(construct(1, 0), Err(StatusCode::INVALID_SIZE));
-        assert_eq!(construct_named(0, 1, 8), Err(StatusCode::INVALID_NAME));
-        let id = construct(2, 8).unwrap();
-        assert_eq!(send(id, &[0; 9]), StatusCode::INVALID_SIZE);
-        assert_eq!(send(id, b"one"), StatusCode::SUCCESSFUL);
-        assert_eq!(send(id, b"two"), StatusCode::SUCCESSFUL);
-        assert_eq!(send(id, b"three"), StatusCode::TOO_MANY);
-        assert_eq!(receive(id, NO_WAIT, 0).unwrap(), b"one");
-        assert_eq!(receive(id, 0, NO_TIMEOUT).unwrap(), b"two");
-        assert_eq!(receive(id, NO_WAIT, 0), Err(StatusCode::UNSATISFIED));
-        assert_eq!(receive(id, 0, 1), Err(StatusCode::TIMEOUT));
-        assert_eq!(delete(id), StatusCode::SUCCESSFUL);
-        assert_eq!(delete(id), StatusCode::INVALID_ID);
-        assert_eq!(send(id, b"four"), StatusCode::INVALID_ID);
-        assert_eq!(receive(id, NO_WAIT, 0), Err(StatusCode::INVALID_ID));
-    }
-
-    #[test]
-    fn timeout_of_ticks_ends_on_a_tick_and_may_be_short_of_one() {
-        let id = construct(1, 8).unwrap();
-        for count in 1..5 {
-            let begin = ticks();
-            assert_eq!(receive(id, 0, count), Err(StatusCode::TIMEOUT));
-            let passed = ticks() - begin;
-            assert!(passed >= u64::from(count));
-            assert!(
-                passed < u64::from(count) + BUSY_TICKS,
-                "{passed} for {count}"
-            );
-        }
-    }
-
+    /// What the directives promise is for the conformance suite; this is how RTEMS is.
     #[test]
     fn identifier_goes_to_the_next_queue() {
-        let id = construct(1, 8).unwrap();
-        let other = construct(1, 8).unwrap();
-        assert_eq!(delete(id), StatusCode::SUCCESSFUL);
-        assert_eq!(construct(1, 8), Ok(id));
+        let id = construct();
+        let other = construct();
+        // SAFETY: no memory is passed.
+        let code = unsafe { rtems_message_queue_delete(id) };
+        assert_eq!(code, StatusCode::SUCCESSFUL.0);
+        assert_eq!(construct(), id);
         assert_ne!(id, other);
-    }
-
-    #[test]
-    fn there_are_as_many_queues_and_tasks_as_were_configured() {
-        let all: Vec<_> = (0..MAXIMUM_MESSAGE_QUEUES)
-            .map(|_| construct(1, 8).unwrap())
-            .collect();
-        assert_eq!(construct(1, 8), Err(StatusCode::TOO_MANY));
-        assert_eq!(delete(all[1]), StatusCode::SUCCESSFUL);
-        assert_eq!(construct(1, 8), Ok(all[1]));
-        let create = |name, priority| {
-            let mut id = 0;
-            // SAFETY: the identifier lives through the call.
-            let code = unsafe { rtems_task_create(name, priority, 0, 0, 0, &raw mut id) };
-            StatusCode::check(code).map(|()| id)
-        };
-        assert_eq!(create(0, 1), Err(StatusCode::INVALID_NAME));
-        assert_eq!(create(1, 0), Err(StatusCode::INVALID_PRIORITY));
-        assert_eq!(create(1, 256), Err(StatusCode::INVALID_PRIORITY));
-        let all: Vec<_> = (0..MAXIMUM_TASKS).map(|_| create(1, 1).unwrap()).collect();
-        assert_eq!(create(1, 1), Err(StatusCode::TOO_MANY));
-        assert_eq!(rtems_task_delete(all[0]), StatusCode::SUCCESSFUL.0);
-        assert_eq!(create(1, 1), Ok(all[0]));
-    }
-
-    #[test]
-    fn deleting_a_queue_ends_the_wait_for_it() {
-        let id = construct(1, 8).unwrap();
-        let waiter = std::thread::spawn(move || receive(id, 0, NO_TIMEOUT));
-        std::thread::sleep(Duration::from_millis(30));
-        assert_eq!(delete(id), StatusCode::SUCCESSFUL);
-        assert_eq!(waiter.join().unwrap(), Err(StatusCode::OBJECT_WAS_DELETED));
     }
 }

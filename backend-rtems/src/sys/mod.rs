@@ -16,12 +16,17 @@ cfg_if::cfg_if! {
     }
 }
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
+
 /// `RTEMS_WAIT`.
 pub(crate) const WAIT: u32 = 0;
 /// `RTEMS_NO_WAIT`.
 pub const NO_WAIT: u32 = 1;
 /// `RTEMS_NO_TIMEOUT`.
 pub(crate) const NO_TIMEOUT: u32 = 0;
+/// `RTEMS_PRIORITY`, an attribute of a queue: who is most urgent is served first, not who waits longest.
+pub const PRIORITY: u32 = 4;
 
 /// `rtems_message_queue_config`.
 #[derive(Debug)]

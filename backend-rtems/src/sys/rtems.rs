@@ -57,6 +57,7 @@ capuchin_posix::assume! {
     value "RTEMS_DEFAULT_MODES" = 0;
     value "RTEMS_DEFAULT_ATTRIBUTES" = 0;
     value "RTEMS_FIFO" = 0;
+    value "RTEMS_PRIORITY" = super::PRIORITY;
     value "sizeof(rtems_id)" = size_of::<u32>();
     value "sizeof(rtems_name)" = size_of::<u32>();
     value "sizeof(rtems_option)" = size_of::<u32>();

@@ -1,14 +1,15 @@
-//! The conformance suite of event channels, to be run by a task of an image: the same cases that run
-//! natively over the test doubles, here on RTEMS's own directives and a real network stack.
+//! The conformance suites of the directives and of event channels, to be run by a task of an image: the same
+//! cases that run natively over the test doubles, here on RTEMS's own directives and a real network stack.
 //!
 //! Only with the feature `conformance`; never part of a server.
 
 use crate::console::{self, say};
-use crate::interrupts::messages_come_from_interrupts;
+use crate::interrupts::{Timer, messages_come_from_interrupts};
 use crate::way::{Channel, TransportOfTwo, transport_of_two};
 use capuchin_core::conformance::{Aide, Lab, run};
 use capuchin_core::transport::{Clock, Error, Socket, Then, Transport};
 use capuchin_posix::{ListenOptions, PosixTransport, listen, local_address};
+use capuchin_rtems::directives;
 use capuchin_rtems::task::{self, Task};
 use capuchin_rtems::{Memory, Room, TickClock};
 use core::ffi::c_int;
@@ -282,7 +283,24 @@ fn facts(lab: &mut ImageLab, verdict: &mut Verdict) {
     lab.tidy();
 }
 
-/// Runs the suite and tells each case on the console; the number of cases that failed.
+/// The suite of the directives, on RTEMS's.
+fn examine_directives(verdict: &mut Verdict) {
+    match Timer::new() {
+        Ok(mut timer) => {
+            let mut interrupt = |routine, argument| timer.interrupt(routine, argument);
+            let mut lab = directives::Lab {
+                // With libbsd's configuration there is no limit but memory.
+                bounded: cfg!(not(feature = "libbsd")),
+                priorities: true,
+                interrupt: Some(&mut interrupt),
+            };
+            directives::run(&mut lab, &mut |name, outcome| verdict.tell(name, outcome));
+        }
+        Err(fault) => verdict.tell("directives::timer", Err(fault)),
+    }
+}
+
+/// Runs the suites and tells each case on the console; the number of cases that failed.
 #[unsafe(no_mangle)]
 pub extern "C" fn capuchin_examine() -> c_int {
     console::start();
@@ -299,6 +317,7 @@ pub extern "C" fn capuchin_examine() -> c_int {
     #[cfg(all(target_os = "rtems", feature = "kqueue"))]
     facts(&mut lab, &mut verdict);
     lab.tidy();
+    examine_directives(&mut verdict);
     run(&mut lab, &mut |name, outcome| verdict.tell(name, outcome));
     verdict.tell(
         "messages_from_interrupts_wake_and_come_in_order",

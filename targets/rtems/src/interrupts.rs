@@ -8,6 +8,7 @@
 use crate::way::{Channel, Notifier};
 use capuchin_core::event::{Deadline, Event, EventChannel, EventList, Message, Notifier as _};
 use capuchin_rtems::Room;
+use capuchin_rtems::directives::Routine;
 use core::ffi::c_void;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -31,6 +32,50 @@ const INTERRUPTS: u32 = 200;
 const TOTAL: u32 = BURST * INTERRUPTS;
 /// How long the worker waits for the next message: there is a tick in each of these.
 const PATIENCE_MS: u32 = 1_000;
+
+/// A timer, which is deleted with this.
+pub(crate) struct Timer {
+    id: u32,
+    /// What its interrupt is to call.
+    errand: Option<(Routine, *mut c_void)>,
+}
+
+impl Timer {
+    /// # Errors
+    /// [`Fault::Refused`] without one.
+    pub(crate) fn new() -> Result<Self, Fault> {
+        let mut id = 0;
+        // SAFETY: the place for the identifier is valid during the call.
+        match unsafe { rtems_timer_create(u32::from_be_bytes(*b"CPTI"), &raw mut id) } {
+            0 => Ok(Self { id, errand: None }),
+            code => Err(Fault::Refused("a timer", code)),
+        }
+    }
+
+    /// Has the next tick's interrupt call a routine, which gets `argument`. The timer stays where it is until
+    /// then; `false` when it cannot be.
+    pub(crate) fn interrupt(&mut self, routine: Routine, argument: *mut c_void) -> bool {
+        unsafe extern "C" fn call(_: u32, errand: *mut c_void) {
+            let errand = errand.cast::<Option<(Routine, *mut c_void)>>();
+            // SAFETY: the caller of `interrupt` keeps the timer, and passed what the routine expects.
+            unsafe {
+                if let Some((routine, argument)) = *errand {
+                    routine(argument);
+                }
+            }
+        }
+
+        self.errand = Some((routine, argument));
+        // SAFETY: the routine gets the errand that it expects.
+        unsafe { rtems_timer_fire_after(self.id, 1, call, (&raw mut self.errand).cast()) == 0 }
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        let _ = rtems_timer_delete(self.id);
+    }
+}
 
 /// What went wrong.
 #[derive(Debug)]
@@ -98,22 +143,17 @@ pub(crate) fn messages_come_from_interrupts(room: Room) -> Result<(), Fault> {
         next: AtomicU32::new(0),
         outside: AtomicBool::new(false),
     };
-    let mut timer = 0;
-    // SAFETY: the place for the identifier is valid during the call.
-    let code = unsafe { rtems_timer_create(u32::from_be_bytes(*b"CPTI"), &raw mut timer) };
-    if code != 0 {
-        return Err(Fault::Refused("a timer", code));
-    }
-    // SAFETY: the routine gets the sender that it expects, which outlives the timer: it is deleted
-    // below, on all paths.
+    // Deleted before the sender is gone.
+    let timer = Timer::new()?;
+    // SAFETY: the routine gets the sender that it expects, which outlives the timer.
     let code =
-        unsafe { rtems_timer_fire_after(timer, 1, tick, (&raw const sender).cast_mut().cast()) };
+        unsafe { rtems_timer_fire_after(timer.id, 1, tick, (&raw const sender).cast_mut().cast()) };
     let outcome = if code == 0 {
         receive_all(&mut channel, &sender)
     } else {
         Err(Fault::Refused("the timer's start", code))
     };
-    let _ = rtems_timer_delete(timer);
+    drop(timer);
     if sender.outside.load(Ordering::Relaxed) {
         return Err(Fault::NoInterrupt);
     }

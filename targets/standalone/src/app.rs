@@ -102,6 +102,8 @@ pub fn main(command_line: &[u8]) {
     );
     clock::start();
     interrupts::start();
+    #[cfg(feature = "conformance")]
+    crate::examine::examine();
     if let Err(why) = serve() {
         say(format_args!("{why}"));
         stop();

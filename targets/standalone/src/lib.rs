@@ -15,6 +15,8 @@ cfg_if::cfg_if! {
         mod boot;
         mod card;
         mod console;
+        #[cfg(feature = "conformance")]
+        mod examine;
         mod executive;
         mod interrupts;
         mod panic;

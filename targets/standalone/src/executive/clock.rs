@@ -4,16 +4,16 @@ use super::{Guarded, task};
 use crate::interrupts::{TICK_PERIODS, TICKS_PER_SECOND, TIMER_HERTZ};
 use crate::{boot, port};
 use core::ffi::c_int;
-use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
-static TICKS: AtomicU32 = AtomicU32::new(0);
+/// Ticks since boot.
+static TICKS: Guarded<u64> = Guarded::new(0);
 
 /// The time of day: seconds since 1970, and what has passed of the next one, in periods of the timer.
 static TIME: Guarded<(u32, u32)> = Guarded::new((0, 0));
 
 /// The timer's interrupt.
 pub fn tick() {
-    TICKS.fetch_add(1, SeqCst);
+    TICKS.with(|ticks| *ticks += 1);
     TIME.with(|(seconds, periods)| {
         *periods += TICK_PERIODS;
         if *periods >= TIMER_HERTZ {
@@ -25,17 +25,19 @@ pub fn tick() {
         boot::stack_is_whole(),
         "the first task's stack is too small"
     );
+    #[cfg(feature = "conformance")]
+    crate::examine::interrupted();
     task::tick();
 }
 
 /// Ticks since boot.
-pub fn ticks() -> u32 {
-    TICKS.load(SeqCst)
+pub fn ticks() -> u64 {
+    TICKS.with(|ticks| *ticks)
 }
 
-/// Milliseconds since boot; they come round with the ticks.
-pub fn uptime_ms() -> u32 {
-    ticks() / (TICKS_PER_SECOND / 1_000)
+/// Milliseconds since boot.
+pub fn uptime_ms() -> u64 {
+    ticks() * 1_000 / u64::from(TICKS_PER_SECOND)
 }
 
 /// A number that differs from boot to boot: the time of day and the processor's counter of cycles.
@@ -96,7 +98,7 @@ extern "C" fn rtems_clock_get_ticks_per_second() -> u32 {
 
 #[unsafe(no_mangle)]
 extern "C" fn rtems_clock_get_ticks_since_boot() -> u32 {
-    ticks()
+    ticks() as u32
 }
 
 /// POSIX's; whichever clock it is asked for, it tells the time of day.

@@ -1,9 +1,9 @@
 //! Message queues: the Message Manager's directives.
 
-use super::task::{self, Wake};
+use super::task::{self, Receiver, Wake};
 use super::{Guarded, id_of, index_of};
 use capuchin_rtems::StatusCode;
-use capuchin_rtems::directives::{HEADER_WORDS, MessageQueueConfig, NO_WAIT};
+use capuchin_rtems::directives::{HEADER_WORDS, MessageQueueConfig, NO_WAIT, PRIORITY};
 use core::ffi::c_void;
 
 /// `CONFIGURE_MAXIMUM_MESSAGE_QUEUES`.
@@ -21,6 +21,8 @@ struct Queue {
     free: Option<unsafe extern "C" fn(*mut c_void)>,
     /// Bytes of a message's place.
     stride: usize,
+    /// The most urgent of those who wait is served first, not the one that waits longest.
+    by_priority: bool,
     longest: usize,
     capacity: usize,
     first: usize,
@@ -68,23 +70,21 @@ unsafe extern "C" fn rtems_message_queue_construct(
     let Some(stride) = stride_of(config.maximum_message_size) else {
         return StatusCode::INVALID_SIZE.0;
     };
+    let Some(bytes) = stride.checked_mul(capacity) else {
+        return StatusCode::INVALID_NUMBER.0;
+    };
     ALL.with(|all| {
         let Some(index) = all.iter().position(Option::is_none) else {
             return StatusCode::TOO_MANY.0;
         };
-        if config.storage_area.is_null() {
-            return StatusCode::INVALID_ADDRESS.0;
-        }
-        if capacity
-            .checked_mul(stride)
-            .is_none_or(|bytes| bytes > config.storage_size)
-        {
-            return StatusCode::INVALID_SIZE.0;
+        if config.storage_area.is_null() || bytes != config.storage_size {
+            return StatusCode::UNSATISFIED.0;
         }
         all[index] = Some(Queue {
             storage: config.storage_area.cast(),
             free: config.storage_free,
             stride,
+            by_priority: config.attributes & PRIORITY != 0,
             longest: config.maximum_message_size,
             capacity,
             first: 0,
@@ -128,6 +128,14 @@ unsafe extern "C" fn rtems_message_queue_send(id: u32, buffer: *const c_void, si
         if size > queue.longest {
             return StatusCode::INVALID_SIZE.0;
         }
+        if let Some(waits) = task::serve(id, queue.by_priority) {
+            // SAFETY: whoever waits has room for the longest; the message is the caller's word.
+            unsafe {
+                waits.buffer.copy_from_nonoverlapping(buffer.cast(), size);
+                *waits.size = size;
+            }
+            return StatusCode::SUCCESSFUL.0;
+        }
         if queue.count == queue.capacity {
             return StatusCode::TOO_MANY.0;
         }
@@ -143,7 +151,6 @@ unsafe extern "C" fn rtems_message_queue_send(id: u32, buffer: *const c_void, si
             message.copy_from_nonoverlapping(buffer.cast(), size);
         }
         queue.count += 1;
-        task::wake_first(id);
         StatusCode::SUCCESSFUL.0
     });
     if code == StatusCode::SUCCESSFUL.0 {
@@ -163,40 +170,35 @@ unsafe extern "C" fn rtems_message_queue_receive(
     if buffer.is_null() || size.is_null() {
         return StatusCode::INVALID_ADDRESS.0;
     }
-    let until = (timeout != 0).then(|| super::clock::ticks().wrapping_add(timeout));
-    loop {
-        let found = ALL.with(|all| {
-            let queue = index_of(CLASS, id).and_then(|index| all.get_mut(index)?.as_mut());
-            let Some(queue) = queue else {
-                return Some(StatusCode::INVALID_ID.0);
-            };
-            if queue.count == 0 {
-                if options & NO_WAIT != 0 {
-                    return Some(StatusCode::UNSATISFIED.0);
-                }
-                task::begin_wait(id, until);
-                return None;
+    let found = ALL.with(|all| {
+        let queue = index_of(CLASS, id).and_then(|index| all.get_mut(index)?.as_mut());
+        let Some(queue) = queue else {
+            return Some(StatusCode::INVALID_ID);
+        };
+        if queue.count == 0 {
+            if options & NO_WAIT != 0 {
+                return Some(StatusCode::UNSATISFIED);
             }
-            let place = queue.place(queue.first);
-            // SAFETY: a message was put there; the caller has room for the longest.
-            unsafe {
-                *size = place.cast::<usize>().add(HEADER_WORDS - 1).read_unaligned();
-                buffer
-                    .cast::<u8>()
-                    .copy_from_nonoverlapping(place.add(HEADER_WORDS * WORD), *size);
-            }
-            queue.first = (queue.first + 1) % queue.capacity;
-            queue.count -= 1;
-            Some(StatusCode::SUCCESSFUL.0)
-        });
-        if let Some(code) = found {
-            return code;
+            let buffer = buffer.cast();
+            task::begin_wait(id, Some(Receiver { buffer, size }), timeout);
+            return None;
         }
-        match task::wait() {
-            // Somebody may have been faster.
-            Wake::Served => {}
-            Wake::Late => return StatusCode::TIMEOUT.0,
-            Wake::Deleted => return StatusCode::OBJECT_WAS_DELETED.0,
+        let place = queue.place(queue.first);
+        // SAFETY: a message was put there; the caller has room for the longest.
+        unsafe {
+            *size = place.cast::<usize>().add(HEADER_WORDS - 1).read_unaligned();
+            buffer
+                .cast::<u8>()
+                .copy_from_nonoverlapping(place.add(HEADER_WORDS * WORD), *size);
         }
-    }
+        queue.first = (queue.first + 1) % queue.capacity;
+        queue.count -= 1;
+        Some(StatusCode::SUCCESSFUL)
+    });
+    let code = found.unwrap_or_else(|| match task::wait() {
+        Wake::Served => StatusCode::SUCCESSFUL,
+        Wake::Late => StatusCode::TIMEOUT,
+        Wake::Deleted => StatusCode::OBJECT_WAS_DELETED,
+    });
+    code.0
 }

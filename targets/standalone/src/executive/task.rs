@@ -7,7 +7,7 @@ use capuchin_rtems::directives::{CURRENT_PRIORITY, SELF};
 use core::arch::global_asm;
 
 /// `CONFIGURE_MAXIMUM_TASKS`, the first one included.
-const TASKS: usize = 2;
+const TASKS: usize = if cfg!(feature = "conformance") { 8 } else { 2 };
 
 /// Bytes of the stack of each task but the first, which has the boot's.
 const STACK: usize = 4 << 10;
@@ -24,7 +24,7 @@ const FIRST_PRIORITY: u32 = 100;
 /// Why a wait ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Wake {
-    /// What was waited for may be there.
+    /// What was waited for is there.
     Served,
     /// The time ran out.
     Late,
@@ -41,14 +41,25 @@ enum State {
     /// It runs, or would.
     Ready,
     /// On the object of this identifier (0: on none), until a tick.
-    Waiting { on: u32, until: Option<u32> },
+    Waiting {
+        on: u32,
+        receiver: Option<Receiver>,
+        until: Option<u64>,
+    },
+}
+
+/// Where a message is put that a task waits for, and its size.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Receiver {
+    pub buffer: *mut u8,
+    pub size: *mut usize,
 }
 
 #[derive(Clone, Copy)]
 struct Task {
     state: State,
     priority: u32,
-    /// When it became ready, or went behind its equals: the one with the lowest number runs first.
+    /// When it became ready, began to wait, or went behind its equals: the lowest number comes first.
     turn: u32,
     wake: Wake,
     /// The stack pointer, while it does not run.
@@ -82,6 +93,9 @@ static ALL: Guarded<All> = Guarded::new(All {
     turns: 0,
 });
 
+/// Bytes at a stack's end that stay zero.
+const GUARD: usize = 4;
+
 #[repr(align(16))]
 struct Stacks([[u8; STACK]; TASKS - 1]);
 
@@ -98,42 +112,61 @@ impl All {
             })
     }
 
-    fn make_ready(&mut self, index: usize, wake: Wake) {
+    /// Puts a task behind its equals.
+    fn line_up(&mut self, index: usize) {
         self.turns = self.turns.wrapping_add(1);
-        let turn = self.turns;
-        let task = &mut self.tasks[index];
-        (task.state, task.wake, task.turn) = (State::Ready, wake, turn);
+        self.tasks[index].turn = self.turns;
     }
 
-    fn waits_on(&self, index: usize, object: u32) -> bool {
-        matches!(self.tasks[index].state, State::Waiting { on, .. } if on == object)
+    fn make_ready(&mut self, index: usize, wake: Wake) {
+        self.line_up(index);
+        let task = &mut self.tasks[index];
+        (task.state, task.wake) = (State::Ready, wake);
     }
 }
 
-/// Wakes the most urgent task that waits on an object.
-pub(super) fn wake_first(object: u32) {
+/// The next of those who wait for a message of an object: the one that waits longest, or the most urgent. It
+/// goes on once its message is where it says.
+pub(super) fn serve(object: u32, by_priority: bool) -> Option<Receiver> {
     ALL.with(|all| {
-        let waiting = (0..TASKS).filter(|&index| all.waits_on(index, object));
-        if let Some(index) = waiting.min_by_key(|&index| all.tasks[index].priority) {
-            all.make_ready(index, Wake::Served);
-        }
-    });
+        let turns = all.turns;
+        let waiting = all.tasks.iter().enumerate().filter_map(|(index, task)| {
+            let State::Waiting { on, receiver, .. } = task.state else {
+                return None;
+            };
+            let priority = if by_priority { task.priority } else { 0 };
+            let place = (priority, task.turn.wrapping_sub(turns) as i32);
+            (on == object).then_some((place, index, receiver?))
+        });
+        let (_, index, receiver) = waiting.min_by_key(|&(place, ..)| place)?;
+        all.make_ready(index, Wake::Served);
+        Some(receiver)
+    })
 }
 
 /// The object is gone: wakes all that wait on it.
 pub(super) fn end_waits(object: u32) {
     ALL.with(|all| {
         for index in 0..TASKS {
-            if all.waits_on(index, object) {
+            if matches!(all.tasks[index].state, State::Waiting { on, .. } if on == object) {
                 all.make_ready(index, Wake::Deleted);
             }
         }
     });
 }
 
-/// The task that runs waits from now on; [`wait`] follows, and nothing wakes it unheard in between.
-pub(super) fn begin_wait(on: u32, until: Option<u32>) {
-    ALL.with(|all| all.tasks[all.current].state = State::Waiting { on, until });
+/// The task that runs waits from now on, for so many ticks or, if that is 0, for ever; [`wait`] follows, and
+/// nothing wakes it unheard in between.
+pub(super) fn begin_wait(on: u32, receiver: Option<Receiver>, ticks: u32) {
+    let until = (ticks != 0).then(|| clock::ticks() + u64::from(ticks));
+    ALL.with(|all| {
+        all.line_up(all.current);
+        all.tasks[all.current].state = State::Waiting {
+            on,
+            receiver,
+            until,
+        };
+    });
 }
 
 /// Lets others run until the wait is over.
@@ -171,12 +204,16 @@ static RESTS: Guarded<bool> = Guarded::new(false);
 /// The timer: ends the waits whose time has come.
 pub(super) fn tick() {
     let now = clock::ticks();
+    assert!(
+        STACKS.with(|stacks| stacks.0.iter().all(|stack| stack[..GUARD] == [0; GUARD])),
+        "a task's stack is too small"
+    );
     ALL.with(|all| {
         for index in 0..TASKS {
             if let State::Waiting {
                 until: Some(until), ..
             } = all.tasks[index].state
-                && now.wrapping_sub(until) as i32 >= 0
+                && now >= until
             {
                 all.make_ready(index, Wake::Late);
             }
@@ -245,7 +282,7 @@ unsafe extern "C" fn run() -> ! {
         // SAFETY: the word of whoever started the task.
         unsafe { entry(argument) };
     }
-    rtems_task_exit()
+    panic!("a task's entry returns: it ends by rtems_task_exit()")
 }
 
 fn index(all: &All, id: u32) -> Option<usize> {
@@ -341,6 +378,7 @@ extern "C" fn rtems_task_self() -> u32 {
 #[unsafe(no_mangle)]
 extern "C" fn rtems_task_delete(id: u32) -> u32 {
     let code = ALL.with(|all| match index(all, id) {
+        Some(_) if IN_INTERRUPT.with(|inside| *inside) => StatusCode::CALLED_FROM_ISR.0,
         Some(index) => {
             all.tasks[index].state = State::Free;
             StatusCode::SUCCESSFUL.0
@@ -372,9 +410,11 @@ unsafe extern "C" fn rtems_task_set_priority(id: u32, new: u32, old: *mut u32) -
             return StatusCode::INVALID_PRIORITY.0;
         }
         if new != CURRENT_PRIORITY {
-            // Behind those that have it already.
-            all.turns = all.turns.wrapping_add(1);
-            (all.tasks[index].priority, all.tasks[index].turn) = (new, all.turns);
+            all.tasks[index].priority = new;
+            // Behind those that have it already; who waits keeps its place among those who do.
+            if all.tasks[index].state == State::Ready {
+                all.line_up(index);
+            }
         }
         StatusCode::SUCCESSFUL.0
     });
@@ -387,7 +427,7 @@ extern "C" fn rtems_task_wake_after(ticks: u32) -> u32 {
     if ticks == 0 {
         ALL.with(|all| all.make_ready(all.current, Wake::Served));
     } else {
-        begin_wait(0, Some(clock::ticks().wrapping_add(ticks)));
+        begin_wait(0, None, ticks);
     }
     wait();
     StatusCode::SUCCESSFUL.0
