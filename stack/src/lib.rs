@@ -30,6 +30,6 @@ mod net;
 mod transport;
 
 pub use channel::StackChannel;
-pub use memory::Memory;
+pub use memory::{Memory, Place, Room, Storage};
 pub use net::{LISTENERS, Net, NetError, ORPHAN_MS};
-pub use transport::{NoFile, StackTransport};
+pub use transport::{NoFile, Reader, StackTransport};

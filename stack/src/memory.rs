@@ -1,8 +1,10 @@
 //! A stack's fixed memory: sockets and their buffers.
 
-use crate::net::Place;
 use heapless::Vec;
-use smoltcp::iface::SocketStorage;
+
+pub use crate::net::Place;
+/// Where a socket lies.
+pub type Storage = smoltcp::iface::SocketStorage<'static>;
 
 /// Memory for so many sockets, each with buffers for `RECEIVE` bytes to be read and `SEND` bytes on
 /// their way.
@@ -11,7 +13,7 @@ use smoltcp::iface::SocketStorage;
 /// as connections, backlog, and some for connections that are closed but not gone.
 pub struct Memory<const SOCKETS: usize, const RECEIVE: usize, const SEND: usize> {
     /// Both are filled when a stack is made: nothing of this has to lie in an image's file.
-    storage: Vec<SocketStorage<'static>, SOCKETS>,
+    storage: Vec<Storage, SOCKETS>,
     places: Vec<Place, SOCKETS>,
     receive: [[u8; RECEIVE]; SOCKETS],
     send: [[u8; SEND]; SOCKETS],
@@ -37,29 +39,32 @@ impl<const SOCKETS: usize, const RECEIVE: usize, const SEND: usize> Memory<SOCKE
         }
     }
 
-    /// The parts of it.
-    pub(crate) fn parts(&'static mut self) -> Parts<impl Iterator<Item = Buffers>> {
+    /// All of it.
+    pub fn room(&'static mut self) -> Room {
         for _ in 0..SOCKETS {
             // There is room for so many.
-            let _ = self.storage.push(SocketStorage::EMPTY);
+            let _ = self.storage.push(Storage::EMPTY);
             let _ = self.places.push(Place::FREE);
         }
-        let receive = self.receive.iter_mut().map(|buffer| &mut buffer[..]);
-        let send = self.send.iter_mut().map(|buffer| &mut buffer[..]);
-        Parts {
+        Room {
             storage: &mut self.storage,
             places: &mut self.places,
-            buffers: receive.zip(send),
+            receive: self.receive.as_flattened_mut(),
+            send: self.send.as_flattened_mut(),
         }
     }
 }
 
-/// A memory's parts, without its size in the type.
-pub(crate) struct Parts<I> {
-    pub storage: &'static mut [SocketStorage<'static>],
+/// A memory without its size in the type: for each socket where it lies, its place ([`Place::FREE`]), and an
+/// equal share of the bytes that are received and sent.
+#[expect(missing_debug_implementations, reason = "it is bytes")]
+pub struct Room {
+    /// As many as there are sockets.
+    pub storage: &'static mut [Storage],
+    /// As many.
     pub places: &'static mut [Place],
-    pub buffers: I,
+    /// What is received and not read yet.
+    pub receive: &'static mut [u8],
+    /// What is to be sent, and what its client has not told to have.
+    pub send: &'static mut [u8],
 }
-
-/// A socket's buffers: what was received, and what is to be sent.
-pub(crate) type Buffers = (&'static mut [u8], &'static mut [u8]);

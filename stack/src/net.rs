@@ -1,7 +1,7 @@
 //! One network interface, its sockets, and what each of them is for.
 
 use crate::gate::{Gate, Request};
-use crate::memory::{Memory, Parts};
+use crate::memory::Room;
 use capuchin_core::event::{Interest, Readiness, Token};
 use capuchin_core::transport::{Error, Socket};
 use core::cell::Cell;
@@ -69,7 +69,7 @@ enum Role {
 
 /// A socket's place; its index is the socket's number.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub struct Place {
     /// Once the stack is there.
     handle: Option<SocketHandle>,
     role: Role,
@@ -77,13 +77,14 @@ pub(crate) struct Place {
     /// While it waits: when it was last seen without a client.
     alone_at: u64,
     /// The client, and the port here; none while it has none.
-    pub peer: Option<(IpEndpoint, u16)>,
+    pub(crate) peer: Option<(IpEndpoint, u16)>,
     /// It only waits for stray packets, and its client may begin anew.
-    pub is_over: bool,
+    pub(crate) is_over: bool,
 }
 
 impl Place {
-    pub(crate) const FREE: Self = Self {
+    /// Nobody's.
+    pub const FREE: Self = Self {
         handle: None,
         role: Role::Free,
         watch: None,
@@ -137,8 +138,8 @@ impl<D: Device> Net<D> {
     /// made of it. `now` is the time in milliseconds, as it is told to [`Net::poll`].
     ///
     /// The way to other networks is `gateway`.
-    pub fn new<const SOCKETS: usize, const RECEIVE: usize, const SEND: usize>(
-        memory: &'static mut Memory<SOCKETS, RECEIVE, SEND>,
+    pub fn new(
+        room: Room,
         mut device: D,
         hardware: [u8; 6],
         address: Ipv4Cidr,
@@ -156,13 +157,23 @@ impl<D: Device> Net<D> {
         if let Some(gateway) = gateway {
             let _ = interface.routes_mut().add_default_ipv4_route(gateway);
         }
-        let Parts {
+        let Room {
             storage,
             places,
-            buffers,
-        } = memory.parts();
+            receive,
+            send,
+        } = room;
+        let share = |bytes: usize| (bytes / places.len().max(1)).max(1);
+        let receive = {
+            let share = share(receive.len());
+            receive.chunks_exact_mut(share)
+        };
+        let send = {
+            let share = share(send.len());
+            send.chunks_exact_mut(share)
+        };
         let mut sockets = SocketSet::new(storage);
-        for (place, (receive, send)) in places.iter_mut().zip(buffers) {
+        for (place, (receive, send)) in places.iter_mut().zip(receive.zip(send)) {
             let mut socket = tcp::Socket::new(
                 tcp::SocketBuffer::new(receive),
                 tcp::SocketBuffer::new(send),

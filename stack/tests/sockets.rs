@@ -6,7 +6,7 @@ mod machine;
 mod wire;
 
 use capuchin_core::transport::{Error, Socket, Transport};
-use capuchin_stack::{Memory, Net, NetError, StackTransport};
+use capuchin_stack::{Memory, Net, NetError, Reader, StackTransport};
 use machine::{Machine, SERVER};
 use smoltcp::wire::{
     ArpOperation, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr,
@@ -39,7 +39,7 @@ impl Server {
         let address = Ipv4Cidr::new(SERVER, 24);
         let server = Self {
             net: RefCell::new(Net::new(
-                memory,
+                memory.room(),
                 card,
                 [2, 0, 0, 0, 0, 9],
                 address,
@@ -177,7 +177,7 @@ fn server_and_stranger(backlog: usize) -> (Net<Card>, Card) {
     let (card, other) = wire::cards();
     let memory: &'static mut _ = Box::leak(Box::new(Memory::<SOCKETS, 512, 512>::new()));
     let address = Ipv4Cidr::new(SERVER, 24);
-    let mut net = Net::new(memory, card, SERVER_CARD.0, address, None, 1, 0);
+    let mut net = Net::new(memory.room(), card, SERVER_CARD.0, address, None, 1, 0);
     net.listen(PORT, backlog).unwrap();
     other.put(arp());
     net.poll(0);
@@ -360,4 +360,52 @@ fn listeners_are_refused_with_the_reason_and_their_places_used_again() {
     server.transport().close(first).unwrap();
     assert_eq!(server.transport().accept(first), Err(Error::System(9)));
     assert_eq!(server.listen(PORT, 1), Ok(first));
+}
+
+/// Files in memory.
+struct Texts;
+
+impl Reader for Texts {
+    type File = &'static [u8];
+
+    fn read_at(file: Self::File, buffer: &mut [u8], offset: u64) -> Result<usize, Error> {
+        let rest = file.get(offset as usize..).unwrap_or_default();
+        let count = rest.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&rest[..count]);
+        Ok(count)
+    }
+}
+
+#[test]
+fn file_is_sent_in_pieces_and_told_when_it_is_too_short() {
+    let text: Vec<u8> = (0..5_000_u32).map(|at| (at % 251) as u8).collect();
+    let text: &'static [u8] = Vec::leak(text);
+    let (server, clients) = Server::start();
+    let listener = server.listen(PORT, 1).unwrap();
+    let client = clients.connect(PORT).unwrap();
+    let socket = server.accept(listener);
+    let mut transport = StackTransport::<_, Texts>::with_files(&server.net);
+    let (mut sent, mut received, mut waits) = (0, Vec::new(), 0);
+    let all = server.until(PATIENCE, || {
+        if sent < text.len() {
+            let left = (text.len() - sent) as u64;
+            match transport.send_file(socket, text, sent as u64, left) {
+                Ok(count) => sent += count,
+                Err(error) => {
+                    assert_eq!(error, Error::WouldBlock);
+                    waits += 1;
+                }
+            }
+        }
+        let mut piece = [0; 300];
+        if let Ok(count) = clients.with(|transport| transport.receive(client, &mut piece)) {
+            received.extend_from_slice(&piece[..count]);
+        }
+        received.len() == text.len()
+    });
+    assert!(all && received == text, "{} of {sent}", received.len());
+    assert!(waits > 0, "it is longer than what there is room for");
+    let end = transport.send_file(socket, text, text.len() as u64, 10);
+    assert_eq!(end, Err(Error::Truncated));
+    assert_eq!(transport.send_file(socket, text, 0, 0), Ok(0));
 }

@@ -24,7 +24,7 @@ pub fn net(card: Card, address: Ipv4Address, now: u64) -> Net<Card> {
     let memory: &'static mut _ = Box::leak(Box::new(Memory::<SOCKETS, BYTES, BYTES>::new()));
     let hardware = [2, 0, 0, 0, 0, address.octets()[3]];
     Net::new(
-        memory,
+        memory.room(),
         card,
         hardware,
         Ipv4Cidr::new(address, 24),

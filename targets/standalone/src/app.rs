@@ -1,6 +1,5 @@
 //! The application: a page and what it shows.
 
-use crate::card::{Card, Frames};
 use crate::console::{self, say};
 use crate::executive::clock;
 use crate::interrupts;
@@ -17,6 +16,7 @@ use capuchin_core::server::{Parts, REFUSALS, Worker};
 use capuchin_core::service::Request;
 use capuchin_core::stats::Stats;
 use capuchin_core::table::{Entry, Table};
+use capuchin_pc::card::{self, Card, Frames};
 use capuchin_rtems::{Mail, Memory as QueueMemory, TickClock};
 use capuchin_stack::{Memory, Net, StackChannel, StackTransport};
 use core::cell::RefCell;
@@ -123,11 +123,16 @@ fn serve() -> Result<(), &'static str> {
             &mut *(&raw mut SCRATCH),
         )
     };
-    let card = Card::find(frames)
-        .map_err(|_| "there is no virtio network card: give QEMU -device virtio-net-pci")?;
+    let card = Card::find(frames).map_err(|why| {
+        say(format_args!("{why}"));
+        "there is no network"
+    })?;
+    let line = card.line();
+    interrupts::handle(line, card::interrupted);
+    interrupts::unmask(line);
     let hardware = card.address();
     let net = RefCell::new(Net::new(
-        stack,
+        stack.room(),
         card,
         hardware,
         Ipv4Cidr::new(ADDRESS, 24),

@@ -1,6 +1,6 @@
 //! The console: COM1, a byte at a time.
 
-use crate::port;
+use capuchin_pc::port;
 use core::fmt::{self, Write};
 
 const COM1: u16 = 0x3f8;

@@ -1,8 +1,9 @@
 //! Interrupts: the table, the two controllers, the timer.
 
+use crate::console::say;
 use crate::executive;
 use crate::panic::stop;
-use crate::{console::say, port};
+use capuchin_pc::port::{self, without_interrupts};
 use core::arch::{asm, global_asm};
 use core::cell::UnsafeCell;
 
@@ -12,7 +13,7 @@ pub const TICKS_PER_SECOND: u32 = 1_000;
 const FIRST: [u16; 2] = [0x20, 0xa0];
 /// Where the sixteen lines begin among the vectors.
 const VECTOR: u8 = 32;
-pub const LINES: usize = 16;
+const LINES: usize = 16;
 const END: u8 = 0x20;
 const TIMER: u8 = 0;
 /// The line by which the second controller reaches the first.
@@ -121,7 +122,7 @@ pub fn start() {
 
 /// Has a line's interrupts handled by `handler`, once it is unmasked.
 pub fn handle(line: u8, handler: fn()) {
-    without(|| {
+    without_interrupts(|| {
         // SAFETY: interrupts are off.
         let handlers = unsafe { &mut *HANDLERS.0.get() };
         if let Some(place) = handlers.get_mut(usize::from(line)) {
@@ -132,23 +133,10 @@ pub fn handle(line: u8, handler: fn()) {
 
 /// Lets a line interrupt.
 pub fn unmask(line: u8) {
-    set_mask(line, false);
-}
-
-/// Keeps a line from interrupting.
-pub fn mask(line: u8) {
-    set_mask(line, true);
-}
-
-fn set_mask(line: u8, masked: bool) {
     let at = FIRST[usize::from(line / 8) & 1] + 1;
-    let bit = 1 << (line % 8);
-    without(|| {
+    without_interrupts(|| {
         // SAFETY: the controller's port; nobody comes between the two.
-        unsafe {
-            let mask = port::read8(at);
-            port::write8(at, if masked { mask | bit } else { mask & !bit });
-        }
+        unsafe { port::write8(at, port::read8(at) & !(1 << (line % 8))) };
     });
 }
 
@@ -180,18 +168,6 @@ unsafe extern "C" fn interrupted(vector: u32, frame: *const u32) {
 pub fn enable() {
     // SAFETY: there is a table.
     unsafe { asm!("sti", options(nostack)) };
-}
-
-/// Does something with interrupts off.
-pub fn without<T>(act: impl FnOnce() -> T) -> T {
-    let flags: u32;
-    // SAFETY: they are as before at the end.
-    unsafe { asm!("pushfd", "pop {}", "cli", out(reg) flags) };
-    let result = act();
-    if flags & 0x200 != 0 {
-        enable();
-    }
-    result
 }
 
 /// Lets interrupts come until one has; they are off before and after.

@@ -13,14 +13,11 @@ cfg_if::cfg_if! {
     if #[cfg(all(target_arch = "x86", target_os = "rtems"))] {
         mod app;
         mod boot;
-        mod card;
         mod console;
         #[cfg(feature = "conformance")]
         mod examine;
         mod executive;
         mod interrupts;
         mod panic;
-        mod pci;
-        mod port;
     }
 }

@@ -1,7 +1,7 @@
 //! The end after a mistake: a line that says where, and a status that QEMU ends with.
 
 use crate::console::say;
-use crate::port;
+use capuchin_pc::port;
 use core::arch::asm;
 use core::panic::PanicInfo;
 

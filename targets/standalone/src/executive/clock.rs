@@ -1,8 +1,9 @@
 //! The clock: ticks since boot, and the time of day that the machine's clock had then.
 
 use super::{Guarded, task};
+use crate::boot;
 use crate::interrupts::{TICK_PERIODS, TICKS_PER_SECOND, TIMER_HERTZ};
-use crate::{boot, port};
+use capuchin_pc::port;
 use core::ffi::c_int;
 
 /// Ticks since boot.

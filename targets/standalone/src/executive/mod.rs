@@ -23,7 +23,7 @@ impl<T> Guarded<T> {
     /// Has the content for `act`, which neither waits nor asks for it again.
     pub fn with<R>(&self, act: impl FnOnce(&mut T) -> R) -> R {
         // SAFETY: nobody comes between, and `act` does not ask again.
-        crate::interrupts::without(|| act(unsafe { &mut *self.0.get() }))
+        capuchin_pc::port::without_interrupts(|| act(unsafe { &mut *self.0.get() }))
     }
 }
 

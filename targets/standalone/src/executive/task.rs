@@ -2,6 +2,7 @@
 
 use super::{Guarded, clock, id_of, index_of};
 use crate::interrupts;
+use capuchin_pc::port::without_interrupts;
 use capuchin_rtems::StatusCode;
 use capuchin_rtems::directives::{CURRENT_PRIORITY, SELF};
 use core::arch::global_asm;
@@ -171,14 +172,14 @@ pub(super) fn begin_wait(on: u32, receiver: Option<Receiver>, ticks: u32) {
 
 /// Lets others run until the wait is over.
 pub(super) fn wait() -> Wake {
-    interrupts::without(dispatch);
+    without_interrupts(dispatch);
     ALL.with(|all| all.tasks[all.current].wake)
 }
 
 /// Lets a more urgent task run, if there is one. Nothing in an interrupt: its end does it.
 pub(super) fn give_way() {
     if !IN_INTERRUPT.with(|inside| *inside) {
-        interrupts::without(dispatch);
+        without_interrupts(dispatch);
     }
 }
 

@@ -1,15 +1,16 @@
-//! The network card: virtio-net on PCI, as a device of the stack.
+//! A network card: virtio-net on PCI, as a device of the stack. There is one.
 
-use crate::{interrupts, pci};
+use crate::{pci, port};
 use capuchin_rtems::Knocker;
 use core::cell::RefCell;
+use core::fmt;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::time::Instant;
 use virtio_drivers::device::net::VirtIONetRaw;
 use virtio_drivers::transport::DeviceType;
-use virtio_drivers::transport::pci::bus::Command;
+use virtio_drivers::transport::pci::bus::{Command, DeviceFunction};
 use virtio_drivers::transport::pci::{PciTransport, virtio_device_type};
 use virtio_drivers::{BufferDirection, Hal, PAGE_SIZE, PhysAddr};
 
@@ -31,8 +32,8 @@ struct Pages([[u8; PAGE_SIZE]; PAGES]);
 static mut MEMORY: Pages = Pages([[0; PAGE_SIZE]; PAGES]);
 static TAKEN: AtomicUsize = AtomicUsize::new(0);
 
-/// The PC: memory is where it seems to be, and devices see the same.
-pub struct Pc;
+/// The machine: memory is where it seems to be, and devices see the same.
+struct Pc;
 
 // SAFETY: addresses are physical ones here; pages are handed out once.
 unsafe impl Hal for Pc {
@@ -69,14 +70,22 @@ unsafe impl Hal for Pc {
 type Raw = VirtIONetRaw<Pc, PciTransport, FRAMES>;
 type Frame = [u8; FRAME];
 
-/// Memory for frames.
+/// Memory for frames, and what the card has them by.
+#[derive(Debug)]
 pub struct Frames {
     receive: [Frame; FRAMES],
     send: [Frame; FRAMES],
 }
 
+impl Default for Frames {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Frames {
     /// For a static.
+    #[must_use]
     pub const fn new() -> Self {
         Self {
             receive: [[0; FRAME]; FRAMES],
@@ -92,36 +101,71 @@ struct Inner {
     /// What is on its way, by the card's number, with its length.
     sending: [Option<(&'static mut Frame, usize)>; FRAMES],
     free: heapless::Vec<&'static mut Frame, FRAMES>,
-    line: u8,
+    device: DeviceFunction,
 }
 
 /// The card.
 pub struct Card(RefCell<Inner>);
 
+impl fmt::Debug for Card {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Card").finish_non_exhaustive()
+    }
+}
+
 /// Why there is no card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum CardError {
     /// PCI has none.
     None,
-    /// It cannot be used.
+    /// Its interrupt leads nowhere.
+    Line(u8),
+    /// It is none that the driver knows how to use.
     Unusable,
 }
 
+impl fmt::Display for CardError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => {
+                f.write_str("there is no virtio network card: give QEMU -device virtio-net-pci")
+            }
+            Self::Line(line) => write!(
+                f,
+                "the network card's interrupt has line {line}, which the controller has not: let the firmware \
+                 set it up"
+            ),
+            Self::Unusable => f.write_str(
+                "the virtio network card refuses its driver: give QEMU -device virtio-net-pci without options",
+            ),
+        }
+    }
+}
+
+impl core::error::Error for CardError {}
+
+/// What the card may do, and with that keep quiet.
+const MAY: Command = Command::IO_SPACE
+    .union(Command::MEMORY_SPACE)
+    .union(Command::BUS_MASTER);
+const MAY_QUIETLY: Command = MAY.union(Command::INTERRUPT_DISABLE);
+
 impl Card {
-    /// The first card of the machine.
+    /// The first card of the machine. It keeps quiet until somebody is to be knocked for.
+    ///
+    /// # Errors
+    /// [`CardError`].
     pub fn find(frames: &'static mut Frames) -> Result<Self, CardError> {
         let mut root = pci::root();
         let (device, _) = root
             .enumerate_bus(0)
             .find(|(_, info)| virtio_device_type(info) == Some(DeviceType::Network))
             .ok_or(CardError::None)?;
-        root.set_command(
-            device,
-            Command::IO_SPACE | Command::MEMORY_SPACE | Command::BUS_MASTER,
-        );
+        pci::command(device, MAY_QUIETLY);
         let line = pci::interrupt_line(device);
-        if usize::from(line) >= interrupts::LINES {
-            return Err(CardError::Unusable);
+        if line >= LINES {
+            return Err(CardError::Line(line));
         }
         let transport = PciTransport::new::<Pc, _>(&mut root, device);
         let transport = transport.map_err(|_| CardError::Unusable)?;
@@ -131,7 +175,7 @@ impl Card {
             receive: [const { None }; FRAMES],
             sending: [const { None }; FRAMES],
             free: heapless::Vec::new(),
-            line,
+            device,
         };
         for frame in &mut frames.receive {
             inner.give(frame);
@@ -143,28 +187,44 @@ impl Card {
     }
 
     /// Its address.
+    #[must_use]
     pub fn address(&self) -> [u8; 6] {
         self.0.borrow().raw.mac_address()
     }
 
-    /// From now on it knocks when it has something.
-    pub fn knock_with(&self, knocker: Knocker) {
-        let line = self.0.borrow().line;
-        // SAFETY: written before the line can interrupt.
-        unsafe { KNOCKER = Some((knocker, line)) };
-        interrupts::handle(line, interrupted);
-        interrupts::unmask(line);
+    /// The line of the interrupt controller that it interrupts by: its handler is [`interrupted`].
+    #[must_use]
+    pub fn line(&self) -> u8 {
+        pci::interrupt_line(self.0.borrow().device)
+    }
+
+    /// From now on it knocks when it has something, and nobody else is knocked for.
+    pub fn knock_with(&mut self, knocker: Knocker) {
+        let inner = self.0.get_mut();
+        // SAFETY: the handler, which reads it, does not come between.
+        port::without_interrupts(|| unsafe { HOOK = Some((knocker, inner.device)) });
+        // It may have had something before, of which nobody was told.
+        IS_QUIET.store(true, SeqCst);
+        knocker.knock();
     }
 }
 
-static mut KNOCKER: Option<(Knocker, u8)> = None;
+/// Lines that a PC's two controllers have.
+const LINES: u8 = 16;
 
-/// The card's line stays up until it is asked what it wants, which the worker does: it is masked until
-/// then.
-fn interrupted() {
-    // SAFETY: it was written before, and is not again.
-    if let Some((knocker, line)) = unsafe { KNOCKER } {
-        interrupts::mask(line);
+/// Who is knocked for, and the card.
+static mut HOOK: Option<(Knocker, DeviceFunction)> = None;
+
+/// The card keeps quiet until the worker has looked at it.
+static IS_QUIET: AtomicBool = AtomicBool::new(false);
+
+/// To be called by the handler of the card's line. The line stays up until the card is asked what it wants,
+/// which the worker does, or is to keep quiet, which it is until then.
+pub fn interrupted() {
+    // SAFETY: it is written with interrupts off.
+    if let Some((knocker, device)) = unsafe { HOOK } {
+        pci::command(device, MAY_QUIETLY);
+        IS_QUIET.store(true, SeqCst);
         knocker.knock();
     }
 }
@@ -222,9 +282,13 @@ impl Device for Card {
         let inner = self.0.get_mut();
         let taken = inner.take_with_answer().or_else(|| {
             // Nothing to do: from here on it interrupts again, also when a frame has been sent. What came
-            // meanwhile is looked for.
+            // meanwhile is looked for. It is asked only while it keeps quiet: a line that goes down when the
+            // controller has begun to tell of it is told as another, which RTEMS never acknowledges.
+            if !IS_QUIET.swap(false, SeqCst) {
+                return None;
+            }
             inner.raw.ack_interrupt();
-            interrupts::unmask(inner.line);
+            pci::command(inner.device, MAY);
             inner.take_with_answer()
         });
         let (frame, begin, length) = taken?;
@@ -254,6 +318,7 @@ impl Device for Card {
 }
 
 /// A frame that came.
+#[expect(missing_debug_implementations, reason = "nobody prints it")]
 pub struct Received<'c> {
     card: &'c RefCell<Inner>,
     frame: Option<&'static mut Frame>,
@@ -281,6 +346,7 @@ impl Drop for Received<'_> {
 }
 
 /// Leave to send a frame.
+#[expect(missing_debug_implementations, reason = "nobody prints it")]
 pub struct Sending<'c>(&'c RefCell<Inner>);
 
 impl TxToken for Sending<'_> {

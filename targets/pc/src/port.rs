@@ -41,3 +41,22 @@ pub unsafe fn write32(port: u16, value: u32) {
     // SAFETY: the caller's word.
     unsafe { asm!("out dx, eax", in("dx") port, in("eax") value, options(nomem, nostack)) };
 }
+
+/// Does something that no interrupt comes between.
+pub fn without_interrupts<T>(act: impl FnOnce() -> T) -> T {
+    const INTERRUPTS: usize = 0x200;
+    let flags: usize;
+    // SAFETY: they are as before at the end.
+    unsafe {
+        #[cfg(target_arch = "x86")]
+        asm!("pushfd", "pop {}", "cli", out(reg) flags);
+        #[cfg(target_arch = "x86_64")]
+        asm!("pushfq", "pop {}", "cli", out(reg) flags);
+    }
+    let result = act();
+    if flags & INTERRUPTS != 0 {
+        // SAFETY: they were on.
+        unsafe { asm!("sti", options(nostack)) };
+    }
+    result
+}
