@@ -186,6 +186,7 @@ pub use calls::{Kqueue, kevent};
 
 #[cfg(all(
     any(target_os = "freebsd", target_os = "rtems"),
+    not(feature = "own"),
     feature = "assumptions"
 ))]
 crate::assume! {

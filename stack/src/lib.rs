@@ -31,5 +31,5 @@ mod transport;
 
 pub use channel::StackChannel;
 pub use memory::{Memory, Place, Room, Storage};
-pub use net::{LISTENERS, Net, NetError, ORPHAN_MS};
+pub use net::{Address, LISTENERS, Net, NetError, ORPHAN_MS};
 pub use transport::{NoFile, Reader, StackTransport};

@@ -8,9 +8,11 @@ use core::cell::Cell;
 use core::fmt;
 use smoltcp::iface::{Config, Interface, PollIngressSingleResult, SocketHandle, SocketSet};
 use smoltcp::phy::Device;
+#[cfg(feature = "dhcp")]
+use smoltcp::socket::dhcpv4;
 use smoltcp::socket::tcp::{self, State};
 use smoltcp::time::Instant;
-use smoltcp::wire::{EthernetAddress, IpEndpoint, Ipv4Address, Ipv4Cidr};
+use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr, IpEndpoint, Ipv4Address, Ipv4Cidr};
 
 /// Listeners that there can be.
 pub const LISTENERS: usize = 2;
@@ -54,6 +56,18 @@ impl fmt::Display for NetError {
 }
 
 impl core::error::Error for NetError {}
+
+/// What an interface is known by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Address {
+    /// An address of its network, and the way to others.
+    Static(Ipv4Cidr, Option<Ipv4Address>),
+    /// What a DHCP server gives (RFC 2131). Where the memory has no storage more than places, there is a
+    /// socket less.
+    #[cfg(feature = "dhcp")]
+    Dhcp,
+}
 
 /// What a socket is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,6 +139,10 @@ pub struct Net<D> {
     has_more: bool,
     /// The time of the last look.
     now: u64,
+    #[cfg(feature = "dhcp")]
+    dhcp: Option<SocketHandle>,
+    /// Is told of every address.
+    on_address: Option<fn(Option<Ipv4Cidr>)>,
 }
 
 impl<D> fmt::Debug for Net<D> {
@@ -134,29 +152,19 @@ impl<D> fmt::Debug for Net<D> {
 }
 
 impl<D: Device> Net<D> {
-    /// An interface with a fixed address. `seed` should differ from boot to boot: sequence numbers are
-    /// made of it. `now` is the time in milliseconds, as it is told to [`Net::poll`].
-    ///
-    /// The way to other networks is `gateway`.
+    /// An interface. `seed` should differ from boot to boot: sequence numbers are made of it. `now` is the
+    /// time in milliseconds, as it is told to [`Net::poll`].
     pub fn new(
         room: Room,
         mut device: D,
         hardware: [u8; 6],
-        address: Ipv4Cidr,
-        gateway: Option<Ipv4Address>,
+        address: Address,
         seed: u64,
         now: u64,
     ) -> Self {
         let mut config = Config::new(EthernetAddress(hardware).into());
         config.random_seed = seed;
         let mut interface = Interface::new(config, &mut device, instant(now));
-        // There is room for one address and one route at least.
-        interface.update_ip_addrs(|addresses| {
-            let _ = addresses.push(address.into());
-        });
-        if let Some(gateway) = gateway {
-            let _ = interface.routes_mut().add_default_ipv4_route(gateway);
-        }
         let Room {
             storage,
             places,
@@ -164,16 +172,27 @@ impl<D: Device> Net<D> {
             send,
         } = room;
         let share = |bytes: usize| (bytes / places.len().max(1)).max(1);
-        let receive = {
-            let share = share(receive.len());
-            receive.chunks_exact_mut(share)
-        };
-        let send = {
-            let share = share(send.len());
-            send.chunks_exact_mut(share)
-        };
+        let (each_receives, each_sends) = (share(receive.len()), share(send.len()));
+        let buffers = receive
+            .chunks_exact_mut(each_receives)
+            .zip(send.chunks_exact_mut(each_sends));
+        #[cfg(feature = "dhcp")]
+        let spare = storage.len() > places.len();
         let mut sockets = SocketSet::new(storage);
-        for (place, (receive, send)) in places.iter_mut().zip(receive.zip(send)) {
+        let places = match address {
+            Address::Static(address, gateway) => {
+                set_address(&mut interface, Some(address), gateway);
+                places
+            }
+            #[cfg(feature = "dhcp")]
+            Address::Dhcp if spare => places,
+            #[cfg(feature = "dhcp")]
+            Address::Dhcp => {
+                let rest = places.len().saturating_sub(1);
+                &mut places[..rest]
+            }
+        };
+        for (place, (receive, send)) in places.iter_mut().zip(buffers) {
             let mut socket = tcp::Socket::new(
                 tcp::SocketBuffer::new(receive),
                 tcp::SocketBuffer::new(send),
@@ -182,6 +201,8 @@ impl<D: Device> Net<D> {
             place.handle = Some(sockets.add(socket));
         }
         Self {
+            #[cfg(feature = "dhcp")]
+            dhcp: (address == Address::Dhcp).then(|| sockets.add(dhcpv4::Socket::new())),
             device,
             interface,
             sockets,
@@ -191,6 +212,36 @@ impl<D: Device> Net<D> {
             channels: 0,
             has_more: false,
             now,
+            on_address: None,
+        }
+    }
+
+    /// Has a function told of the address, now and whenever it changes; `None` while there is none.
+    pub fn tell_address(&mut self, to: fn(Option<Ipv4Cidr>)) {
+        self.on_address = Some(to);
+        to(self.address());
+    }
+
+    /// The address; `None` while there is none.
+    #[must_use]
+    pub fn address(&self) -> Option<Ipv4Cidr> {
+        self.interface.ip_addrs().first().map(|cidr| match cidr {
+            IpCidr::Ipv4(cidr) => *cidr,
+        })
+    }
+
+    /// Hears what the DHCP server says.
+    #[cfg(feature = "dhcp")]
+    fn hear_dhcp(&mut self) {
+        let Some(handle) = self.dhcp else { return };
+        let (address, gateway) = match self.sockets.get_mut::<dhcpv4::Socket<'_>>(handle).poll() {
+            None => return,
+            Some(dhcpv4::Event::Configured(config)) => (Some(config.address), config.router),
+            Some(dhcpv4::Event::Deconfigured) => (None, None),
+        };
+        set_address(&mut self.interface, address, gateway);
+        if let Some(tell) = self.on_address {
+            tell(address);
         }
     }
 
@@ -280,6 +331,8 @@ impl<D: Device> Net<D> {
                 full = self.full_ports();
             }
         }
+        #[cfg(feature = "dhcp")]
+        self.hear_dhcp();
         self.interface
             .poll_egress(at, &mut self.device, &mut self.sockets);
         self.tidy();
@@ -314,6 +367,12 @@ impl<D: Device> Net<D> {
             (Role::Orphan(since), _) => Some(since + DELIVERY_MS),
             _ => None,
         }
+    }
+
+    /// Sockets that there are.
+    #[must_use]
+    pub fn sockets(&self) -> usize {
+        self.places.len()
     }
 
     /// Sockets of connections: the worker's, and those that were closed but are not gone.
@@ -458,6 +517,14 @@ impl<D: Device> Net<D> {
         Ok(self.socket_mut(index))
     }
 
+    /// The client of a connection that was accepted: its address and port.
+    #[must_use]
+    pub fn client(&self, socket: Socket) -> Option<(Ipv4Address, u16)> {
+        let (client, _) = self.places[self.taken(socket)?].peer?;
+        let IpAddress::Ipv4(address) = client.addr;
+        Some((address, client.port))
+    }
+
     /// Gives a socket back; the stack has its client hear of it.
     pub(crate) fn close(&mut self, socket: Socket) -> Result<(), Error> {
         if let Some(listener) = self.listener_index(socket) {
@@ -553,6 +620,19 @@ impl<D: Device> Net<D> {
             None => unreachable!("each place was given a socket when the stack was made"),
         }
     }
+}
+
+/// Has an interface known by this address and no other.
+fn set_address(interface: &mut Interface, address: Option<Ipv4Cidr>, gateway: Option<Ipv4Address>) {
+    // There is room for one address and one route at least.
+    interface.update_ip_addrs(|addresses| {
+        addresses.clear();
+        addresses.extend(address.map(IpCidr::Ipv4));
+    });
+    let _ = match gateway {
+        Some(gateway) => interface.routes_mut().add_default_ipv4_route(gateway),
+        None => Ok(interface.routes_mut().remove_default_ipv4_route()),
+    };
 }
 
 /// What a descriptor that is none is answered with elsewhere (EBADF).

@@ -6,7 +6,7 @@ mod machine;
 mod wire;
 
 use capuchin_core::transport::{Error, Socket, Transport};
-use capuchin_stack::{Memory, Net, NetError, Reader, StackTransport};
+use capuchin_stack::{Address, Memory, Net, NetError, Reader, StackTransport};
 use machine::{Machine, SERVER};
 use smoltcp::wire::{
     ArpOperation, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr,
@@ -42,8 +42,7 @@ impl Server {
                 memory.room(),
                 card,
                 [2, 0, 0, 0, 0, 9],
-                address,
-                None,
+                Address::Static(address, None),
                 1,
                 0,
             )),
@@ -177,7 +176,14 @@ fn server_and_stranger(backlog: usize) -> (Net<Card>, Card) {
     let (card, other) = wire::cards();
     let memory: &'static mut _ = Box::leak(Box::new(Memory::<SOCKETS, 512, 512>::new()));
     let address = Ipv4Cidr::new(SERVER, 24);
-    let mut net = Net::new(memory.room(), card, SERVER_CARD.0, address, None, 1, 0);
+    let mut net = Net::new(
+        memory.room(),
+        card,
+        SERVER_CARD.0,
+        Address::Static(address, None),
+        1,
+        0,
+    );
     net.listen(PORT, backlog).unwrap();
     other.put(arp());
     net.poll(0);

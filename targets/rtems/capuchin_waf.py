@@ -23,7 +23,7 @@
 #   ./waf configure --rtems=SDK --rtems-bsps=i386/pc386 --capuchin-prefix=PREFIX
 #
 # Without --capuchin-prefix it is CAPUCHIN_PREFIX of the environment, or else the SDK. The stack is
-# the one that the BSP has; --capuchin-stack chooses where it has both, or kqueue, and bld.env.CAPUCHIN_STACK
+# the one that the BSP has; --capuchin-stack chooses where it has both, or kqueue, or own, and bld.env.CAPUCHIN_STACK
 # tells it. With libbsd something has to be optimised (-O2): its headers name drivers that it may
 # lack, and only the optimiser drops them.
 
@@ -35,6 +35,8 @@ STACKS = {
     'libbsd': ['bsd', 'm', 'z'],
     # libbsd, too; workers wait in its kqueue, not in a message queue.
     'kqueue': ['bsd', 'm', 'z'],
+    # None of the system's: the library brings one.
+    'own': [],
 }
 
 
@@ -77,7 +79,8 @@ def _stack_of(conf):
     found = [stack for stack in ('legacy', 'libbsd')
              if os.path.exists(os.path.join(bsp, 'lib%s.a' % STACKS[stack][0]))]
     if not found:
-        conf.fatal('%s has no network stack: build rtems-net-legacy or rtems-libbsd for it' %
+        conf.fatal('%s has no network stack: build rtems-net-legacy or rtems-libbsd for it, '
+                   'or take --capuchin-stack=own' %
                    conf.env.RTEMS_ARCH_BSP)
     if len(found) > 1:
         conf.fatal('%s has both network stacks: say which by --capuchin-stack=%s' %

@@ -187,7 +187,7 @@ unsafe extern "C" fn sent(_: *mut c_void, argument: *mut c_void) {
     tell(cell, Direction::Send);
 }
 
-#[cfg(feature = "assumptions")]
+#[cfg(all(feature = "legacy", feature = "assumptions"))]
 capuchin_posix::assume! {
     layout "struct sockwakeup" = Wakeup { sw_pfn: function, sw_arg: argument }
     value "SO_SNDWAKEUP" = SEND_WAKEUP;

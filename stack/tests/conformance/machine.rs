@@ -2,7 +2,7 @@
 
 use crate::wire::Card;
 use capuchin_core::transport::Socket;
-use capuchin_stack::{Memory, Net, StackTransport};
+use capuchin_stack::{Address, Memory, Net, StackTransport};
 use smoltcp::wire::{Ipv4Address, Ipv4Cidr};
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -27,8 +27,7 @@ pub fn net(card: Card, address: Ipv4Address, now: u64) -> Net<Card> {
         memory.room(),
         card,
         hardware,
-        Ipv4Cidr::new(address, 24),
-        None,
+        Address::Static(Ipv4Cidr::new(address, 24), None),
         1,
         now,
     )

@@ -2,13 +2,13 @@
 /*
  * The RTEMS configuration that the images share. Exactly one C file of an image defines
  * CONFIGURE_INIT and then includes this; before that it can define any of these macros otherwise.
- * The stack is chosen by -DCAPUCHIN_STACK_LEGACY or -DCAPUCHIN_STACK_LIBBSD.
+ * The stack is chosen by -DCAPUCHIN_STACK_LEGACY, -DCAPUCHIN_STACK_LIBBSD or -DCAPUCHIN_STACK_OWN.
  */
 #ifndef CAPUCHIN_EXAMPLE_CONFIG_H
 #define CAPUCHIN_EXAMPLE_CONFIG_H
 
-#if defined(CAPUCHIN_STACK_LEGACY) == defined(CAPUCHIN_STACK_LIBBSD)
-#error "define CAPUCHIN_STACK_LEGACY or CAPUCHIN_STACK_LIBBSD: make STACK=legacy does"
+#if defined(CAPUCHIN_STACK_LEGACY) + defined(CAPUCHIN_STACK_LIBBSD) + defined(CAPUCHIN_STACK_OWN) != 1
+#error "define CAPUCHIN_STACK_LEGACY, CAPUCHIN_STACK_LIBBSD or CAPUCHIN_STACK_OWN: make STACK=legacy does"
 #endif
 
 #include <rtems.h>
@@ -32,7 +32,14 @@
 /* Fills stacks with a pattern: rtems_stack_checker_report_usage() then shows high-water marks. */
 #define CONFIGURE_STACK_CHECKER_ENABLED
 
-#ifdef CAPUCHIN_STACK_LEGACY
+#ifdef CAPUCHIN_STACK_OWN
+/* Three for the console and a dozen for files: connections have none. */
+#ifndef CONFIGURE_MAXIMUM_FILE_DESCRIPTORS
+#define CONFIGURE_MAXIMUM_FILE_DESCRIPTORS 15
+#endif
+#endif
+
+#ifndef CAPUCHIN_STACK_LIBBSD
 /* Three for the console, the listener, 48 connections, and a dozen for files. */
 #ifndef CONFIGURE_MAXIMUM_FILE_DESCRIPTORS
 #define CONFIGURE_MAXIMUM_FILE_DESCRIPTORS 64

@@ -22,7 +22,7 @@ static rtems_task Init(rtems_task_argument argument)
 }
 
 /* The suite has 70 pairs of sockets open at a time, and 8 tasks besides. */
-#ifdef CAPUCHIN_STACK_LEGACY
+#ifndef CAPUCHIN_STACK_LIBBSD
 /* FD_SETSIZE: the legacy stack's select() takes no more. */
 #define CONFIGURE_MAXIMUM_FILE_DESCRIPTORS 256
 #else
@@ -30,7 +30,7 @@ static rtems_task Init(rtems_task_argument argument)
 #define CONFIGURE_MAXIMUM_FILE_DESCRIPTORS 320
 #endif
 /* libbsd's configuration has as many objects as there is memory for. */
-#ifdef CAPUCHIN_STACK_LEGACY
+#ifndef CAPUCHIN_STACK_LIBBSD
 #define CONFIGURE_MAXIMUM_TASKS 24
 /* Its service routine is the interrupt that sends messages. */
 #define CONFIGURE_MAXIMUM_TIMERS 1

@@ -45,7 +45,7 @@ static rtems_task Init(rtems_task_argument argument)
 }
 
 /* libbsd's configuration has as many objects as there is memory for. */
-#ifdef CAPUCHIN_STACK_LEGACY
+#ifndef CAPUCHIN_STACK_LIBBSD
 /*
  * The stack's, the driver's two and what listens beside them, Init, the server's worker and the
  * shell's, and two for yours.

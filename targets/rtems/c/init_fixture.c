@@ -77,7 +77,7 @@ static rtems_task Init(rtems_task_argument argument)
 #define CONFIGURE_MAXIMUM_FILE_DESCRIPTORS FIXTURE_DESCRIPTORS
 
 /* libbsd's configuration has as many objects as there is memory for. */
-#ifdef CAPUCHIN_STACK_LEGACY
+#ifndef CAPUCHIN_STACK_LIBBSD
 /* The stack, its driver and what listens beside it have four tasks, the server up to four; Init. */
 #define CONFIGURE_MAXIMUM_TASKS 16
 /* One for each worker and one for the acceptor. */

@@ -433,6 +433,52 @@ uint32_t capuchin_counter(const capuchin_server *server, const char *name);
 #define CAPUCHIN_SHELL_HELP "capuchin [counters|connections] - state of the HTTP server"
 int capuchin_shell(int argc, char **argv);
 
+/*
+ * TCP/IP for images that have no network stack: only in the library `own`, which brings it. One network
+ * card (virtio-net on PCI), IPv4, and one server with one worker, whose task does the work of the stack,
+ * too: nobody answers, not even a ping, while no server runs.
+ */
+typedef struct {
+  size_t config_size;     /* sizeof(capuchin_network): header and library have to agree */
+  const char *address;    /* IPv4; NULL: a DHCP server is asked */
+  const char *gateway;    /* the way to other networks; may be NULL. DHCP tells its own */
+  uint16_t prefix_length; /* of the address's network: 24 for the mask 255.255.255.0 */
+  uint16_t sockets;       /* connections at a time, and some for those that end and those that begin */
+  uint16_t receive_size;  /* bytes of each that were received and not read: the window */
+  uint16_t send_size;     /* bytes of each that are on their way */
+  void *memory;           /* CAPUCHIN_NETWORK_MEMORY_SIZE bytes, aligned for a uint64_t */
+  size_t memory_size;
+} capuchin_network;
+
+#define CAPUCHIN_NETWORK_DEFAULT                                               \
+  {                                                                            \
+    .config_size = sizeof(capuchin_network), .prefix_length = 24,              \
+    .sockets = 40, .receive_size = 1024, .send_size = 1460                     \
+  }
+
+/* Bytes of a socket, its buffers not counted; the library's own build checks it. */
+#define CAPUCHIN_SIZE_SOCKET 400u
+
+/* Bytes of memory for a network of these sizes. DHCP has a socket besides. */
+#define CAPUCHIN_NETWORK_MEMORY_SIZE(sockets, receive_size, send_size) \
+  ((sockets) * (CAPUCHIN_SIZE_SOCKET + (receive_size) + (send_size)) + CAPUCHIN_SIZE_SOCKET)
+
+/*
+ * Starts the network, once; the memory is its own from then on. capuchin_start() comes after it, with a
+ * configuration whose address is NULL and whose workers are 1; descriptors may be 1.
+ *
+ * RTEMS_SUCCESSFUL
+ * RTEMS_INVALID_ADDRESS  a pointer is NULL that must not be, or memory is not aligned
+ * RTEMS_INVALID_SIZE     memory is too small, or the library's header is another one
+ * RTEMS_INVALID_NUMBER   a number or an address cannot be: the line says which
+ * RTEMS_INCORRECT_STATE  it was started already
+ * RTEMS_IO_ERROR         there is no such network card, or its interrupt cannot be had
+ */
+rtems_status_code capuchin_network_start(const capuchin_network *network);
+
+/* The address, as a number whose most significant byte is the first; 0 while DHCP has told none. */
+uint32_t capuchin_network_address(void);
+
 #ifdef __cplusplus
 }
 #endif

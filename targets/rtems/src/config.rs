@@ -4,9 +4,7 @@ use crate::handler::CHandler;
 use capuchin_core::http::method::Method;
 use capuchin_core::limits::Limits;
 use capuchin_core::pool::Leases;
-use capuchin_posix::parse_ip;
 use core::ffi::{CStr, c_char, c_int, c_void};
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// `rtems_status_code`, as far as it is answered here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,16 +159,6 @@ impl CConfig {
             self.page_count == 0 || !self.pages.is_null(),
             "pages is NULL, but page_count is not 0",
         )
-    }
-
-    /// Where to listen.
-    #[inline(never)]
-    pub fn socket_address(&self) -> Option<SocketAddr> {
-        let ip = match text(self.address) {
-            None => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            Some(address) => parse_ip(address?)?,
-        };
-        Some(SocketAddr::new(ip, self.port))
     }
 
     /// The engine's limits.

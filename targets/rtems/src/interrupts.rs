@@ -5,7 +5,7 @@
 //!
 //! Only with the feature `conformance`; never part of a server.
 
-use crate::way::{Channel, Notifier};
+use crate::way::{self, Channel, Notifier};
 use capuchin_core::event::{Deadline, Event, EventChannel, EventList, Message, Notifier as _};
 use capuchin_rtems::Room;
 use capuchin_rtems::directives::Routine;
@@ -27,7 +27,7 @@ unsafe extern "C" {
 }
 
 /// Messages that each interrupt sends, and of how many interrupts.
-const BURST: u32 = 8;
+pub(crate) const BURST: u32 = 8;
 const INTERRUPTS: u32 = 200;
 const TOTAL: u32 = BURST * INTERRUPTS;
 /// How long the worker waits for the next message: there is a tick in each of these.
@@ -137,7 +137,7 @@ unsafe extern "C" fn tick(timer: u32, data: *mut c_void) {
 /// Every message that interrupts send arrives, once and in order, and wakes a worker that waits.
 pub(crate) fn messages_come_from_interrupts(room: Room) -> Result<(), Fault> {
     let mut channel =
-        Channel::new(room, 2 * BURST as usize).map_err(|_| Fault::Refused("a channel", 0))?;
+        way::channel(room, 2 * BURST as usize).map_err(|_| Fault::Refused("a channel", 0))?;
     let sender = Sender {
         notifier: channel.notifier(),
         next: AtomicU32::new(0),

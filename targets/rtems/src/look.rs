@@ -4,9 +4,8 @@ use crate::config::text;
 use crate::console::Text;
 use crate::server::{SERVERS, Server, of};
 use crate::service::CLOSED;
+use crate::way;
 use capuchin_core::stats::{Counter, Snapshot};
-use capuchin_core::transport::Socket;
-use capuchin_posix::{AddressText, peer_address};
 use core::ffi::{CStr, c_char, c_int};
 use core::fmt::{self, Write};
 use core::sync::atomic::Ordering;
@@ -139,20 +138,18 @@ fn show(server: &Server, counters: bool, connections: bool) -> fmt::Result {
         writeln!(Out, "worker  index  socket  requests  peer")?;
         for worker in server.workers {
             for (index, note) in worker.notes.iter().enumerate() {
-                let socket = note.socket.load(Ordering::Relaxed);
-                if socket == CLOSED {
+                let trace = note.trace.load(Ordering::Relaxed);
+                if trace == CLOSED {
                     continue;
                 }
                 let requests = note.requests.load(Ordering::Relaxed);
                 write!(
                     Out,
-                    "{:>6}  {index:>5}  {socket:>6}  {requests:>8}  ",
+                    "{:>6}  {index:>5}  {trace:>6}  {requests:>8}  ",
                     worker.index
                 )?;
-                match peer_address(Socket(socket)) {
-                    Some(peer) => writeln!(Out, "{}", AddressText(peer))?,
-                    None => writeln!(Out, "gone")?,
-                }
+                way::write_client(trace, &mut Out)?;
+                writeln!(Out)?;
             }
         }
     }

@@ -7,6 +7,7 @@ use crate::files::Held;
 use crate::handler::Bound;
 use crate::memory::Carver;
 use crate::service::{App, Note};
+use crate::way::{self, Listening};
 use crate::worker::{
     AcceptorControl, AcceptorMemory, Common, Handed, Phase, WorkerControl, WorkerMemory,
     acceptor_task, worker_task,
@@ -18,10 +19,8 @@ use capuchin_core::route::Route;
 use capuchin_core::server::REFUSALS;
 use capuchin_core::stats::Stats;
 use capuchin_core::table::Entry;
-use capuchin_core::transport::{Socket, Transport};
-use capuchin_posix::{
-    Links, ListenOptions, OpenError, PosixTransport, Root, listen, local_address,
-};
+use capuchin_core::transport::Socket;
+use capuchin_posix::{Links, OpenError, Root};
 use capuchin_rtems::cell::Cell;
 use capuchin_rtems::task::{self, Task};
 use capuchin_rtems::{Control, Letter, Room, StartError, StatusCode};
@@ -50,7 +49,7 @@ pub struct Server {
 pub static SERVERS: AtomicPtr<Server> = AtomicPtr::new(core::ptr::null_mut());
 
 /// Tells the console.
-fn refuse(code: Code, why: fmt::Arguments<'_>) -> Code {
+pub fn refuse(code: Code, why: fmt::Arguments<'_>) -> Code {
     say(why);
     code
 }
@@ -93,12 +92,7 @@ fn start(config: &CConfig, place: Place) -> Result<(), Code> {
     config
         .check()
         .map_err(|(code, why)| refuse(code, format_args!("{why}")))?;
-    let address = config.socket_address().ok_or_else(|| {
-        refuse(
-            Code::InvalidNumber,
-            format_args!("address is no IP address: give one such as 192.168.1.10, or NULL"),
-        )
-    })?;
+    way::check(config)?;
     let directory = directory_of(config)?;
     let servers = Servers::lock();
     // Up to here, and until all of this holds, nothing was written to the memory: it may be that of
@@ -106,16 +100,8 @@ fn start(config: &CConfig, place: Place) -> Result<(), Code> {
     nobody_has_memory(config)?;
     enough_memory(config)?;
     enough_descriptors(config)?;
-    let listener = listen(address, &ListenOptions::default()).map_err(|error| {
-        let code = match error.errno {
-            libc::EADDRINUSE => Code::ResourceInUse,
-            libc::EMFILE | libc::ENFILE => Code::TooMany,
-            _ => Code::IoError,
-        };
-        refuse(code, format_args!("{error}"))
-    })?;
-    let port = local_address(listener).map_or(config.port, |address| address.port());
-    let server = make(config, directory, listener, port).inspect_err(|_| close(listener))?;
+    let listening = way::listen(config, servers.are_some())?;
+    let server = make(config, directory, listening).inspect_err(|_| close(listening.socket))?;
     servers.enlist(server);
     drop(servers);
     // Before the first request: its handler may need it.
@@ -135,8 +121,7 @@ fn start(config: &CConfig, place: Place) -> Result<(), Code> {
 fn make(
     config: &CConfig,
     directory: Option<(&'static CStr, Links)>,
-    listener: Socket,
-    port: u16,
+    listening: Listening,
 ) -> Result<&'static Server, Code> {
     // SAFETY: the caller's word is that the memory has that size and is nobody else's.
     let mut carver = unsafe { Carver::new(config.memory.cast(), config.memory_size) };
@@ -167,7 +152,7 @@ fn make(
             task: AtomicU32::new(0),
             stats: Stats::new(),
             notes: core::mem::take(&mut memory.notes),
-            listener: alone.then_some(listener),
+            listener: alone.then_some(listening.socket),
             memory: Handed::new(memory.own),
             notifier: Handed::empty(),
             failure: Handed::empty(),
@@ -179,7 +164,7 @@ fn make(
     let acceptor = carved.acceptor.map(|(place, own)| {
         &*place.write(AcceptorControl {
             phase: Phase::new(),
-            listener,
+            listener: listening.socket,
             workers,
             own: Handed::new(own),
             notifier: Handed::empty(),
@@ -190,7 +175,7 @@ fn make(
         common,
         workers,
         acceptor,
-        port,
+        port: listening.port,
         memory: (config.memory as usize, config.memory_size),
         next: AtomicPtr::new(core::ptr::null_mut()),
     }))
@@ -254,6 +239,11 @@ impl Servers {
             task::wake_after(1);
         }
         Self
+    }
+
+    /// Whether there is a server.
+    fn are_some(&self) -> bool {
+        !SERVERS.load(Ordering::SeqCst).is_null()
     }
 
     fn enlist(&self, server: &'static Server) {
@@ -377,7 +367,7 @@ fn end(phase: &Phase, notifier: Option<impl Notifier>, message: Message) {
 }
 
 fn close(listener: Socket) {
-    if let Err(error) = PosixTransport.close(listener) {
+    if let Err(error) = way::close(listener) {
         say(format_args!("a listener did not close: {error}"));
     }
 }
@@ -538,6 +528,9 @@ const OTHER_DESCRIPTORS: u32 = 6;
 /// A server that runs out of descriptors refuses connections that it was told to serve.
 #[inline(never)]
 fn enough_descriptors(config: &CConfig) -> Result<(), Code> {
+    if !way::HAVE_DESCRIPTORS {
+        return Ok(());
+    }
     let connections = (u32::from(config.connections) + REFUSALS) * u32::from(config.workers);
     let files = if config.directory.is_null() {
         0

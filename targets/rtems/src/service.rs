@@ -2,6 +2,7 @@
 //! for those who want to look.
 
 use crate::site::ImageSite;
+use crate::way;
 use capuchin_core::http::status::Status;
 use capuchin_core::http::write::Writer;
 use capuchin_core::reply::{Draft, Next};
@@ -28,19 +29,19 @@ unsafe impl Sync for App {}
 
 /// What can be seen of a connection from other tasks.
 pub struct Note {
-    /// The socket, or none.
-    pub socket: AtomicI32,
+    /// What the way to clients knows it by, or none.
+    pub trace: AtomicI32,
     /// Requests so far.
     pub requests: AtomicU32,
 }
 
-/// No socket.
+/// No connection.
 pub const CLOSED: i32 = -1;
 
 impl Note {
     pub fn new() -> Self {
         Self {
-            socket: AtomicI32::new(CLOSED),
+            trace: AtomicI32::new(CLOSED),
             requests: AtomicU32::new(0),
         }
     }
@@ -69,13 +70,13 @@ impl Service for ImageService {
     fn connected(&mut self, index: u32, socket: Socket) {
         if let Some(note) = self.notes.get(index as usize) {
             note.requests.store(0, Relaxed);
-            note.socket.store(socket.0, Relaxed);
+            note.trace.store(way::trace(socket), Relaxed);
         }
     }
 
     fn closed(&mut self, index: u32) {
         if let Some(note) = self.notes.get(index as usize) {
-            note.socket.store(CLOSED, Relaxed);
+            note.trace.store(CLOSED, Relaxed);
         }
     }
 

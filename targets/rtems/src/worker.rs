@@ -15,8 +15,8 @@ use capuchin_core::route::{Route, Routed};
 use capuchin_core::server::{Parts, Worker};
 use capuchin_core::stats::Stats;
 use capuchin_core::table::{Entry, Table};
-use capuchin_core::transport::{Socket, Transport};
-use capuchin_posix::{Links, PosixTransport, Root};
+use capuchin_core::transport::Socket;
+use capuchin_posix::{Links, Root};
 use capuchin_rtems::{Room, StartError, TickClock, task};
 use core::cell::UnsafeCell;
 use core::ffi::CStr;
@@ -227,7 +227,7 @@ fn worker_of(
 ) -> Result<&'static mut ImageWorker, StartError> {
     let common = control.common;
     // The channel is made on the task that waits with it.
-    let channel = Channel::new(memory.room, common.messages)
+    let channel = way::channel(memory.room, common.messages)
         .inspect_err(|_| control.listener.into_iter().for_each(give_back))?;
     let files = common.directory.and_then(|(path, links)| {
         let root = Root::open(path, links).inspect_err(|error| {
@@ -344,7 +344,7 @@ fn acceptor_of(
     own: AcceptorMemory,
 ) -> Result<&'static mut ImageAcceptor, StartError> {
     // The acceptor is told nothing but to stop.
-    let channel = Channel::new(own.room, 1).inspect_err(|_| give_back(control.listener))?;
+    let channel = way::channel(own.room, 1).inspect_err(|_| give_back(control.listener))?;
     for ((worker, notifier), stats) in control
         .workers
         .iter()
@@ -379,5 +379,5 @@ fn acceptor_of(
 
 /// Closes a listener that nobody will accept from.
 fn give_back(listener: Socket) {
-    let _ = PosixTransport.close(listener);
+    let _ = way::close(listener);
 }

@@ -18,7 +18,7 @@ use capuchin_core::stats::Stats;
 use capuchin_core::table::{Entry, Table};
 use capuchin_pc::card::{self, Card, Frames};
 use capuchin_rtems::{Mail, Memory as QueueMemory, TickClock};
-use capuchin_stack::{Memory, Net, StackChannel, StackTransport};
+use capuchin_stack::{Address, Memory, Net, StackChannel, StackTransport};
 use core::cell::RefCell;
 use smoltcp::wire::{Ipv4Address, Ipv4Cidr};
 
@@ -135,8 +135,7 @@ fn serve() -> Result<(), &'static str> {
         stack.room(),
         card,
         hardware,
-        Ipv4Cidr::new(ADDRESS, 24),
-        Some(GATEWAY),
+        Address::Static(Ipv4Cidr::new(ADDRESS, 24), Some(GATEWAY)),
         clock::seed(),
         0,
     ));

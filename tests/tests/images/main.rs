@@ -48,6 +48,7 @@ fn main() -> ExitCode {
         ("legacy", Stack::Legacy, "legacy/queue"),
         ("libbsd", Stack::Libbsd, "libbsd/queue"),
         ("kqueue", Stack::Libbsd, "libbsd/kqueue"),
+        ("own", Stack::Own, "own/queue"),
     ] {
         let images = Arc::new(Images::new(name, stack));
         let kind = Kind {
@@ -86,12 +87,16 @@ fn main() -> ExitCode {
 
 /// Trials with machines of their own.
 fn own_trials(kind: &Kind, images: &Arc<Images>) -> Vec<Trial> {
-    vec![
+    let mut trials = vec![
         power_on::trial(kind, images),
         channels::trial(kind, images),
         link::trial(kind, images),
-        workers::trial(kind, images),
-    ]
+    ];
+    // The library's own stack is its one worker's.
+    if images.stack != Stack::Own {
+        trials.push(workers::trial(kind, images));
+    }
+    trials
 }
 
 /// The setting of a case, by its suite; none for a trial with a machine of its own.
