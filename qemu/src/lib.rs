@@ -28,12 +28,14 @@ mod place;
 mod process;
 mod sdk;
 mod spec;
+mod wire;
 
 pub use console::Console;
 pub use error::{Error, Report};
 pub use machine::Machine;
 pub use sdk::{Bsp, Missing, Sdk, find_qemu};
 pub use spec::{Forward, Spec, Stack};
+pub use wire::{Sink, Source, Wire};
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;

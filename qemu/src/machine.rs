@@ -9,6 +9,7 @@ use crate::place::{Place, choose_ports};
 use crate::process::{self, Starter};
 use crate::sdk::find_qemu;
 use crate::spec::{Forward, Spec};
+use crate::wire::Wire;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -51,6 +52,7 @@ pub struct Machine {
     monitor: Option<Monitor>,
     console: Console,
     forwards: Vec<Forward>,
+    wire: Option<Wire>,
     power_on: Instant,
     interrupt: Option<&'static AtomicBool>,
     // These go after QEMU has ended.
@@ -119,12 +121,19 @@ impl Machine {
             monitor: None,
             console,
             forwards,
+            wire: None,
             power_on,
             interrupt: spec.interrupt,
             _starter: starter,
             place,
         };
         machine.wait_until_it_runs()?;
+        if spec.wire {
+            let taken = Wire::take(machine.place.path());
+            machine.wire = Some(
+                taken.map_err(|error| Error::System("the wire cannot be taken hold of", error))?,
+            );
+        }
         Ok(machine)
     }
 
@@ -200,6 +209,12 @@ impl Machine {
     #[must_use]
     pub fn forwards(&self) -> &[Forward] {
         &self.forwards
+    }
+
+    /// The wire to the guest, once, where [`Spec::wire`] asked for it. Nothing comes through before it is
+    /// taken, nor after its last part is dropped.
+    pub fn take_wire(&mut self) -> Option<Wire> {
+        self.wire.take()
     }
 
     /// What the guest prints.

@@ -93,6 +93,8 @@ pub struct Spec {
     /// Whether the guest may open connections to what this machine can reach. It cannot by
     /// default; forwarded ports work either way.
     pub outside: bool,
+    /// Whether every frame on its way from or to the guest comes to [`crate::Machine::take_wire`].
+    pub wire: bool,
     /// A file that everything on the console is written to as well.
     pub console_file: Option<PathBuf>,
     /// Everything on the console goes to this process's standard output as it comes, and
@@ -120,6 +122,7 @@ impl Spec {
             http: Forward::to(Self::DEFAULT_GUEST_PORT),
             others: Vec::new(),
             outside: false,
+            wire: false,
             console_file: None,
             interactive: false,
             interrupt: None,
@@ -162,7 +165,11 @@ impl Spec {
             &["-kernel", Self::IMAGE],
         ];
         let words = fixed.iter().flat_map(|words| words.iter());
-        words.map(|&word| word.into()).collect()
+        let mut words: Vec<OsString> = words.map(|&word| word.into()).collect();
+        if self.wire {
+            words.extend(crate::wire::arguments().into_iter().map(OsString::from));
+        }
+        words
     }
 }
 
