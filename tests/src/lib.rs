@@ -15,6 +15,7 @@ pub mod reply;
 mod reply_tests;
 pub mod runner;
 pub mod site_fixture;
+pub mod standalone;
 pub mod suites;
 pub mod target;
 pub mod verdict;

@@ -2,175 +2,58 @@
 //!
 //! Where QEMU or a toolchain for it is missing all is reported as ignored, and a line says what is.
 
-use capuchin_qemu::{Machine, Spec, Stack, find_qemu};
+use capuchin_qemu::{Machine, Spec, Stack};
 use capuchin_tests::client::Client;
-use capuchin_tests::failure::{During, Failure, Outcome};
-use capuchin_tests::process::build_by;
+use capuchin_tests::failure::{During, Outcome};
 use capuchin_tests::reply::Asked;
-use capuchin_tests::runner::{Absent, Kind, Tally, completed, counted};
+use capuchin_tests::standalone::{self, ANSWER_LIMIT, CONNECTIONS, HELLO, boot, connect, hello};
 use capuchin_tests::suites::get;
-use capuchin_tests::verdict::{self, SUITE};
 use capuchin_tests::{ensure, fail};
-use libtest_mimic::{Arguments, Completion, Trial};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-const BUILD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../targets/standalone/build");
-
-/// Where it is built; the toolchain is another than the one that this test was built with.
 const CARGO_FOLDER: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/..");
-
-/// On a machine that has much else to do.
-const BUILD_LIMIT: Duration = Duration::from_secs(900);
-const ANSWER_LIMIT: Duration = Duration::from_secs(30);
-/// It takes seconds; a case that hangs takes this.
-const EXAMINATION_LIMIT: Duration = Duration::from_secs(120);
-
-/// Connections of the image (`CONNECTIONS` in `app.rs`).
-const CONNECTIONS: usize = 32;
-
-/// What `/hello` answers.
-const HELLO: &[u8] = b"hello, world\n";
-
-/// For replies that wait for a retransmission.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 const OUTAGE: Duration = Duration::from_secs(3);
 
 fn main() -> ExitCode {
-    let mut arguments = Arguments::from_args();
-    // A machine at a time: emulated processors that compete are slow in ways that no timeout foresees.
-    arguments.test_threads = Some(1);
-    let tally = Arc::new(Tally::default());
-    let kind = Kind {
-        name: "standalone".into(),
-        backend: "pc386 standalone",
-        skips: &[],
-        tally: tally.clone(),
-    };
-    let trials: [(&str, &str, Run); 6] = [
-        ("power_on", "first_answer_comes", first_answer_comes),
-        (
-            "power_on",
-            "panic_is_told_and_ends_with_a_failure",
-            panic_is_told,
-        ),
-        (
-            "concurrency",
-            "eight_clients_with_500_requests_each",
-            eight_clients,
-        ),
-        (
-            "overload",
-            "twice_the_connections_are_served_or_told_503",
-            twice_the_connections,
-        ),
-        (
-            "close",
-            "hundreds_of_connections_one_after_another",
-            one_after_another,
-        ),
-        (
-            "link",
-            "connections_survive_three_seconds_without_network",
-            link,
-        ),
-    ];
-    let trials = trials
-        .into_iter()
-        .map(|(suite, name, run)| trial(&kind, suite, name, run))
-        .chain([conformance(&kind)]);
-    let code = libtest_mimic::run(&arguments, trials.collect()).exit_code();
-    if let Err(error) = tally.write() {
-        eprintln!("the table's file: {error}");
-        return ExitCode::from(2);
-    }
-    code
-}
-
-type Run = fn(PathBuf) -> Outcome;
-
-fn trial(kind: &Kind, suite: &'static str, name: &str, run: Run) -> Trial {
-    counted(
-        kind,
-        suite,
-        format!("{suite}::{name}"),
-        move || match image() {
-            Ok(image) => completed(run(image)),
-            Err(Absent::Missing(what)) => Ok(Completion::ignored_with(what)),
-            Err(Absent::Failed(why)) => Err(why.to_string().into()),
-        },
+    standalone::run(
+        CARGO_FOLDER,
+        &[
+            ("power_on", "first_answer_comes", first_answer_comes),
+            (
+                "power_on",
+                "panic_is_told_and_ends_with_a_failure",
+                panic_is_told,
+            ),
+            (
+                "concurrency",
+                "eight_clients_with_500_requests_each",
+                eight_clients,
+            ),
+            (
+                "overload",
+                "twice_the_connections_are_served_or_told_503",
+                twice_the_connections,
+            ),
+            (
+                "close",
+                "hundreds_of_connections_one_after_another",
+                one_after_another,
+            ),
+            (
+                "link",
+                "connections_survive_three_seconds_without_network",
+                link,
+            ),
+        ],
     )
 }
 
-/// The directives of the executive do what those of RTEMS do; each of the image's cases is counted.
-fn conformance(kind: &Kind) -> Trial {
-    let (tally, backend) = (kind.tally.clone(), kind.backend);
-    let examine = move |image| {
-        let mut machine = Machine::boot(&Spec::new(Stack::Own, image)).during("booting")?;
-        let end = machine.wait_for_line(verdict::END, EXAMINATION_LIMIT);
-        let end = end.during("the verdict").inspect_err(|_| {
-            tally.add(backend, SUITE, 0, 1);
-        })?;
-        let (lines, _) = machine.console().lines_from(0, Duration::ZERO);
-        verdict::count(&tally, backend, &end, &lines)
-    };
-    let run = move || match build(&["--conformance"]) {
-        Ok(image) => completed(examine(image)),
-        Err(Absent::Missing(what)) => Ok(Completion::ignored_with(what)),
-        Err(Absent::Failed(why)) => Err(why.to_string().into()),
-    };
-    Trial::ignorable_test(format!("{SUITE}::directives"), run).with_kind(&kind.name)
-}
-
-/// The image, built once.
-fn image() -> Result<PathBuf, Absent> {
-    static IMAGE: OnceLock<Result<PathBuf, Absent>> = OnceLock::new();
-    let built = IMAGE.get_or_init(|| {
-        let built = build(&[]);
-        if let Err(Absent::Missing(what)) = &built {
-            eprintln!("NOT RUN: pc386 standalone: {what}");
-        }
-        built
-    });
-    built.clone()
-}
-
-fn build(arguments: &[&str]) -> Result<PathBuf, Absent> {
-    find_qemu().map_err(|missing| Absent::Missing(missing.to_string()))?;
-    let said = build_by(Path::new(BUILD), arguments, CARGO_FOLDER, BUILD_LIMIT)?;
-    match said.lines().last() {
-        Some(path) => Ok(path.into()),
-        None => Err(Failure::new(format!("{BUILD} says nothing")).into()),
-    }
-}
-
-/// The image, which has answered: so long after power-on.
-fn boot(image: PathBuf) -> Outcome<(Machine, Duration)> {
-    let mut machine = Machine::boot(&Spec::new(Stack::Own, image)).during("booting")?;
-    let after = machine
-        .wait_until_it_answers(ANSWER_LIMIT)
-        .during("the first answer")?;
-    Ok((machine, after))
-}
-
-/// A client that waits for retransmissions.
-fn connect(machine: &Machine) -> Outcome<Client> {
-    let mut client = Client::connect(machine.address())?;
-    client.set_patience(PATIENCE);
-    Ok(client)
-}
-
-/// One request and its reply.
-fn hello(client: &mut Client) -> Outcome {
-    let reply = client.exchange(Asked::Get, get("/hello"))?;
-    reply.expect_body(200, HELLO).map(drop)
-}
-
-fn first_answer_comes(image: PathBuf) -> Outcome {
+fn first_answer_comes(image: &Path) -> Outcome {
     let (machine, after) = boot(image)?;
     println!(
         "standalone: first answer {:.2} s after power-on",
@@ -195,7 +78,7 @@ fn first_answer_comes(image: PathBuf) -> Outcome {
     Ok(())
 }
 
-fn panic_is_told(image: PathBuf) -> Outcome {
+fn panic_is_told(image: &Path) -> Outcome {
     let mut spec = Spec::new(Stack::Own, image);
     spec.append = "--panic".into();
     let mut machine = Machine::boot(&spec).during("booting")?;
@@ -214,7 +97,7 @@ fn panic_is_told(image: PathBuf) -> Outcome {
     fail!("QEMU goes on after a panic")
 }
 
-fn eight_clients(image: PathBuf) -> Outcome {
+fn eight_clients(image: &Path) -> Outcome {
     let (machine, _) = boot(image)?;
     let address = machine.address();
     let failure = Mutex::new(None);
@@ -237,7 +120,7 @@ fn eight_clients(image: PathBuf) -> Outcome {
     failure.map_or(Ok(()), Err)
 }
 
-fn twice_the_connections(image: PathBuf) -> Outcome {
+fn twice_the_connections(image: &Path) -> Outcome {
     let (machine, _) = boot(image)?;
     let mut served = Vec::new();
     // The longest idle has to go for each newcomer beyond the limit.
@@ -259,7 +142,7 @@ fn twice_the_connections(image: PathBuf) -> Outcome {
     Ok(())
 }
 
-fn one_after_another(image: PathBuf) -> Outcome {
+fn one_after_another(image: &Path) -> Outcome {
     let (machine, _) = boot(image)?;
     for _ in 0..400 {
         let mut client = connect(&machine)?;
@@ -270,7 +153,7 @@ fn one_after_another(image: PathBuf) -> Outcome {
     Ok(())
 }
 
-fn link(image: PathBuf) -> Outcome {
+fn link(image: &Path) -> Outcome {
     let (mut machine, _) = boot(image)?;
     let mut clients = Vec::new();
     for _ in 0..6 {
