@@ -1,0 +1,30 @@
+//! Faults of the network that QEMU's filters let us make: the image for pc386 that needs no RTEMS, on a
+//! wire that goes through this test.
+//!
+//! ```text
+//! CAPUCHIN_TEST_SEED=N cargo test -p capuchin-tests --test faults -- loss     the same faults again
+//! ```
+
+mod bench;
+mod line;
+mod loss;
+
+use capuchin_tests::standalone;
+use std::process::ExitCode;
+
+const CARGO_FOLDER: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/..");
+
+fn main() -> ExitCode {
+    standalone::run(
+        CARGO_FOLDER,
+        &[
+            ("faults", "lost_frames_change_no_reply", loss::lost),
+            (
+                "faults",
+                "frames_in_another_order_and_twice_change_no_reply",
+                loss::reordered_and_doubled,
+            ),
+            ("faults", "damaged_frames_change_no_reply", loss::damaged),
+        ],
+    )
+}
