@@ -19,6 +19,13 @@ const AT_ONCE: Duration = Duration::from_secs(2);
 /// told so again after some seconds when the server did not hear it.
 const SETTLE_LIMIT: Duration = Duration::from_secs(40);
 
+/// Looks at the processor after a failure: one that hangs is at the same place each time.
+const LOOKS: usize = 3;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+
+/// Lines of the console in a failure.
+const CONSOLE_LINES: usize = 20;
+
 pub struct Bench {
     pub machine: Machine,
     pub line: Line,
@@ -33,14 +40,7 @@ pub fn with(image: &Path, work: impl FnOnce(&Bench) -> Outcome) -> Outcome {
     let outcome = work(&bench).and_then(|()| bench.is_well());
     let outcome = outcome.during(format!("{SEED}={seed}"));
     let Err(failure) = outcome else { return Ok(()) };
-    let status = bench.machine.exit_status();
-    let registers = bench.machine.monitor("info registers").unwrap_or_default();
-    let pic = bench.machine.monitor("info pic").unwrap_or_default();
-    let console = bench.machine.console().tail(20).join("\n  | ");
-    Err(failure).during(format!(
-        "QEMU: {status:?}, harm: {:?}, console:\n  | {console}\n{registers}\n{pic}\n",
-        bench.line.harm()
-    ))
+    Err(failure).during(bench.diagnosis())
 }
 
 fn seed() -> Outcome<u64> {
@@ -118,6 +118,28 @@ impl Bench {
             );
             std::thread::sleep(Duration::from_millis(100));
         }
+    }
+
+    /// What may explain a failure: where the processor is, whether it rests, and which interrupts are masked
+    /// or wait.
+    fn diagnosis(&mut self) -> String {
+        let status = self.machine.exit_status();
+        let mut words = format!("QEMU: {status:?}; {:?}", self.line.harm());
+        for _ in 0..LOOKS {
+            for command in ["info registers", "info pic"] {
+                let said = self.machine.monitor(command).unwrap_or_default();
+                let lines = said.lines();
+                for line in lines.filter(|line| line.starts_with("EIP") || line.starts_with("pic"))
+                {
+                    words += &format!("\n  {line}");
+                }
+            }
+            std::thread::sleep(BETWEEN_LOOKS);
+        }
+        for line in self.machine.console().tail(CONSOLE_LINES) {
+            words += &format!("\n  | {line}");
+        }
+        words + "\n"
     }
 
     /// It said nothing of a mistake, it has given everything back, and it serves as many as ever.

@@ -6,6 +6,9 @@
 //! ```
 
 mod bench;
+mod flood;
+mod frames;
+mod junk;
 mod line;
 mod loss;
 
@@ -25,6 +28,22 @@ fn main() -> ExitCode {
                 loss::reordered_and_doubled,
             ),
             ("faults", "damaged_frames_change_no_reply", loss::damaged),
+            (
+                "faults",
+                "six_times_the_connections_leave_those_alone_that_are_there",
+                flood::connections,
+            ),
+            (
+                "faults",
+                "as_many_that_say_nothing_are_seen_off",
+                flood::silent,
+            ),
+            (
+                "faults",
+                "forged_requests_for_connections_keep_nobody_out_for_long",
+                flood::forged,
+            ),
+            ("faults", "junk_is_passed_over", junk::junk),
         ],
     )
 }
