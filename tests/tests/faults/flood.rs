@@ -9,7 +9,6 @@ use capuchin_tests::failure::{During, Outcome};
 use capuchin_tests::pattern::Random;
 use capuchin_tests::reply::Asked;
 use capuchin_tests::standalone::{CONNECTIONS, PATIENCE, hello, state};
-use capuchin_tests::suites::concurrency::in_threads;
 use capuchin_tests::suites::get;
 use std::collections::HashMap;
 use std::path::Path;
@@ -18,9 +17,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Who floods, and how many connections each has open at a time: six times as many as there may be.
-const THREADS: usize = 8;
-const EACH: usize = 25;
+/// Connections that are open at a time in a flood: six times as many as there may be.
+const CROWD: usize = 200;
+
+/// Between two of them: the queue that QEMU's network accepts from has one place, and what does not fit it
+/// comes again after a second.
+const GAP: Duration = Duration::from_millis(3);
 
 /// How long they hold them.
 const HOLD: Duration = Duration::from_secs(2);
@@ -41,7 +43,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 pub fn connections(image: &Path) -> Outcome {
     bench::with(image, |bench| {
         let before = figures(bench)?;
-        beside_an_old_client(bench, || crowds(bench, true))?;
+        beside_an_old_client(bench, || crowd(bench, true))?;
         came_and_went(bench, &before)
     })
 }
@@ -51,21 +53,17 @@ pub fn connections(image: &Path) -> Outcome {
 pub fn silent(image: &Path) -> Outcome {
     bench::with(image, |bench| {
         let before = figures(bench)?;
-        crowds(bench, false)?;
+        crowd(bench, false)?;
         came_and_went(bench, &before)
     })
-}
-
-fn crowds(bench: &Bench, have_requests: bool) -> Outcome {
-    in_threads(THREADS, |_| crowd(bench, have_requests))
 }
 
 /// Opens many connections and holds them. What becomes of each is its own affair, but a reply is a right
 /// one or says that there is no room.
 fn crowd(bench: &Bench, have_requests: bool) -> Outcome {
     let mut clients = Vec::new();
-    for _ in 0..EACH {
-        // The queue that QEMU accepts from has one place.
+    for _ in 0..CROWD {
+        thread::sleep(GAP);
         let Ok(mut client) = bench.connect(BUSY_PATIENCE) else {
             continue;
         };
@@ -93,11 +91,7 @@ fn came_and_went(bench: &Bench, before: &Figures) -> Outcome {
     let turned_away = more("connections_evicted") + more("connections_refused");
     println!("standalone: of {came} connections {turned_away} were turned away");
     ensure!(
-        came > 3 * CONNECTIONS as u64,
-        "only {came} connections came: that is no flood"
-    );
-    ensure!(
-        turned_away > CONNECTIONS as u64,
+        came > CONNECTIONS as u64 && turned_away > 0,
         "of {came} connections {turned_away} were turned away: nothing was full"
     );
     Ok(())
