@@ -40,10 +40,22 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// A trial on an image.
 pub type Run = fn(&Path) -> Outcome;
 
+/// Whether something that a trial needs is there, but for what every image needs.
+pub type Need = fn() -> Result<(), Absent>;
+
+/// A suite, the name of a trial in it, and the trial.
+pub type Named = (&'static str, &'static str, Run);
+
 /// Runs trials, one after another, and counts them. Images are built in `folder`: the toolchain is
 /// another than the one that the tests were built with.
 #[must_use]
-pub fn run(folder: &'static str, trials: &[(&'static str, &'static str, Run)]) -> ExitCode {
+pub fn run(folder: &'static str, trials: &[Named]) -> ExitCode {
+    run_with(folder, || Ok(()), trials)
+}
+
+/// The same, where all trials need something else besides.
+#[must_use]
+pub fn run_with(folder: &'static str, need: Need, trials: &[Named]) -> ExitCode {
     let mut arguments = Arguments::from_args();
     // A machine at a time: emulated processors that compete are slow in ways that no timeout foresees.
     arguments.test_threads = Some(1);
@@ -56,7 +68,7 @@ pub fn run(folder: &'static str, trials: &[(&'static str, &'static str, Run)]) -
     };
     let trials = trials
         .iter()
-        .map(|&(suite, name, run)| trial(&kind, folder, suite, name, run));
+        .map(|&named| trial(&kind, folder, need, named));
     let code = libtest_mimic::run(&arguments, trials.collect()).exit_code();
     if let Err(error) = tally.write() {
         eprintln!("the table's file: {error}");
@@ -65,12 +77,12 @@ pub fn run(folder: &'static str, trials: &[(&'static str, &'static str, Run)]) -
     code
 }
 
-fn trial(kind: &Kind, folder: &'static str, suite: &'static str, name: &str, run: Run) -> Trial {
+fn trial(kind: &Kind, folder: &'static str, need: Need, (suite, name, run): Named) -> Trial {
     counted(
         kind,
         suite,
         format!("{suite}::{name}"),
-        move || match image(folder) {
+        move || match image(folder, need) {
             Ok(image) => completed(run(&image)),
             Err(Absent::Missing(what)) => Ok(Completion::ignored_with(what)),
             Err(Absent::Failed(why)) => Err(why.to_string().into()),
@@ -79,10 +91,10 @@ fn trial(kind: &Kind, folder: &'static str, suite: &'static str, name: &str, run
 }
 
 /// The image, built once.
-fn image(folder: &str) -> Result<PathBuf, Absent> {
+fn image(folder: &str, need: Need) -> Result<PathBuf, Absent> {
     static IMAGE: OnceLock<Result<PathBuf, Absent>> = OnceLock::new();
     let built = IMAGE.get_or_init(|| {
-        let built = build(folder);
+        let built = need().and_then(|()| build(folder));
         if let Err(Absent::Missing(what)) = &built {
             eprintln!("NOT RUN: pc386 standalone: {what}");
         }
