@@ -100,10 +100,14 @@ pub fn stranger(random: &mut Random) -> (Ipv4Address, u16) {
     (address, 1_024 + random.below(60_000) as u16)
 }
 
+/// Whether this is a segment.
+pub fn is_tcp(bytes: &[u8]) -> bool {
+    bytes.len() >= SHORTEST_TCP && bytes[12..IPV4_HEAD] == [8, 0] && bytes[23] == 6
+}
+
 /// Whether the image agrees to a connection with a stranger here.
 pub fn agrees_with_a_stranger(bytes: &[u8]) -> bool {
-    let is_tcp = bytes.len() >= SHORTEST_TCP && bytes[12..IPV4_HEAD] == [8, 0] && bytes[23] == 6;
-    is_tcp && bytes[30..33] == NOBODY && bytes[TCP_HEAD + 13] & 0x12 == 0x12
+    is_tcp(bytes) && bytes[30..33] == NOBODY && bytes[TCP_HEAD + 13] & 0x12 == 0x12
 }
 
 /// Makes the sums of an IPv4 packet with a TCP segment right for what is in it now, as far as its length

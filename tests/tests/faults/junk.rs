@@ -31,6 +31,7 @@ pub fn junk(image: &Path) -> Outcome {
         let last = real.clone();
         bench.line.to_guest.watch(move |frame| {
             *last.lock().unwrap_or_else(PoisonError::into_inner) = frame.to_vec();
+            true
         });
         let mut random = Random::new(bench.seed);
         for round in 0..ROUNDS {

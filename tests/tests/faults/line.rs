@@ -30,7 +30,7 @@ pub struct Faults {
     pub lost: usize,
     pub doubled: usize,
     pub held: usize,
-    /// A bit of a packet is turned, behind the head that has no sum of its own.
+    /// A copy with one bit turned, behind the head that has no sum of its own, comes first.
     pub damaged: usize,
 }
 
@@ -104,7 +104,8 @@ struct Shared {
     watcher: Mutex<Option<Watcher>>,
 }
 
-type Watcher = Box<dyn FnMut(&[u8]) + Send>;
+/// Whether a frame is to go on.
+type Watcher = Box<dyn FnMut(&[u8]) -> bool + Send>;
 
 enum Work {
     /// It came by the wire.
@@ -121,8 +122,11 @@ impl Lane {
         thread::spawn(move || {
             while let Ok(Some(frame)) = source.take() {
                 let mut watcher = seen.watcher.lock().unwrap_or_else(PoisonError::into_inner);
-                if let Some(watch) = &mut *watcher {
-                    watch(&frame);
+                if let Some(lets_through) = &mut *watcher
+                    && !lets_through(&frame)
+                {
+                    seen.lost.fetch_add(1, Relaxed);
+                    continue;
                 }
                 if came.send(Work::Came(frame)).is_err() {
                     return;
@@ -153,8 +157,9 @@ impl Lane {
         let _ = self.work.send(Work::Put(frame));
     }
 
-    /// Has `watcher` see each frame as it comes, before anything happens to it.
-    pub fn watch(&self, watcher: impl FnMut(&[u8]) + Send + 'static) {
+    /// Has `watcher` see each frame as it comes, before anything else happens to it, and say whether it is
+    /// to go on.
+    pub fn watch(&self, watcher: impl FnMut(&[u8]) -> bool + Send + 'static) {
         let mut place = self
             .shared
             .watcher
@@ -200,7 +205,7 @@ impl Hand {
     }
 
     /// What becomes of a frame.
-    fn meet(&mut self, mut frame: Vec<u8>) -> Option<()> {
+    fn meet(&mut self, frame: Vec<u8>) -> Option<()> {
         let faults = *self
             .shared
             .faults
@@ -212,8 +217,10 @@ impl Hand {
         }
         if frame.get(12..ETHERNET_HEAD) == Some(&IPV4) && self.falls(faults.damaged) {
             self.shared.damaged.fetch_add(1, Relaxed);
-            let at = ETHERNET_HEAD + self.random.below(frame.len() - ETHERNET_HEAD);
-            frame[at] ^= 1 << self.random.below(8);
+            let mut copy = frame.clone();
+            let at = ETHERNET_HEAD + self.random.below(copy.len() - ETHERNET_HEAD);
+            copy[at] ^= 1 << self.random.below(8);
+            self.pass(&copy)?;
         }
         if self.falls(faults.doubled) {
             self.shared.doubled.fetch_add(1, Relaxed);

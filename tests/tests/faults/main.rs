@@ -21,13 +21,18 @@ fn main() -> ExitCode {
     standalone::run(
         CARGO_FOLDER,
         &[
+            (
+                "faults",
+                "whichever_frame_is_lost_comes_again_in_a_second",
+                loss::one,
+            ),
             ("faults", "lost_frames_change_no_reply", loss::lost),
             (
                 "faults",
                 "frames_in_another_order_and_twice_change_no_reply",
                 loss::reordered_and_doubled,
             ),
-            ("faults", "damaged_frames_change_no_reply", loss::damaged),
+            ("faults", "damaged_copies_change_no_reply", loss::damaged),
             (
                 "faults",
                 "six_times_the_connections_leave_those_alone_that_are_there",
