@@ -4,12 +4,12 @@
 use crate::bench::{self, Bench};
 use crate::frames::{agrees_with_a_stranger, forged_syn};
 use capuchin_tests::client::Client;
-use capuchin_tests::ensure;
 use capuchin_tests::failure::{During, Outcome};
 use capuchin_tests::pattern::Random;
 use capuchin_tests::reply::Asked;
 use capuchin_tests::standalone::{CONNECTIONS, PATIENCE, hello, state};
 use capuchin_tests::suites::get;
+use capuchin_tests::{ensure, fail};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -134,7 +134,9 @@ fn beside_an_old_client(bench: &Bench, work: impl FnOnce() -> Outcome) -> Outcom
         let asking = scope.spawn(|| asks_on(&mut old, &is_over));
         let outcome = work();
         is_over.store(true, SeqCst);
-        let asked = asking.join().unwrap_or_else(|_| Ok(0));
+        let Ok(asked) = asking.join() else {
+            fail!("the client that was there before the flood panicked")
+        };
         let asked = asked.during("the client that was there before the flood")?;
         ensure!(asked > 0, "nobody asked anything meanwhile");
         println!("standalone: {asked} requests were answered during the flood");
