@@ -3,9 +3,9 @@
 use crate::line::Line;
 use capuchin_qemu::{Machine, Spec, Stack};
 use capuchin_tests::client::Client;
-use capuchin_tests::ensure;
-use capuchin_tests::failure::{During, Outcome};
+use capuchin_tests::failure::{During, Failure, Outcome};
 use capuchin_tests::standalone::{ANSWER_LIMIT, CONNECTIONS, hello, state};
+use capuchin_tests::{ensure, fail};
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -38,9 +38,10 @@ pub fn with(image: &Path, work: impl FnOnce(&Bench) -> Outcome) -> Outcome {
     let seed = seed()?;
     let mut bench = Bench::start(image, seed)?;
     let outcome = work(&bench).and_then(|()| bench.is_well());
-    let outcome = outcome.during(format!("{SEED}={seed}"));
-    let Err(failure) = outcome else { return Ok(()) };
-    Err(failure).during(bench.diagnosis())
+    outcome.map_err(|failure| {
+        let words = bench.diagnosis();
+        Failure::new(format!("{failure}\n{SEED}={seed}\n{words}"))
+    })
 }
 
 fn seed() -> Outcome<u64> {
@@ -59,7 +60,7 @@ impl Bench {
         spec.wire = true;
         let mut machine = Machine::boot(&spec).during("booting")?;
         let Some(wire) = machine.take_wire() else {
-            capuchin_tests::fail!("there is no wire")
+            fail!("there is no wire")
         };
         let line = Line::start(wire, seed);
         machine
@@ -139,7 +140,7 @@ impl Bench {
         for line in self.machine.console().tail(CONSOLE_LINES) {
             words += &format!("\n  | {line}");
         }
-        words + "\n"
+        words
     }
 
     /// It said nothing of a mistake, it has given everything back, and it serves as many as ever.
