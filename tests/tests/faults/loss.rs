@@ -20,8 +20,8 @@ const CLIENTS: usize = 6;
 /// Requests of each, one after another.
 const REQUESTS: usize = 15;
 
-/// Pages that each asks for at once: 50 times the bytes that the image has for a connection's replies.
-const PAGES: usize = 30;
+/// Pages that each asks for at once: 40 times the bytes that the image has for a connection's replies.
+const PAGES: usize = 20;
 
 /// For one reply. QEMU's network repeats a lost request for a connection after 6 seconds, then after 24
 /// and 48, and anything else after one second, two, four and so on; so does the image.
