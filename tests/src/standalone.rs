@@ -56,6 +56,17 @@ pub fn run(folder: &'static str, trials: &[Named]) -> ExitCode {
 /// The same, where all trials need something else besides.
 #[must_use]
 pub fn run_with(folder: &'static str, need: Need, trials: &[Named]) -> ExitCode {
+    run_trials(|kind| {
+        let trials = trials.iter();
+        trials
+            .map(|&named| trial(kind, folder, need, named))
+            .collect()
+    })
+}
+
+/// Runs trials of this kind, one after another, and counts them.
+#[must_use]
+pub fn run_trials(make: impl FnOnce(&Kind) -> Vec<Trial>) -> ExitCode {
     let mut arguments = Arguments::from_args();
     // A machine at a time: emulated processors that compete are slow in ways that no timeout foresees.
     arguments.test_threads = Some(1);
@@ -66,10 +77,7 @@ pub fn run_with(folder: &'static str, need: Need, trials: &[Named]) -> ExitCode 
         skips: &[],
         tally: tally.clone(),
     };
-    let trials = trials
-        .iter()
-        .map(|&named| trial(&kind, folder, need, named));
-    let code = libtest_mimic::run(&arguments, trials.collect()).exit_code();
+    let code = libtest_mimic::run(&arguments, make(&kind)).exit_code();
     if let Err(error) = tally.write() {
         eprintln!("the table's file: {error}");
         return ExitCode::from(2);
@@ -94,7 +102,7 @@ fn trial(kind: &Kind, folder: &'static str, need: Need, (suite, name, run): Name
 fn image(folder: &str, need: Need) -> Result<PathBuf, Absent> {
     static IMAGE: OnceLock<Result<PathBuf, Absent>> = OnceLock::new();
     let built = IMAGE.get_or_init(|| {
-        let built = need().and_then(|()| build(folder));
+        let built = need().and_then(|()| build(folder, &[]));
         if let Err(Absent::Missing(what)) = &built {
             eprintln!("NOT RUN: pc386 standalone: {what}");
         }
@@ -103,9 +111,13 @@ fn image(folder: &str, need: Need) -> Result<PathBuf, Absent> {
     built.clone()
 }
 
-fn build(folder: &str) -> Result<PathBuf, Absent> {
+/// Builds an image; the arguments are those of `targets/standalone/build`.
+///
+/// # Errors
+/// When something is missing, or it cannot be built.
+pub fn build(folder: &str, arguments: &[&str]) -> Result<PathBuf, Absent> {
     find_qemu().map_err(|missing| Absent::Missing(missing.to_string()))?;
-    let said = build_by(Path::new(BUILD), &[], folder, BUILD_LIMIT)?;
+    let said = build_by(Path::new(BUILD), arguments, folder, BUILD_LIMIT)?;
     match said.lines().last() {
         Some(path) => Ok(path.into()),
         None => Err(Failure::new(format!("{BUILD} says nothing")).into()),
