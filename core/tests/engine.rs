@@ -612,6 +612,44 @@ fn longest_idle_is_evicted_then_newcomers_are_refused() {
 }
 
 #[test]
+fn those_who_say_nothing_make_room_before_those_who_ask() {
+    run_plain(&Setup::default(), |net, turn, _, stats| {
+        let begin = net.world().now;
+        let mut silent = Vec::new();
+        for _ in 1..LIMITS.connections {
+            silent.push(net.connect(10_000));
+            turns(turn, 2);
+            net.world().now += 1;
+        }
+        let mut ask = |client, turn: &mut dyn FnMut()| {
+            net.send(client, get("/hello").as_bytes());
+            turns(turn, 2);
+            net.read(client)
+        };
+        // At once nobody can tell who is going to say nothing: the only idle one has to go.
+        let client = net.connect(10_000);
+        assert_eq!(body(&ask(client, turn)), "hello\n");
+        let second = net.connect(10_000);
+        assert_eq!(body(&ask(second, turn)), "hello\n");
+        assert!(net.ended(client));
+        net.world().now = begin + 1_990;
+        let third = net.connect(10_000);
+        assert_eq!(body(&ask(third, turn)), "hello\n");
+        assert!(net.ended(second) && !net.ended(silent[0]));
+        // Later it is the silent ones, the first of them first.
+        net.world().now = begin + 2_100;
+        for &gone in &silent[..3] {
+            assert_eq!(body(&ask(third, turn)), "hello\n");
+            let next = net.connect(10_000);
+            assert_eq!(body(&ask(next, turn)), "hello\n");
+            assert!(net.ended(gone) && !net.ended(third));
+        }
+        assert_eq!(stats.value(Counter::Evicted), 5);
+        assert_eq!(stats.value(Counter::Refused), 0);
+    });
+}
+
+#[test]
 fn event_for_a_former_life_of_a_slot_is_dropped() {
     use capuchin_core::event::{Deadline, Error, EventChannel, EventList, Interest, Readiness};
     use capuchin_core::transport::Socket;

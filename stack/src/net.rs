@@ -7,12 +7,15 @@ use capuchin_core::transport::{Error, Socket};
 use core::cell::Cell;
 use core::fmt;
 use smoltcp::iface::{Config, Interface, PollIngressSingleResult, SocketHandle, SocketSet};
-use smoltcp::phy::Device;
+use smoltcp::phy::{Device, TxToken as _};
 #[cfg(feature = "dhcp")]
 use smoltcp::socket::dhcpv4;
 use smoltcp::socket::tcp::{self, State};
 use smoltcp::time::Instant;
-use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr, IpEndpoint, Ipv4Address, Ipv4Cidr};
+use smoltcp::wire::{
+    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol,
+    EthernetRepr, HardwareAddress, IpAddress, IpCidr, IpEndpoint, Ipv4Address, Ipv4Cidr,
+};
 
 /// Listeners that there can be.
 pub const LISTENERS: usize = 2;
@@ -143,6 +146,8 @@ pub struct Net<D> {
     dhcp: Option<SocketHandle>,
     /// Is told of every address.
     on_address: Option<fn(Option<Ipv4Cidr>)>,
+    /// The neighbours have yet to hear of the address.
+    is_new: bool,
 }
 
 impl<D> fmt::Debug for Net<D> {
@@ -213,6 +218,36 @@ impl<D: Device> Net<D> {
             has_more: false,
             now,
             on_address: None,
+            is_new: true,
+        }
+    }
+
+    /// Tells the neighbours who has the address now, so that they need not ask, and forget who had it before
+    /// (RFC 5227 section 2.3).
+    fn announce(&mut self, at: Instant) {
+        let Some(address) = self.address().filter(|_| self.is_new) else {
+            return;
+        };
+        let HardwareAddress::Ethernet(hardware) = self.interface.hardware_addr();
+        let packet = ArpRepr::EthernetIpv4 {
+            operation: ArpOperation::Request,
+            source_hardware_addr: hardware,
+            source_protocol_addr: address.address(),
+            target_hardware_addr: EthernetAddress([0; 6]),
+            target_protocol_addr: address.address(),
+        };
+        let frame = EthernetRepr {
+            src_addr: hardware,
+            dst_addr: EthernetAddress::BROADCAST,
+            ethertype: EthernetProtocol::Arp,
+        };
+        if let Some(token) = self.device.transmit(at) {
+            token.consume(frame.buffer_len() + packet.buffer_len(), |bytes| {
+                let mut bytes = EthernetFrame::new_unchecked(bytes);
+                frame.emit(&mut bytes);
+                packet.emit(&mut ArpPacket::new_unchecked(bytes.payload_mut()));
+            });
+            self.is_new = false;
         }
     }
 
@@ -240,6 +275,7 @@ impl<D: Device> Net<D> {
             Some(dhcpv4::Event::Deconfigured) => (None, None),
         };
         set_address(&mut self.interface, address, gateway);
+        self.is_new = true;
         if let Some(tell) = self.on_address {
             tell(address);
         }
@@ -333,6 +369,7 @@ impl<D: Device> Net<D> {
         }
         #[cfg(feature = "dhcp")]
         self.hear_dhcp();
+        self.announce(at);
         self.interface
             .poll_egress(at, &mut self.device, &mut self.sockets);
         self.tidy();

@@ -9,9 +9,9 @@ use capuchin_core::transport::{Error, Socket, Transport};
 use capuchin_stack::{Address, Memory, Net, NetError, Reader, StackTransport};
 use machine::{Machine, SERVER};
 use smoltcp::wire::{
-    ArpOperation, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr,
-    IpProtocol, Ipv4Address, Ipv4Cidr, Ipv4Packet, Ipv4Repr, TcpControl, TcpPacket, TcpRepr,
-    TcpSeqNumber,
+    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol,
+    EthernetRepr, IpProtocol, Ipv4Address, Ipv4Cidr, Ipv4Packet, Ipv4Repr, TcpControl, TcpPacket,
+    TcpRepr, TcpSeqNumber,
 };
 use std::cell::RefCell;
 use std::thread;
@@ -414,4 +414,31 @@ fn file_is_sent_in_pieces_and_told_when_it_is_too_short() {
     let end = transport.send_file(socket, text, text.len() as u64, 10);
     assert_eq!(end, Err(Error::Truncated));
     assert_eq!(transport.send_file(socket, text, 0, 0), Ok(0));
+}
+
+#[test]
+fn address_is_announced_once() {
+    let (card, stranger) = wire::cards();
+    let memory: &'static mut _ = Box::leak(Box::new(Memory::<SOCKETS, 512, 512>::new()));
+    let address = Address::Static(Ipv4Cidr::new(SERVER, 24), None);
+    let mut net = Net::new(memory.room(), card, SERVER_CARD.0, address, 1, 0);
+    for now in 0..5 {
+        net.poll(now);
+    }
+    let announced: Vec<_> = std::iter::from_fn(|| stranger.take())
+        .filter_map(|frame| {
+            let frame = EthernetFrame::new_checked(&frame).unwrap();
+            assert_eq!(frame.dst_addr(), EthernetAddress::BROADCAST);
+            let packet = ArpPacket::new_checked(frame.payload()).unwrap();
+            ArpRepr::parse(&packet).ok()
+        })
+        .collect();
+    let expected = ArpRepr::EthernetIpv4 {
+        operation: ArpOperation::Request,
+        source_hardware_addr: SERVER_CARD,
+        source_protocol_addr: SERVER,
+        target_hardware_addr: EthernetAddress([0; 6]),
+        target_protocol_addr: SERVER,
+    };
+    assert_eq!(announced, [expected]);
 }

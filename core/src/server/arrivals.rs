@@ -145,22 +145,30 @@ where
         self.slots.as_slice().len() >= limit as usize
     }
 
-    /// Closes the connection that has been idle for longest, out of a sample.
+    /// Closes the connection that has been idle for longest, out of a sample. One whose first request has not
+    /// come in [`FRESH_MS`] is idle like others.
     #[cfg_attr(target_os = "rtems", inline(never))]
     pub(super) fn evict_longest_idle(&mut self) {
         let slots = self.slots.as_slice();
         let count = slots.len() as u32;
         let now = self.desk.now as u32;
+        let limits = self.desk.limits;
         let mut victim = None;
         for step in 0..count.min(EVICTION_SAMPLE) {
             let index = (self.hand + step) % count;
             let slot = &slots[index as usize];
-            if slot.state == State::Idle && slot.lease.is_none() && !slot.flags.has(Flags::QUEUED) {
-                // The earlier its deadline, the longer it has been idle.
-                let left = slot.timer.deadline().wrapping_sub(now) as i32;
-                if victim.is_none_or(|(_, least)| left < least) {
-                    victim = Some((index, left));
-                }
+            let (limit, least) = match slot.state {
+                State::Idle => (limits.idle_ms, 0),
+                State::Fresh => (limits.first_byte_ms, FRESH_MS),
+                _ => continue,
+            };
+            if slot.lease.is_some() || slot.flags.has(Flags::QUEUED) {
+                continue;
+            }
+            let left = slot.timer.deadline().wrapping_sub(now);
+            let idle = limit.wrapping_sub(left) as i32;
+            if idle >= least && victim.is_none_or(|(_, most)| idle > most) {
+                victim = Some((index, idle));
             }
         }
         self.hand = (self.hand + EVICTION_SAMPLE) % count.max(1);

@@ -40,6 +40,10 @@ const EXHAUSTED_PAUSE_MS: u64 = 100;
 /// answer is exact.
 const EVICTION_SAMPLE: u32 = 64;
 
+/// Milliseconds after which a connection without its first request may have to make room. A request that got
+/// lost comes again after one second (RFC 6298 section 2).
+const FRESH_MS: i32 = 2_000;
+
 /// In a token's index: listeners count down from here.
 const FIRST_LISTENER: u32 = u32::MAX - 1;
 
