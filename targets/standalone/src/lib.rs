@@ -11,7 +11,6 @@
 
 cfg_if::cfg_if! {
     if #[cfg(all(target_arch = "x86", target_os = "rtems"))] {
-        mod app;
         mod boot;
         mod card;
         mod console;
@@ -20,5 +19,16 @@ cfg_if::cfg_if! {
         mod panic;
         mod pci;
         mod port;
+        mod serve;
+
+        // What the image serves.
+        cfg_if::cfg_if! {
+            if #[cfg(feature = "fixture")] {
+                mod fixture;
+                use fixture as app;
+            } else {
+                mod app;
+            }
+        }
     }
 }

@@ -33,11 +33,6 @@ pub fn ticks() -> u32 {
     TICKS.load(SeqCst)
 }
 
-/// Milliseconds since boot; they come round with the ticks.
-pub fn uptime_ms() -> u32 {
-    ticks() / (TICKS_PER_SECOND / 1_000)
-}
-
 /// A number that differs from boot to boot: the time of day and the processor's counter of cycles.
 pub fn seed() -> u64 {
     // SAFETY: every processor with a PCI bus has the counter.
