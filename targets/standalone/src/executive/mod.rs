@@ -10,18 +10,18 @@ pub mod task;
 use core::cell::UnsafeCell;
 
 /// What is looked at with interrupts off only.
-struct Guarded<T>(UnsafeCell<T>);
+pub struct Guarded<T>(UnsafeCell<T>);
 
 // SAFETY: `with` keeps interrupts off, and there is one processor.
 unsafe impl<T> Sync for Guarded<T> {}
 
 impl<T> Guarded<T> {
-    const fn new(content: T) -> Self {
+    pub const fn new(content: T) -> Self {
         Self(UnsafeCell::new(content))
     }
 
     /// Has the content for `act`, which neither waits nor asks for it again.
-    fn with<R>(&self, act: impl FnOnce(&mut T) -> R) -> R {
+    pub fn with<R>(&self, act: impl FnOnce(&mut T) -> R) -> R {
         // SAFETY: nobody comes between, and `act` does not ask again.
         crate::interrupts::without(|| act(unsafe { &mut *self.0.get() }))
     }
