@@ -1,13 +1,17 @@
-//! Boots the image for pc386 that needs no RTEMS (`targets/standalone`) and looks at it from outside.
+//! Boots the images for pc386 that need no RTEMS (`targets/standalone`) and looks at them from outside: with
+//! the black-box suites at their fixture server, with trials of its own at the page's image.
 //!
 //! Where QEMU or a toolchain for it is missing all is reported as ignored, and a line says what is.
+
+#[path = "standalone/suites.rs"]
+mod suites;
 
 use capuchin_qemu::{Machine, Spec, Stack, find_qemu};
 use capuchin_tests::client::Client;
 use capuchin_tests::failure::{During, Failure, Outcome};
 use capuchin_tests::process::build_by;
 use capuchin_tests::reply::Asked;
-use capuchin_tests::runner::{Absent, Kind, Tally, completed, counted};
+use capuchin_tests::runner::{Absent, Guest, Kind, Tally, completed, counted};
 use capuchin_tests::suites::get;
 use capuchin_tests::{ensure, fail};
 use libtest_mimic::{Arguments, Completion, Trial};
@@ -37,18 +41,21 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 const OUTAGE: Duration = Duration::from_secs(3);
 
+/// Cases that run at the same time, on one machine: each may have a quarter of a server's connections
+/// (`Target::share`).
+const THREADS: usize = 4;
+
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
-    // A machine at a time: emulated processors that compete are slow in ways that no timeout foresees.
-    arguments.test_threads = Some(1);
+    arguments.test_threads.get_or_insert(THREADS);
     let tally = Arc::new(Tally::default());
     let kind = Kind {
         name: "standalone".into(),
         backend: "pc386 standalone",
-        skips: &[],
+        skips: suites::SKIPS,
         tally: tally.clone(),
     };
-    let trials: [(&str, &str, Run); 6] = [
+    let own: [(&str, &str, Run); 6] = [
         ("power_on", "first_answer_comes", first_answer_comes),
         (
             "power_on",
@@ -76,10 +83,11 @@ fn main() -> ExitCode {
             link,
         ),
     ];
-    let trials = trials
-        .into_iter()
-        .map(|(suite, name, run)| trial(&kind, suite, name, run));
-    let code = libtest_mimic::run(&arguments, trials.collect()).exit_code();
+    let mut trials = suites::trials(&kind, &arguments);
+    // Last: while one of these has its machine, a case of the suites could only wait for its own.
+    let own = own.map(|(suite, name, run)| trial(&kind, suite, name, run));
+    trials.extend(own);
+    let code = libtest_mimic::run(&arguments, trials).exit_code();
     if let Err(error) = tally.write() {
         eprintln!("the table's file: {error}");
         return ExitCode::from(2);
@@ -106,7 +114,7 @@ fn trial(kind: &Kind, suite: &'static str, name: &str, run: Run) -> Trial {
 fn image() -> Result<PathBuf, Absent> {
     static IMAGE: OnceLock<Result<PathBuf, Absent>> = OnceLock::new();
     let built = IMAGE.get_or_init(|| {
-        let built = build();
+        let built = build(&[]);
         if let Err(Absent::Missing(what)) = &built {
             eprintln!("NOT RUN: pc386 standalone: {what}");
         }
@@ -115,9 +123,10 @@ fn image() -> Result<PathBuf, Absent> {
     built.clone()
 }
 
-fn build() -> Result<PathBuf, Absent> {
+/// Builds an image with these options of the script.
+fn build(options: &[&str]) -> Result<PathBuf, Absent> {
     find_qemu().map_err(|missing| Absent::Missing(missing.to_string()))?;
-    let said = build_by(Path::new(BUILD), &[], CARGO_FOLDER, BUILD_LIMIT)?;
+    let said = build_by(Path::new(BUILD), options, CARGO_FOLDER, BUILD_LIMIT)?;
     match said.lines().last() {
         Some(path) => Ok(path.into()),
         None => Err(Failure::new(format!("{BUILD} says nothing")).into()),
@@ -125,8 +134,15 @@ fn build() -> Result<PathBuf, Absent> {
 }
 
 /// The image, which has answered: so long after power-on.
-fn boot(image: PathBuf) -> Outcome<(Machine, Duration)> {
-    let mut machine = Machine::boot(&Spec::new(Stack::Own, image)).during("booting")?;
+fn boot(image: PathBuf) -> Outcome<(Guest, Duration)> {
+    boot_with(image, "")
+}
+
+/// The same with a command line.
+fn boot_with(image: PathBuf, append: &str) -> Outcome<(Guest, Duration)> {
+    let mut spec = Spec::new(Stack::Own, image);
+    append.clone_into(&mut spec.append);
+    let mut machine = Guest::boot(&spec).during("booting")?;
     let after = machine
         .wait_until_it_answers(ANSWER_LIMIT)
         .during("the first answer")?;
@@ -174,7 +190,7 @@ fn first_answer_comes(image: PathBuf) -> Outcome {
 fn panic_is_told(image: PathBuf) -> Outcome {
     let mut spec = Spec::new(Stack::Own, image);
     spec.append = "--panic".into();
-    let mut machine = Machine::boot(&spec).during("booting")?;
+    let mut machine = Guest::boot(&spec).during("booting")?;
     let line = machine
         .wait_for_line("panic at ", ANSWER_LIMIT)
         .during("the line of a panic")?;
