@@ -621,7 +621,7 @@ fn those_who_say_nothing_make_room_before_those_who_ask() {
             turns(turn, 2);
             net.world().now += 1;
         }
-        let mut ask = |client, turn: &mut dyn FnMut()| {
+        let ask = |client, turn: &mut dyn FnMut()| {
             net.send(client, get("/hello").as_bytes());
             turns(turn, 2);
             net.read(client)

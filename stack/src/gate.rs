@@ -1,6 +1,7 @@
 //! Keeps connection requests away that the stack would answer wrongly: for a port whose listener has no
 //! socket left it would refuse them, where a client that hears nothing tries again; and one that comes
-//! again it would give to another socket, which then gets all that is the first one's.
+//! again it would give to another socket, which then gets all that is the first one's. And notes what a
+//! card had no room for.
 
 use crate::net::Place;
 use core::cell::Cell;
@@ -56,6 +57,37 @@ impl<D: Device> Device for Gate<'_, D> {
 
     fn transmit(&mut self, at: Instant) -> Option<Self::TxToken<'_>> {
         self.device.transmit(at)
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        self.device.capabilities()
+    }
+}
+
+/// A card, seen by what leaves: notes whether it took no more.
+pub(crate) struct Exit<'e, D> {
+    pub device: &'e mut D,
+    pub is_shut: bool,
+}
+
+impl<D: Device> Device for Exit<'_, D> {
+    type RxToken<'a>
+        = D::RxToken<'a>
+    where
+        Self: 'a;
+    type TxToken<'a>
+        = D::TxToken<'a>
+    where
+        Self: 'a;
+
+    fn receive(&mut self, at: Instant) -> Option<(Self::RxToken<'_>, Self::TxToken<'_>)> {
+        self.device.receive(at)
+    }
+
+    fn transmit(&mut self, at: Instant) -> Option<Self::TxToken<'_>> {
+        let leave = self.device.transmit(at);
+        self.is_shut |= leave.is_none();
+        leave
     }
 
     fn capabilities(&self) -> DeviceCapabilities {

@@ -1,6 +1,6 @@
 //! One network interface, its sockets, and what each of them is for.
 
-use crate::gate::{Gate, Request};
+use crate::gate::{Exit, Gate, Request};
 use crate::memory::Room;
 use capuchin_core::event::{Interest, Readiness, Token};
 use capuchin_core::transport::{Error, Socket};
@@ -140,6 +140,8 @@ pub struct Net<D> {
     channels: u32,
     /// The card may have more than the last look took in.
     has_more: bool,
+    /// The card took no more in the middle of the last look: some sockets have not had their turn to send.
+    is_cut_short: bool,
     /// The time of the last look.
     now: u64,
     #[cfg(feature = "dhcp")]
@@ -216,6 +218,7 @@ impl<D: Device> Net<D> {
             turn: 0,
             channels: 0,
             has_more: false,
+            is_cut_short: false,
             now,
             on_address: None,
             is_new: true,
@@ -339,10 +342,35 @@ impl<D: Device> Net<D> {
     }
 
     /// Takes in what the card has, sends what is to leave, and sees to sockets that have ended.
+    ///
+    /// Sockets send in their order. Where the card has room for some of them only, nothing is taken in
+    /// until all had their turn: the first ones, told by their clients to go on, would never let the last
+    /// ones send.
     pub fn poll(&mut self, now: u64) {
         let at = instant(now);
         self.now = now;
         self.interface.poll_maintenance(at);
+        if self.is_cut_short {
+            // Whether it has anything will be seen.
+            self.has_more = true;
+        } else {
+            self.take_in(at);
+        }
+        #[cfg(feature = "dhcp")]
+        self.hear_dhcp();
+        self.announce(at);
+        let mut exit = Exit {
+            device: &mut self.device,
+            is_shut: false,
+        };
+        self.interface.poll_egress(at, &mut exit, &mut self.sockets);
+        self.is_cut_short = exit.is_shut;
+        self.has_more |= exit.is_shut;
+        self.tidy();
+    }
+
+    /// Takes in what the card has, up to [`FRAMES`].
+    fn take_in(&mut self, at: Instant) {
         let mut full = self.full_ports();
         self.has_more = true;
         for _ in 0..FRAMES {
@@ -367,12 +395,6 @@ impl<D: Device> Net<D> {
                 full = self.full_ports();
             }
         }
-        #[cfg(feature = "dhcp")]
-        self.hear_dhcp();
-        self.announce(at);
-        self.interface
-            .poll_egress(at, &mut self.device, &mut self.sockets);
-        self.tidy();
     }
 
     /// Milliseconds until [`Net::poll`] has something to do, whatever comes from the card; `None` when

@@ -2,6 +2,8 @@
 
 #[path = "conformance/machine.rs"]
 mod machine;
+#[path = "conformance/stranger.rs"]
+mod stranger;
 #[path = "conformance/wire.rs"]
 mod wire;
 
@@ -9,16 +11,14 @@ use capuchin_core::transport::{Error, Socket, Transport};
 use capuchin_stack::{Address, Memory, Net, NetError, Reader, StackTransport};
 use machine::{Machine, SERVER};
 use smoltcp::wire::{
-    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol,
-    EthernetRepr, IpProtocol, Ipv4Address, Ipv4Cidr, Ipv4Packet, Ipv4Repr, TcpControl, TcpPacket,
-    TcpRepr, TcpSeqNumber,
+    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, Ipv4Cidr,
+    Ipv4Packet, TcpControl, TcpPacket, TcpSeqNumber,
 };
 use std::cell::RefCell;
 use std::thread;
 use std::time::{Duration, Instant};
+use stranger::{PORT, SERVER_CARD, arp, segment, syn};
 use wire::Card;
-
-const PORT: u16 = 80;
 
 /// Sockets of the server.
 const SOCKETS: usize = 6;
@@ -83,77 +83,6 @@ impl Server {
         assert!(came, "a connection comes");
         accepted.unwrap_or(Socket(-1))
     }
-}
-
-/// A machine that sends what it likes: its address, and the server's card's.
-const STRANGER: Ipv4Address = Ipv4Address::new(10, 0, 0, 7);
-const STRANGER_CARD: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 7]);
-const SERVER_CARD: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 9]);
-
-fn frame(ethertype: EthernetProtocol, length: usize, emit: impl FnOnce(&mut [u8])) -> Vec<u8> {
-    let repr = EthernetRepr {
-        src_addr: STRANGER_CARD,
-        dst_addr: SERVER_CARD,
-        ethertype,
-    };
-    let mut bytes = vec![0; repr.buffer_len() + length];
-    let mut frame = EthernetFrame::new_unchecked(&mut bytes[..]);
-    repr.emit(&mut frame);
-    emit(frame.payload_mut());
-    bytes
-}
-
-/// Asks for the server's card, from which that learns the stranger's.
-fn arp() -> Vec<u8> {
-    let repr = ArpRepr::EthernetIpv4 {
-        operation: ArpOperation::Request,
-        source_hardware_addr: STRANGER_CARD,
-        source_protocol_addr: STRANGER,
-        target_hardware_addr: EthernetAddress([0; 6]),
-        target_protocol_addr: SERVER,
-    };
-    frame(EthernetProtocol::Arp, repr.buffer_len(), |bytes| {
-        repr.emit(&mut smoltcp::wire::ArpPacket::new_unchecked(bytes));
-    })
-}
-
-/// Asks for a connection.
-fn syn(from: u16) -> Vec<u8> {
-    segment(from, TcpControl::Syn, 1_000, None)
-}
-
-fn segment(from: u16, control: TcpControl, number: i32, ack: Option<TcpSeqNumber>) -> Vec<u8> {
-    let segment = TcpRepr {
-        src_port: from,
-        dst_port: PORT,
-        control,
-        seq_number: TcpSeqNumber(number),
-        ack_number: ack,
-        window_len: 1_000,
-        window_scale: None,
-        max_seg_size: None,
-        sack_permitted: false,
-        sack_ranges: [None; 3],
-        timestamp: None,
-        payload: &[],
-    };
-    let packet = Ipv4Repr {
-        src_addr: STRANGER,
-        dst_addr: SERVER,
-        next_header: IpProtocol::Tcp,
-        payload_len: segment.buffer_len(),
-        hop_limit: 64,
-    };
-    let (sum, head) = (Default::default(), packet.buffer_len());
-    frame(
-        EthernetProtocol::Ipv4,
-        head + segment.buffer_len(),
-        |bytes| {
-            packet.emit(&mut Ipv4Packet::new_unchecked(&mut bytes[..]), &sum);
-            let mut place = TcpPacket::new_unchecked(&mut bytes[head..]);
-            segment.emit(&mut place, &STRANGER.into(), &SERVER.into(), &sum);
-        },
-    )
 }
 
 /// What the server says to the stranger: the ports that were answered, with the sequence numbers.

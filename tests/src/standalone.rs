@@ -19,6 +19,11 @@ use std::time::Duration;
 
 const BUILD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../targets/standalone/build");
 
+/// The kind of server.
+pub const NAME: &str = "standalone";
+/// The table's column.
+pub const BACKEND: &str = "pc386 standalone";
+
 /// On a machine that has much else to do.
 const BUILD_LIMIT: Duration = Duration::from_secs(900);
 
@@ -72,12 +77,18 @@ pub fn run_trials(make: impl FnOnce(&Kind) -> Vec<Trial>) -> ExitCode {
     arguments.test_threads = Some(1);
     let tally = Arc::new(Tally::default());
     let kind = Kind {
-        name: "standalone".into(),
-        backend: "pc386 standalone",
+        name: NAME.into(),
+        backend: BACKEND,
         skips: &[],
         tally: tally.clone(),
     };
-    let code = libtest_mimic::run(&arguments, make(&kind)).exit_code();
+    conclude(&arguments, make(&kind), &tally)
+}
+
+/// Runs trials and writes down what was counted.
+#[must_use]
+pub fn conclude(arguments: &Arguments, trials: Vec<Trial>, tally: &Tally) -> ExitCode {
+    let code = libtest_mimic::run(arguments, trials).exit_code();
     if let Err(error) = tally.write() {
         eprintln!("the table's file: {error}");
         return ExitCode::from(2);

@@ -89,7 +89,7 @@ unsafe extern "C" fn begin(magic: u32, information: *const Information) {
             line = CStr::from_ptr((*information).command_line);
         }
     }
-    crate::app::main(line.to_bytes());
+    crate::serve::main(line.to_bytes());
 }
 
 /// Bytes of the first task's stack.

@@ -11,7 +11,6 @@
 
 cfg_if::cfg_if! {
     if #[cfg(all(target_arch = "x86", target_os = "rtems"))] {
-        mod app;
         mod boot;
         mod console;
         #[cfg(feature = "conformance")]
@@ -19,5 +18,16 @@ cfg_if::cfg_if! {
         mod executive;
         mod interrupts;
         mod panic;
+        mod serve;
+
+        // What the image serves.
+        cfg_if::cfg_if! {
+            if #[cfg(feature = "fixture")] {
+                mod fixture;
+                use fixture as app;
+            } else {
+                mod app;
+            }
+        }
     }
 }

@@ -3,9 +3,12 @@
 //! Servers come from a [`Source`], which may start one only when the first case wants it. What a
 //! server lacks, and servers that cannot be had here, are reported as ignored with the reason.
 
+pub mod berth;
+mod guest;
 mod native;
 mod tally;
 
+pub use guest::Guest;
 pub use native::{Configuration, ONE_ACCEPTOR, ONE_WORKER, Plan, TWO_WORKERS, conclude, run};
 pub use tally::Tally;
 

@@ -1,11 +1,10 @@
 //! Builds the images of a kind of library, once.
 
-use crate::guest::Guest;
 use capuchin_qemu::{Error, Machine, Missing, Sdk, Spec, Stack, find_qemu};
 use capuchin_tests::fail;
 use capuchin_tests::failure::{During, Outcome};
 use capuchin_tests::process::{build_by, do_within, for_other_toolchain};
-use capuchin_tests::runner::Absent;
+use capuchin_tests::runner::{Absent, Guest};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, OnceLock, PoisonError};

@@ -1,10 +1,10 @@
 //! The network goes away for a while and comes back.
 
 use crate::build::Images;
-use crate::{berth, own_trial};
+use crate::own_trial;
 use capuchin_tests::failure::{During, Outcome};
 use capuchin_tests::reply::Asked;
-use capuchin_tests::runner::Kind;
+use capuchin_tests::runner::{Kind, berth};
 use capuchin_tests::suites::{Setting, get};
 use libtest_mimic::Trial;
 use std::sync::Arc;

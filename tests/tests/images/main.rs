@@ -8,23 +8,19 @@
 //!
 //! Without an RTEMS SDK or QEMU all is reported as ignored, and a line says what is missing.
 
-mod berth;
 mod build;
 mod channels;
-mod guest;
 mod link;
 mod power_on;
 mod resources;
 mod workers;
 
-use berth::Berth;
 use build::Images;
 use capuchin_qemu::Stack;
-use capuchin_tests::failure::Outcome;
-use capuchin_tests::runner::{self, Absent, Kind, Skip, Tally, completed, counted};
-use capuchin_tests::suites::Setting;
+use capuchin_tests::failure::{During, Outcome};
+use capuchin_tests::runner::berth::Berths;
+use capuchin_tests::runner::{Absent, Kind, Skip, Tally, completed, counted};
 use libtest_mimic::{Arguments, Completion, Trial};
-use std::collections::HashMap;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -43,7 +39,6 @@ fn main() -> ExitCode {
     arguments.test_threads.get_or_insert(THREADS);
     let tally = Arc::new(Tally::default());
     let mut trials = Vec::new();
-    let mut berths = Vec::new();
     for (name, stack, backend) in [
         ("legacy", Stack::Legacy, "legacy/queue"),
         ("libbsd", Stack::Libbsd, "libbsd/queue"),
@@ -57,25 +52,18 @@ fn main() -> ExitCode {
             skips: SKIPS,
             tally: tally.clone(),
         };
-        let begin = trials.len();
         trials.extend(own_trials(&kind, &images));
-        let own: HashMap<_, _> = Setting::ALL
-            .into_iter()
-            .map(|setting| (setting, Arc::new(Berth::new(images.clone(), setting))))
-            .collect();
-        trials.extend(runner::trials(&kind, &Setting::ALL, |setting| {
-            own[&setting].clone()
-        }));
+        let berths = {
+            let images = images.clone();
+            Berths::new(move |options| {
+                images.folder()?;
+                let (machine, _) = images.boot_fixture(options).during(options)?;
+                Ok(machine)
+            })
+        };
+        trials.extend(berths.trials(&kind, &arguments));
         // Waits for a minute while others run.
         trials.push(resources::trial(&kind, &images));
-        for trial in &trials[begin..] {
-            if !arguments.is_filtered_out(trial)
-                && let Some(setting) = setting_of(trial)
-            {
-                own[&setting].expect_one_more();
-            }
-        }
-        berths.extend(own.into_values());
     }
     let code = libtest_mimic::run(&arguments, trials).exit_code();
     if let Err(error) = tally.write() {
@@ -97,14 +85,6 @@ fn own_trials(kind: &Kind, images: &Arc<Images>) -> Vec<Trial> {
         trials.push(workers::trial(kind, images));
     }
     trials
-}
-
-/// The setting of a case, by its suite; none for a trial with a machine of its own.
-fn setting_of(trial: &Trial) -> Option<Setting> {
-    let suite = trial.name().split("::").next();
-    let mut all = capuchin_tests::suites::ALL.iter();
-    all.find(|known| Some(known.name) == suite)
-        .map(|known| known.setting)
 }
 
 /// A trial with a machine of its own, ignored where images cannot be had.

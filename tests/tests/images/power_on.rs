@@ -1,9 +1,9 @@
 //! From power-on to the first answer. The time is told, not judged: other trials share the processors.
 
 use crate::build::Images;
-use crate::{berth, own_trial};
+use crate::own_trial;
 use capuchin_tests::failure::Outcome;
-use capuchin_tests::runner::Kind;
+use capuchin_tests::runner::{Kind, berth};
 use capuchin_tests::suites::Setting;
 use libtest_mimic::Trial;
 use std::sync::Arc;

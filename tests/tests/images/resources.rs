@@ -1,12 +1,12 @@
 //! What an image uses after many requests is what it used before.
 
 use crate::build::Images;
-use crate::{berth, own_trial};
+use crate::own_trial;
 use capuchin_qemu::Stack;
 use capuchin_tests::ensure;
 use capuchin_tests::failure::{During, Outcome};
 use capuchin_tests::reply::Asked;
-use capuchin_tests::runner::Kind;
+use capuchin_tests::runner::{Kind, berth};
 use capuchin_tests::suites::concurrency::in_threads;
 use capuchin_tests::suites::{self, Setting, get};
 use capuchin_tests::target::{Target, numbers};

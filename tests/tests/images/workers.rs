@@ -2,9 +2,9 @@
 //! handed over by messages. Some suites, one case after the other.
 
 use crate::build::Images;
-use crate::{berth, own_trial};
+use crate::own_trial;
 use capuchin_tests::failure::{During, Outcome};
-use capuchin_tests::runner::Kind;
+use capuchin_tests::runner::{Kind, berth};
 use capuchin_tests::suites::{self, Setting};
 use capuchin_tests::{ensure, fail};
 use libtest_mimic::Trial;

@@ -8,7 +8,15 @@ use capuchin_rtems::directives::{CURRENT_PRIORITY, SELF};
 use core::arch::global_asm;
 
 /// `CONFIGURE_MAXIMUM_TASKS`, the first one included.
-const TASKS: usize = if cfg!(feature = "conformance") { 8 } else { 2 };
+/// The fixture has one that completes replies, the eight of a storm, and of the storm before those that have
+/// yet to end.
+const TASKS: usize = if cfg!(feature = "fixture") {
+    18
+} else if cfg!(feature = "conformance") {
+    8
+} else {
+    1
+};
 
 /// Bytes of the stack of each task but the first, which has the boot's.
 const STACK: usize = 4 << 10;

@@ -1,5 +1,5 @@
 //! A machine that runs, one at a time: emulated processors that compete for the real ones are slow in
-//! ways that no timeout foresees, and may not even boot (see [`crate::build`]).
+//! ways that no timeout foresees, and may not even boot.
 
 use capuchin_qemu::{Error, Machine, Spec};
 use std::ops::{Deref, DerefMut};
@@ -10,6 +10,7 @@ static TAKEN: Mutex<bool> = Mutex::new(false);
 static FREE: Condvar = Condvar::new();
 
 /// The machine; the next may start when it has ended.
+#[derive(Debug)]
 pub struct Guest {
     machine: Machine,
     /// After the machine.
@@ -18,6 +19,9 @@ pub struct Guest {
 
 impl Guest {
     /// Waits until no other machine runs, then boots this one.
+    ///
+    /// # Errors
+    /// When it does not start.
     pub fn boot(spec: &Spec) -> Result<Self, Error> {
         let permit = Permit::take();
         Ok(Self {
@@ -41,6 +45,7 @@ impl DerefMut for Guest {
     }
 }
 
+#[derive(Debug)]
 struct Permit;
 
 impl Permit {

@@ -1,26 +1,70 @@
-//! The machine that runs the fixture server in one setting: booted for the first case that wants it,
+//! Machines that run the fixture server, one for each setting: booted for the first case that wants it,
 //! ended with the last.
 
-use crate::build::Images;
-use crate::guest::Guest;
+use super::{Absent, Guest, Kind, Source, Turn, trials};
+use crate::failure::{During, Outcome};
+use crate::suites::{self, Setting};
+use crate::target::Target;
 use capuchin_qemu::Machine;
-use capuchin_tests::failure::{During, Outcome};
-use capuchin_tests::runner::{Absent, Source, Turn};
-use capuchin_tests::suites::Setting;
-use capuchin_tests::target::Target;
-use std::fmt::Write as _;
+use libtest_mimic::{Arguments, Trial};
+use std::collections::HashMap;
+use std::fmt::{self, Write as _};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+/// Boots the image of a fixture server with these options of its command line; the machine has answered.
+pub type Boot = dyn Fn(&str) -> Result<Guest, Absent> + Send + Sync;
+
+/// A place for a machine in each setting.
+#[derive(Debug)]
+pub struct Berths(HashMap<Setting, Arc<Berth>>);
+
+impl Berths {
+    /// Nothing is booted yet.
+    pub fn new(boot: impl Fn(&str) -> Result<Guest, Absent> + Send + Sync + 'static) -> Self {
+        let boot: Arc<Boot> = Arc::new(boot);
+        let berth = |setting| (setting, Arc::new(Berth::new(boot.clone(), setting)));
+        Self(Setting::ALL.into_iter().map(berth).collect())
+    }
+
+    /// One trial for each case of the suites. Those that the arguments leave out are not waited for.
+    #[must_use]
+    pub fn trials(&self, kind: &Kind, arguments: &Arguments) -> Vec<Trial> {
+        let trials = trials(kind, &Setting::ALL, |setting| self.0[&setting].clone());
+        for trial in &trials {
+            if !arguments.is_filtered_out(trial)
+                && let Some(setting) = setting_of(trial)
+            {
+                self.0[&setting].left.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+        trials
+    }
+}
+
+/// The setting of a case, by its suite.
+fn setting_of(trial: &Trial) -> Option<Setting> {
+    let suite = trial.name().split("::").next();
+    let mut all = suites::ALL.iter();
+    all.find(|known| Some(known.name) == suite)
+        .map(|known| known.setting)
+}
+
 /// A place for a machine.
-pub struct Berth {
-    images: Arc<Images>,
+struct Berth {
+    boot: Arc<Boot>,
     setting: Setting,
     turn: Turn,
     /// Trials that have yet to end.
     left: AtomicUsize,
     state: Mutex<State>,
+}
+
+impl fmt::Debug for Berth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Berth").finish_non_exhaustive()
+    }
 }
 
 enum State {
@@ -37,9 +81,9 @@ struct Taken {
 }
 
 impl Berth {
-    pub fn new(images: Arc<Images>, setting: Setting) -> Self {
+    fn new(boot: Arc<Boot>, setting: Setting) -> Self {
         Self {
-            images,
+            boot,
             setting,
             turn: Turn::default(),
             left: AtomicUsize::new(0),
@@ -47,20 +91,13 @@ impl Berth {
         }
     }
 
-    /// Before anything runs: one more trial that will.
-    pub fn expect_one_more(&self) {
-        self.left.fetch_add(1, Ordering::SeqCst);
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn boot(&self) -> Result<Taken, Absent> {
-        self.images.folder()?;
         let name = format!("{:?}", self.setting);
-        let booted = self.images.boot_fixture(&options(self.setting));
-        let (machine, _) = booted.during(&name)?;
+        let machine = (self.boot)(&options(self.setting))?;
         let target = discover(&machine).during(&name)?;
         let (_, told) = machine.console().lines_from(0, Duration::ZERO);
         Ok(Taken {
@@ -128,7 +165,8 @@ const LONG_MS: &str = "10000";
 /// more than what a machine loses when it does not get the processor for a moment.
 const HASTE: u32 = 2;
 
-/// The settings as options of the image (`init_fixture.c`).
+/// The settings as options of an image: `--fixture=` of its command line.
+#[must_use]
 pub fn options(setting: Setting) -> String {
     let words = setting.options().iter();
     let mut words: Vec<_> = words
@@ -156,11 +194,17 @@ pub fn options(setting: Setting) -> String {
 const PACE: &str = "delay_ms=10000,load_percent=10,backlog=1";
 
 /// Asks the server about itself.
+///
+/// # Errors
+/// As [`Target::discover`].
 pub fn discover(machine: &Machine) -> Outcome<Target> {
     discover_with(machine, "")
 }
 
 /// The same, where this is known of it besides.
+///
+/// # Errors
+/// As [`Target::discover`].
 pub fn discover_with(machine: &Machine, facts: &str) -> Outcome<Target> {
     Target::discover(machine.address(), None, &format!("{PACE}{facts}"))
 }
