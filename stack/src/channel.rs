@@ -132,8 +132,12 @@ impl<D: Device> EventChannel for StackChannel<'_, D> {
                 Deadline::After(wait) => Some((begin + u64::from(wait) + 1).saturating_sub(now)),
                 Deadline::Never => None,
             };
-            let stack = self.net.borrow_mut().delay(now);
-            let wait = left.into_iter().chain(stack).min();
+            let wait = if left == Some(0) {
+                left
+            } else {
+                let stack = self.net.borrow_mut().delay(now);
+                left.into_iter().chain(stack).min()
+            };
             self.listen(events, wait)?;
             if left == Some(0) || events.room() < EventList::CAPACITY {
                 return Ok(());

@@ -109,6 +109,11 @@ impl Place {
         peer: None,
         is_over: false,
     };
+
+    /// Whether it is the listener's with this index.
+    fn waits_for(&self, listener: usize) -> bool {
+        matches!(self.role, Role::Waiting(own) if usize::from(own) == listener)
+    }
 }
 
 /// What the worker wants to know of a socket.
@@ -133,6 +138,8 @@ pub struct Net<D> {
     interface: Interface,
     sockets: SocketSet<'static>,
     places: &'static mut [Place],
+    /// Places from here on are free: most of the time there are far fewer connections than there may be.
+    end: usize,
     listeners: heapless::Vec<Listener, LISTENERS>,
     /// Where the next look at all sockets begins, so that none is always the last.
     turn: usize,
@@ -214,6 +221,7 @@ impl<D: Device> Net<D> {
             interface,
             sockets,
             places,
+            end: 0,
             listeners: heapless::Vec::new(),
             turn: 0,
             channels: 0,
@@ -324,7 +332,7 @@ impl<D: Device> Net<D> {
         let handle = self.places[index].handle?;
         let socket = self.sockets.get_mut::<tcp::Socket<'_>>(handle);
         socket.connect(self.interface.context(), to, from).ok()?;
-        self.places[index].role = Role::Taken;
+        self.set_role(index, Role::Taken);
         Some(Socket(index as i32))
     }
 
@@ -405,7 +413,7 @@ impl<D: Device> Net<D> {
         }
         let stack = self.interface.poll_delay(instant(now), &self.sockets);
         let mut least = stack.map(|delay| delay.total_millis());
-        for index in 0..self.places.len() {
+        for index in 0..self.end {
             if let Some(end) = self.end_of(index) {
                 let left = end.saturating_sub(now);
                 least = Some(least.map_or(left, |least| least.min(left)));
@@ -417,6 +425,9 @@ impl<D: Device> Net<D> {
     /// When a socket is not to be waited for any longer.
     fn end_of(&mut self, index: usize) -> Option<u64> {
         let (role, alone_at) = (self.places[index].role, self.places[index].alone_at);
+        if matches!(role, Role::Free | Role::Taken) {
+            return None;
+        }
         match (role, self.socket_mut(index).state()) {
             (Role::Waiting(_), State::SynReceived) => Some(alone_at + HANDSHAKE_MS),
             // The stack ends it by itself.
@@ -441,10 +452,21 @@ impl<D: Device> Net<D> {
         self.places.iter().filter(is_one).count()
     }
 
+    /// Has a socket be for something else.
+    fn set_role(&mut self, index: usize, role: Role) {
+        let place = &mut self.places[index];
+        place.role = role;
+        if matches!(role, Role::Free) {
+            (place.peer, place.is_over) = (None, false);
+        } else {
+            self.end = self.end.max(index + 1);
+        }
+    }
+
     /// Sees to sockets whose connection is over.
     fn tidy(&mut self) {
         let now = self.now;
-        for index in 0..self.places.len() {
+        for index in 0..self.end {
             let role = self.places[index].role;
             if matches!(role, Role::Free | Role::Taken) {
                 continue;
@@ -455,17 +477,20 @@ impl<D: Device> Net<D> {
             let is_unread = socket.recv_queue() > 0 && socket.state() == State::FinWait2;
             match role {
                 // It has ended; or it came and went before anybody took it.
-                _ if is_gone(socket) => self.places[index].role = Role::Free,
+                _ if is_gone(socket) => self.set_role(index, Role::Free),
                 Role::Orphan(_) if is_over && socket.state() == State::Closed => {
                     self.release(index)
                 }
                 Role::Orphan(_) if is_over || is_unread => {
                     socket.abort();
-                    self.places[index].role = Role::Orphan(now);
+                    self.set_role(index, Role::Orphan(now));
                 }
                 Role::Waiting(_) if is_over => self.release(index),
                 _ => {}
             }
+        }
+        while self.end > 0 && matches!(self.places[self.end - 1].role, Role::Free) {
+            self.end -= 1;
         }
     }
 
@@ -476,7 +501,7 @@ impl<D: Device> Net<D> {
         socket.abort();
         let _ = socket.listen(1);
         socket.abort();
-        self.places[index].role = Role::Free;
+        self.set_role(index, Role::Free);
     }
 
     /// Fills up all listeners, and notes who every socket's client is; the ports of those that have no
@@ -485,25 +510,28 @@ impl<D: Device> Net<D> {
         let mut full = heapless::Vec::new();
         for listener in 0..self.listeners.len() {
             self.fill(listener);
-            let role = Role::Waiting(listener as u8);
-            let has_one = (0..self.places.len()).any(|index| {
-                self.places[index].role == role && self.socket_mut(index).state() == State::Listen
-            });
-            if !has_one {
-                // There is room for all of them.
-                let _ = full.push(self.listeners[listener].port);
+        }
+        let mut has_one = [false; LISTENERS];
+        for index in 0..self.end {
+            let socket = self.socket_mut(index);
+            let state = socket.state();
+            let peer = socket
+                .remote_endpoint()
+                .zip(socket.local_endpoint().map(|local| local.port));
+            let place = &mut self.places[index];
+            place.peer = peer;
+            place.is_over = state == State::TimeWait && matches!(place.role, Role::Orphan(_));
+            if state == State::Listen {
+                place.alone_at = self.now;
+                if let Role::Waiting(listener) = place.role {
+                    has_one[usize::from(listener)] = true;
+                }
             }
         }
-        for index in 0..self.places.len() {
-            let socket = self.socket_mut(index);
-            let remote = socket.remote_endpoint();
-            let peer = remote.zip(socket.local_endpoint().map(|local| local.port));
-            let is_over = socket.state() == State::TimeWait;
-            let is_alone = socket.state() == State::Listen;
-            let place = &mut self.places[index];
-            (place.peer, place.is_over) = (peer, is_over && matches!(place.role, Role::Orphan(_)));
-            if is_alone {
-                place.alone_at = self.now;
+        for (listener, has_one) in self.listeners.iter().zip(has_one) {
+            if !has_one {
+                // There is room for all of them.
+                let _ = full.push(listener.port);
             }
         }
         full
@@ -513,12 +541,12 @@ impl<D: Device> Net<D> {
     /// taken yet count.
     fn fill(&mut self, listener: usize) {
         let Listener { port, backlog, .. } = self.listeners[listener];
-        let role = Role::Waiting(listener as u8);
-        let waiting = self.places.iter().filter(|place| place.role == role);
-        for _ in waiting.count()..backlog {
+        let places = self.places[..self.end].iter();
+        let waiting = places.filter(|place| place.waits_for(listener)).count();
+        for _ in waiting..backlog {
             let Some(index) = self.free() else { return };
             if self.socket_mut(index).listen(port).is_ok() {
-                self.places[index].role = role;
+                self.set_role(index, Role::Waiting(listener as u8));
             }
         }
     }
@@ -526,12 +554,12 @@ impl<D: Device> Net<D> {
     /// A socket that can be used: one in no use, or the oldest of those whose connection was closed here
     /// and whose client has all of it, the end included. What such a client still sends is refused.
     fn free(&mut self) -> Option<usize> {
-        let is_free = |place: &Place| place.role == Role::Free;
+        let is_free = |place: &Place| matches!(place.role, Role::Free);
         if let Some(index) = self.places.iter().position(is_free) {
             return Some(index);
         }
         let mut oldest = None;
-        for index in 0..self.places.len() {
+        for index in 0..self.end {
             if let Role::Orphan(since) = self.places[index].role
                 && matches!(
                     self.socket_mut(index).state(),
@@ -551,16 +579,15 @@ impl<D: Device> Net<D> {
     pub(crate) fn accept(&mut self, listener: Socket) -> Result<Socket, Error> {
         let listener = self.listener_index(listener).ok_or(NO_SUCH_SOCKET)?;
         let index = self.waiting(listener).ok_or(Error::WouldBlock)?;
-        self.places[index].role = Role::Taken;
+        self.set_role(index, Role::Taken);
         self.fill(listener);
         Ok(Socket(index as i32))
     }
 
     /// A connection to this listener that nobody has taken.
     fn waiting(&mut self, listener: usize) -> Option<usize> {
-        let role = Role::Waiting(listener as u8);
-        (0..self.places.len()).find(|&index| {
-            self.places[index].role == role && {
+        (0..self.end).find(|&index| {
+            self.places[index].waits_for(listener) && {
                 let socket = self.socket_mut(index);
                 matches!(socket.state(), State::Established | State::CloseWait)
             }
@@ -592,7 +619,7 @@ impl<D: Device> Net<D> {
         }
         let index = self.taken(socket).ok_or(NO_SUCH_SOCKET)?;
         self.socket_mut(index).close();
-        self.places[index].role = Role::Orphan(self.now);
+        self.set_role(index, Role::Orphan(self.now));
         self.places[index].watch = None;
         Ok(())
     }
@@ -602,10 +629,10 @@ impl<D: Device> Net<D> {
         self.listeners[listener].backlog = 0;
         self.listeners[listener].port = 0;
         self.listeners[listener].watch = None;
-        for index in 0..self.places.len() {
-            if self.places[index].role == Role::Waiting(listener as u8) {
+        for index in 0..self.end {
+            if self.places[index].waits_for(listener) {
                 self.socket_mut(index).abort();
-                self.places[index].role = Role::Orphan(self.now);
+                self.set_role(index, Role::Orphan(self.now));
             }
         }
     }
@@ -639,9 +666,8 @@ impl<D: Device> Net<D> {
                 return;
             }
         }
-        let count = self.places.len();
-        for step in 0..count {
-            let index = (self.turn + step) % count;
+        let turn = self.turn.min(self.end);
+        for index in (turn..self.end).chain(0..turn) {
             let watch = self.places[index].watch;
             let Some(Watch {
                 token, interest, ..
@@ -659,7 +685,7 @@ impl<D: Device> Net<D> {
 
     fn taken(&self, socket: Socket) -> Option<usize> {
         let index = usize::try_from(socket.0).ok()?;
-        (self.places.get(index)?.role == Role::Taken).then_some(index)
+        matches!(self.places.get(index)?.role, Role::Taken).then_some(index)
     }
 
     /// Listeners' numbers come behind those of all other sockets.

@@ -14,8 +14,11 @@ use virtio_drivers::transport::pci::bus::{Command, DeviceFunction};
 use virtio_drivers::transport::pci::{PciTransport, virtio_device_type};
 use virtio_drivers::{BufferDirection, Hal, PAGE_SIZE, PhysAddr};
 
-/// Frames that the card takes in before anybody looks, and that may be on their way out.
+/// Frames that the card takes in before anybody looks.
 const FRAMES: usize = 8;
+
+/// Frames that may be on their way out.
+const SENT_FRAMES: usize = 4;
 
 /// A frame's bytes with the card's header.
 const FRAME: usize = 1_528;
@@ -74,7 +77,7 @@ type Frame = [u8; FRAME];
 #[derive(Debug)]
 pub struct Frames {
     receive: [Frame; FRAMES],
-    send: [Frame; FRAMES],
+    send: [Frame; SENT_FRAMES],
 }
 
 impl Default for Frames {
@@ -89,7 +92,7 @@ impl Frames {
     pub const fn new() -> Self {
         Self {
             receive: [[0; FRAME]; FRAMES],
-            send: [[0; FRAME]; FRAMES],
+            send: [[0; FRAME]; SENT_FRAMES],
         }
     }
 }
@@ -100,7 +103,7 @@ struct Inner {
     receive: [Option<&'static mut Frame>; FRAMES],
     /// What is on its way, by the card's number, with its length.
     sending: [Option<(&'static mut Frame, usize)>; FRAMES],
-    free: heapless::Vec<&'static mut Frame, FRAMES>,
+    free: heapless::Vec<&'static mut Frame, SENT_FRAMES>,
     device: DeviceFunction,
 }
 

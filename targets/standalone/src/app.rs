@@ -14,9 +14,9 @@ use capuchin_core::table::{Entry, Table};
 pub mod sizes {
     pub const CONNECTIONS: usize = 32;
     /// Some more than connections: of each that was closed a socket is kept until its client knows.
-    pub const SOCKETS: usize = CONNECTIONS + 8;
-    pub const RECEIVE_BYTES: usize = 1_024;
-    pub const SEND_BYTES: usize = 1_460;
+    pub const SOCKETS: usize = CONNECTIONS + 4;
+    pub const RECEIVE_BYTES: usize = 768;
+    pub const SEND_BYTES: usize = 1_024;
     pub const LEASES: usize = 4;
     pub const LEASE_BYTES: usize = 2_048;
     pub const ROWS: usize = 32;

@@ -18,15 +18,20 @@ cfg_if::cfg_if! {
         mod executive;
         mod interrupts;
         mod panic;
-        mod serve;
+        mod place;
 
         // What the image serves.
         cfg_if::cfg_if! {
-            if #[cfg(feature = "fixture")] {
+            if #[cfg(feature = "bare")] {
+                mod bare;
+                use bare as serve;
+            } else if #[cfg(feature = "fixture")] {
                 mod fixture;
+                mod serve;
                 use fixture as app;
             } else {
                 mod app;
+                mod serve;
             }
         }
     }

@@ -8,6 +8,7 @@ use crate::console::{self, say};
 use crate::executive::clock;
 use crate::interrupts;
 use crate::panic::stop;
+use crate::place::{ADDRESS, GATEWAY, PORT, PREFIX_LENGTH};
 use capuchin_core::Slot;
 use capuchin_core::http::fields::Field;
 use capuchin_core::limits::Limits;
@@ -19,12 +20,7 @@ use capuchin_pc::card::{self, Card, Frames};
 use capuchin_rtems::{Mail, Memory as QueueMemory, RtemsNotifier, TickClock};
 use capuchin_stack::{Address, Memory, Net, NoFile, StackChannel, StackTransport};
 use core::cell::RefCell;
-use smoltcp::wire::{Ipv4Address, Ipv4Cidr};
-
-/// Where QEMU's user network has its guest, and the way out of it.
-const ADDRESS: Ipv4Address = Ipv4Address::new(10, 0, 2, 15);
-const GATEWAY: Ipv4Address = Ipv4Address::new(10, 0, 2, 2);
-const PORT: u16 = 80;
+use smoltcp::wire::Ipv4Cidr;
 
 /// As many as may come at once: one that is not heard asks again after seconds only.
 const BACKLOG: usize = 16;
@@ -100,7 +96,7 @@ pub fn run<S: Service<File = NoFile>>(
         stack.room(),
         card,
         hardware,
-        Address::Static(Ipv4Cidr::new(ADDRESS, 24), Some(GATEWAY)),
+        Address::Static(Ipv4Cidr::new(ADDRESS, PREFIX_LENGTH), Some(GATEWAY)),
         clock::seed(),
         0,
     ));

@@ -1,4 +1,5 @@
-//! The bench of RTEMS images: Capuchin beside a minimal C loop of the same shape, on each stack, in one
+//! The bench of images: Capuchin beside a minimal C loop of the same shape, on each stack of RTEMS, and the
+//! images that have a stack of Capuchin's own beside RTEMS's legacy stack and smoltcp's own loop, in one
 //! run. Images take turns; medians and ranges are printed as Markdown tables. It never judges timings by
 //! its exit status, but it fails when the load met errors: the rates of those mean nothing.
 //!
@@ -6,52 +7,107 @@
 //! make -C targets/rtems/c STACK=legacy RTEMS_PREFIX=… example loop
 //! make -C targets/rtems/c STACK=libbsd RTEMS_PREFIX=… example loop
 //! make -C targets/rtems/c STACK=kqueue RTEMS_PREFIX=… example
+//! make -C targets/rtems/c STACK=own RTEMS_PREFIX=… example
+//! for kind in "" --fixture --bare; do targets/standalone/build $kind; done
 //! cargo run --release -p capuchin-tests --bin rtems_bench -- [--rounds N] [--seconds N]
 //! ```
 
 use capuchin_qemu::{Machine, Spec, Stack};
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// As long as a boot with libbsd may take.
 const BOOT_LIMIT: Duration = Duration::from_secs(60);
 /// The example's route with the smallest reply: 120 bytes with its head, where the loop has 128. The loop
 /// answers any path.
-const PATH: &str = "/led/1";
+const LED: &str = "/led/1";
+/// The same of the image that needs no RTEMS.
+const HELLO: &str = "/hello";
+/// A megabyte of the fixture; smoltcp's own loop answers any path with as much.
+const MEGABYTE: &str = "/sized/1048576";
+const MEGABYTE_BYTES: usize = 1 << 20;
 /// Connections of the load.
 const CONNECTIONS: &str = "8";
 
 /// What `--help` prints.
 const HELP: &str = "\
-Benches RTEMS images in QEMU: the example beside a minimal C loop, on each stack; on libbsd both ways
-to wait, in a message queue and in kqueue.
+Benches images in QEMU: RTEMS's example beside a minimal C loop, on each stack; on libbsd both ways to
+wait, in a message queue and in kqueue. And those with a stack of Capuchin's own.
 
 Usage: rtems_bench [--rounds N] [--seconds N] [--images DIR]
 
   --rounds N    boots of each image, 1 at least [5]
   --seconds N   of each load, 1 at least [4]
-  --images DIR  where legacy/, libbsd/ and kqueue/ with the images are [target/rtems-c]
+  --images DIR  where rtems-c/legacy/ and the like, standalone/ and the like with the images are [target]
   -h, --help    print this
 
-It needs wrk (apt-get install wrk) and QEMU.
+It needs wrk (apt-get install wrk) and QEMU. What is not built is left out.
 ";
 
-/// The images of each stack, the first of which the others are compared with.
-const BENCHES: &[(Stack, &[(&str, &str)])] = &[
+/// An image: its name in the table, its stack, its file, and what is asked.
+type Image = (&'static str, Stack, &'static str, &'static str);
+
+/// What is measured of the images of a table.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Load {
+    /// Requests and connections a second.
+    Requests,
+    /// Downloads of a megabyte.
+    Download,
+}
+
+/// Tables: the images, the first of which the others are compared with.
+const BENCHES: &[(&str, Load, &[Image])] = &[
     (
-        Stack::Legacy,
+        "legacy, 8 connections",
+        Load::Requests,
         &[
-            ("C loop", "legacy/loop.exe"),
-            ("queue", "legacy/example.exe"),
+            ("C loop", Stack::Legacy, "rtems-c/legacy/loop.exe", LED),
+            ("queue", Stack::Legacy, "rtems-c/legacy/example.exe", LED),
         ],
     ),
     (
-        Stack::Libbsd,
+        "libbsd, 8 connections",
+        Load::Requests,
         &[
-            ("C loop", "libbsd/loop.exe"),
-            ("queue", "libbsd/example.exe"),
-            ("kqueue", "kqueue/example.exe"),
+            ("C loop", Stack::Libbsd, "rtems-c/libbsd/loop.exe", LED),
+            ("queue", Stack::Libbsd, "rtems-c/libbsd/example.exe", LED),
+            ("kqueue", Stack::Libbsd, "rtems-c/kqueue/example.exe", LED),
+        ],
+    ),
+    (
+        "Capuchin's own stack, 8 connections",
+        Load::Requests,
+        &[
+            (
+                "RTEMS, legacy",
+                Stack::Legacy,
+                "rtems-c/legacy/example.exe",
+                LED,
+            ),
+            ("RTEMS, own", Stack::Own, "rtems-c/own/example.exe", LED),
+            ("no RTEMS", Stack::Own, "standalone/capuchin.elf", HELLO),
+        ],
+    ),
+    (
+        "download of 1 MB",
+        Load::Download,
+        &[
+            (
+                "smoltcp's own loop",
+                Stack::Own,
+                "standalonebare/capuchin.elf",
+                "/",
+            ),
+            (
+                "Capuchin",
+                Stack::Own,
+                "standalonefixture/capuchin.elf",
+                MEGABYTE,
+            ),
         ],
     ),
 ];
@@ -62,12 +118,13 @@ struct Options {
     images: PathBuf,
 }
 
-/// What is measured of one image: requests per second kept alive, connections per second, and
-/// milliseconds from power-on to the first answer.
+/// What is measured of one image: requests per second kept alive, connections per second, megabytes per
+/// second, and milliseconds from power-on to the first answer.
 #[derive(Default)]
 struct Runs {
     kept: Vec<f64>,
     closed: Vec<f64>,
+    download: Vec<f64>,
     first: Vec<f64>,
 }
 
@@ -86,27 +143,29 @@ fn run() -> Result<(), String> {
         print!("{HELP}");
         return Ok(());
     };
-    for (stack, images) in BENCHES {
-        let (here, missing): (Vec<_>, Vec<_>) = images
+    for (title, load, images) in BENCHES {
+        let (here, missing): (Vec<Image>, Vec<Image>) = images
             .iter()
-            .map(|(name, image)| (*name, options.images.join(image)))
-            .partition(|(_, image)| image.is_file());
-        for (_, image) in missing {
-            println!("NOT RUN: {} is missing", image.display());
+            .partition(|(_, _, file, _)| options.images.join(file).is_file());
+        for (_, _, file, _) in missing {
+            println!(
+                "NOT RUN: {} is missing",
+                options.images.join(file).display()
+            );
         }
         if here.is_empty() {
             continue;
         }
         let mut runs: Vec<Runs> = here.iter().map(|_| Runs::default()).collect();
         for _ in 0..options.rounds {
-            for ((_, image), runs) in here.iter().zip(&mut runs) {
-                measure(*stack, image, &options, runs)?;
+            for (image, runs) in here.iter().zip(&mut runs) {
+                measure(*image, *load, &options, runs)?;
             }
         }
-        let names: Vec<_> = here.iter().map(|(name, _)| *name).collect();
-        print(*stack, &names, &runs);
-        for (name, image) in &here {
-            if let Some(bytes) = size(image) {
+        let names: Vec<_> = here.iter().map(|(name, ..)| *name).collect();
+        print(title, *load, &names, &runs);
+        for (name, _, file, _) in &here {
+            if let Some(bytes) = size(&options.images.join(file)) {
                 println!("{name}: text+data+bss {bytes} bytes");
             }
         }
@@ -119,7 +178,7 @@ fn options(words: impl Iterator<Item = String>) -> Result<Option<Options>, Strin
     let mut options = Options {
         rounds: 5,
         seconds: 4,
-        images: PathBuf::from("target/rtems-c"),
+        images: PathBuf::from("target"),
     };
     let mut words = words;
     while let Some(word) = words.next() {
@@ -145,17 +204,53 @@ fn options(words: impl Iterator<Item = String>) -> Result<Option<Options>, Strin
     Ok(Some(options))
 }
 
-fn measure(stack: Stack, image: &Path, options: &Options, runs: &mut Runs) -> Result<(), String> {
-    let mut machine = Machine::boot(&Spec::new(stack, image)).map_err(|error| error.to_string())?;
+fn measure(
+    (_, stack, file, path): Image,
+    load: Load,
+    options: &Options,
+    runs: &mut Runs,
+) -> Result<(), String> {
+    let spec = Spec::new(stack, options.images.join(file));
+    let mut machine = Machine::boot(&spec).map_err(|error| error.to_string())?;
     let first = machine
         .wait_until_it_answers(BOOT_LIMIT)
         .map_err(|error| error.to_string())?;
     runs.first.push(first.as_secs_f64() * 1_000.0);
-    let url = format!("http://{}{PATH}", machine.address());
-    runs.kept.push(wrk(&url, options.seconds, false)?);
-    runs.closed.push(wrk(&url, options.seconds, true)?);
+    match load {
+        Load::Requests => {
+            let url = format!("http://{}{path}", machine.address());
+            runs.kept.push(wrk(&url, options.seconds, false)?);
+            runs.closed.push(wrk(&url, options.seconds, true)?);
+        }
+        Load::Download => {
+            let rate = download(machine.address(), path, options.seconds);
+            runs.download
+                .push(rate.map_err(|error| format!("{file}: {error}"))?);
+        }
+    }
     machine.end();
     Ok(())
+}
+
+/// Megabytes per second of downloads one after another.
+fn download(address: SocketAddr, path: &str, seconds: u64) -> std::io::Result<f64> {
+    let (begin, limit) = (Instant::now(), Duration::from_secs(seconds));
+    let (mut megabytes, mut reply) = (0.0, Vec::new());
+    while begin.elapsed() < limit {
+        let mut stream = TcpStream::connect(address)?;
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n"
+        )?;
+        reply.clear();
+        stream.read_to_end(&mut reply)?;
+        if reply.len() < MEGABYTE_BYTES {
+            let bytes = format!("a download has {} bytes", reply.len());
+            return Err(std::io::Error::other(bytes));
+        }
+        megabytes += reply.len() as f64 / 1e6;
+    }
+    Ok(megabytes / begin.elapsed().as_secs_f64())
 }
 
 /// Replies per second.
@@ -188,24 +283,24 @@ fn rate(text: &str) -> Result<f64, String> {
         .ok_or_else(|| format!("wrk says no rate: {text}"))
 }
 
-fn print(stack: Stack, names: &[&str], runs: &[Runs]) {
+fn print(title: &str, load: Load, names: &[&str], runs: &[Runs]) {
+    type Select = fn(&Runs) -> &Vec<f64>;
     let (first, others) = (names[0], &names[1..]);
-    print!(
-        "\n| {}, {CONNECTIONS} connections | {first} |",
-        stack.name()
-    );
+    print!("\n| {title} | {first} |");
     for name in others {
         print!(" {name} | of the {first} |");
     }
     println!("\n|---|---|{}", "---|---|".repeat(others.len()));
-    for (what, select) in [
-        (
-            "keep-alive, requests/s",
-            (|runs: &Runs| &runs.kept) as fn(&Runs) -> &Vec<f64>,
-        ),
-        ("connection per request, connections/s", |runs| &runs.closed),
-        ("power-on to first answer, ms", |runs| &runs.first),
-    ] {
+    let power_on: (&str, Select) = ("power-on to first answer, ms", |runs| &runs.first);
+    let rows: Vec<(&str, Select)> = match load {
+        Load::Requests => vec![
+            ("keep-alive, requests/s", |runs| &runs.kept),
+            ("connection per request, connections/s", |runs| &runs.closed),
+            power_on,
+        ],
+        Load::Download => vec![("MB/s", |runs| &runs.download)],
+    };
+    for (what, select) in rows {
         let floor = Spread::of(select(&runs[0]));
         print!("| {what} | {floor} |");
         for runs in &runs[1..] {
@@ -236,7 +331,14 @@ impl Spread {
 
 impl std::fmt::Display for Spread {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:.0} ({:.0}-{:.0})", self.median, self.least, self.most)
+        // Small numbers with a digit behind the point.
+        let digits = usize::from(self.median < 100.0);
+        let Self {
+            least,
+            median,
+            most,
+        } = self;
+        write!(f, "{median:.digits$} ({least:.digits$}-{most:.digits$})")
     }
 }
 

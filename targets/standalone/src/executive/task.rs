@@ -114,7 +114,7 @@ impl All {
     /// The task that is to run; `None` where none can.
     fn first(&self) -> Option<usize> {
         (0..TASKS)
-            .filter(|&index| self.tasks[index].state == State::Ready)
+            .filter(|&index| matches!(self.tasks[index].state, State::Ready))
             .min_by_key(|&index| {
                 let task = &self.tasks[index];
                 (task.priority, task.turn.wrapping_sub(self.turns) as i32)
