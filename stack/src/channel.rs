@@ -1,6 +1,7 @@
 //! The event channel: waits on the message queue, and has the stack work in between.
 
-use crate::net::{Net, Watch};
+use crate::net::Net;
+use crate::places::Watch;
 use capuchin_core::event::{Deadline, Error, Event, EventChannel, EventList, Interest, Token};
 use capuchin_core::transport::{Clock, Socket};
 use capuchin_rtems::task::Turns;

@@ -3,7 +3,7 @@
 //! again it would give to another socket, which then gets all that is the first one's. And notes what a
 //! card had no room for.
 
-use crate::net::Place;
+use crate::places::Place;
 use core::cell::Cell;
 use smoltcp::phy::{Device, DeviceCapabilities, RxToken};
 use smoltcp::time::Instant;

@@ -27,9 +27,11 @@ mod channel;
 mod gate;
 mod memory;
 mod net;
+mod places;
 mod transport;
 
 pub use channel::StackChannel;
 pub use memory::{Memory, Place, Room, Storage};
-pub use net::{Address, LISTENERS, Net, NetError, ORPHAN_MS};
+pub use net::{Address, Net};
+pub use places::{LISTENERS, NetError, ORPHAN_MS};
 pub use transport::{NoFile, Reader, StackTransport};

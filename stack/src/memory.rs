@@ -2,7 +2,7 @@
 
 use heapless::Vec;
 
-pub use crate::net::Place;
+pub use crate::places::Place;
 /// Where a socket lies.
 pub type Storage = smoltcp::iface::SocketStorage<'static>;
 
