@@ -64,10 +64,11 @@ impl<D: Device> Device for Gate<'_, D> {
     }
 }
 
-/// A card, seen by what leaves: notes whether it took no more.
+/// A card, seen by what leaves: notes whether it took no more, and has no longer frames than these.
 pub(crate) struct Exit<'e, D> {
     pub device: &'e mut D,
     pub is_shut: bool,
+    pub longest: usize,
 }
 
 impl<D: Device> Device for Exit<'_, D> {
@@ -91,7 +92,9 @@ impl<D: Device> Device for Exit<'_, D> {
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
-        self.device.capabilities()
+        let mut capabilities = self.device.capabilities();
+        capabilities.max_transmission_unit = self.longest.min(capabilities.max_transmission_unit);
+        capabilities
     }
 }
 

@@ -23,6 +23,12 @@ use smoltcp::wire::{
 /// Frames that one look at the card takes in at the most; the rest comes with the next.
 const FRAMES: usize = 64;
 
+/// Bytes of Ethernet's, IP's and TCP's headers.
+const HEADERS: usize = 14 + 20 + 20;
+
+/// Bytes of a segment that every host takes (RFC 9293 section 3.7.1).
+const LEAST_SEGMENT: usize = 536;
+
 /// What an interface is known by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -73,7 +79,15 @@ impl<D: Device> Net<D> {
     ) -> Self {
         let mut config = Config::new(EthernetAddress(hardware).into());
         config.random_seed = seed;
-        let mut interface = Interface::new(config, &mut device, instant(now));
+        // What may be on its way leaves in two segments at least: many a client acknowledges each second one,
+        // and a single one only after a while (RFC 9293 section 3.8.6.3).
+        let half = room.send.len() / room.places.len().max(1) / 2;
+        let mut exit = Exit {
+            device: &mut device,
+            is_shut: false,
+            longest: HEADERS + half.max(LEAST_SEGMENT),
+        };
+        let mut interface = Interface::new(config, &mut exit, instant(now));
         #[cfg_attr(
             not(feature = "dhcp"),
             expect(unused_mut, reason = "for DHCP's socket")
@@ -210,6 +224,7 @@ impl<D: Device> Net<D> {
         let mut exit = Exit {
             device: &mut self.device,
             is_shut: false,
+            longest: usize::MAX,
         };
         self.interface
             .poll_egress(at, &mut exit, &mut self.places.set);

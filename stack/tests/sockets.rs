@@ -7,7 +7,7 @@ mod stranger;
 #[path = "conformance/wire.rs"]
 mod wire;
 
-use capuchin_core::transport::{Error, Socket, Transport};
+use capuchin_core::transport::{Error, Socket, Then, Transport};
 use capuchin_stack::{Address, Memory, Net, NetError, Reader, StackTransport};
 use machine::{Machine, SERVER};
 use smoltcp::wire::{
@@ -370,4 +370,37 @@ fn address_is_announced_once() {
         target_protocol_addr: SERVER,
     };
     assert_eq!(announced, [expected]);
+}
+
+#[test]
+fn what_fits_on_its_way_leaves_in_two_segments() {
+    let (card, stranger) = wire::cards();
+    let memory: &'static mut _ = Box::leak(Box::new(Memory::<2, 768, 1_024>::new()));
+    let address = Address::Static(Ipv4Cidr::new(SERVER, 24), None);
+    let net = RefCell::new(Net::new(memory.room(), card, SERVER_CARD.0, address, 1, 0));
+    let listener = net.borrow_mut().listen(PORT, 1).unwrap();
+    stranger.put(arp());
+    stranger.put(syn(1_001));
+    net.borrow_mut().poll(1);
+    let (_, number) = answers(&stranger)[0];
+    stranger.put(segment(1_001, TcpControl::None, 1_001, Some(number + 1)));
+    net.borrow_mut().poll(2);
+    let mut transport = StackTransport::new(&net);
+    let socket = transport.accept(listener).unwrap();
+    let sent = transport.send(socket, &[&[b'x'; 2_000]], Then::Nothing);
+    assert_eq!(sent, Ok(1_024));
+    // A look lets each socket send one.
+    net.borrow_mut().poll(3);
+    assert_eq!(net.borrow_mut().delay(3), Some(0));
+    net.borrow_mut().poll(3);
+    let lengths: Vec<_> = std::iter::from_fn(|| stranger.take())
+        .filter_map(|frame| {
+            let frame = EthernetFrame::new_checked(&frame).unwrap();
+            let packet = Ipv4Packet::new_checked(frame.payload()).ok()?;
+            let segment = TcpPacket::new_checked(packet.payload()).ok()?;
+            Some(segment.payload().len())
+        })
+        .collect();
+    // The client has a window of a thousand bytes.
+    assert_eq!(lengths, [536, 464]);
 }

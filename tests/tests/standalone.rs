@@ -6,6 +6,7 @@ use capuchin_qemu::{Machine, Spec, Stack};
 use capuchin_tests::client::Client;
 use capuchin_tests::failure::{During, Outcome};
 use capuchin_tests::reply::Asked;
+use capuchin_tests::runner::Absent;
 use capuchin_tests::standalone::{self, ANSWER_LIMIT, CONNECTIONS, HELLO, boot, connect, hello};
 use capuchin_tests::suites::get;
 use capuchin_tests::{ensure, fail};
@@ -28,6 +29,11 @@ fn main() -> ExitCode {
                 "power_on",
                 "panic_is_told_and_ends_with_a_failure",
                 panic_is_told,
+            ),
+            (
+                "power_on",
+                "address_comes_from_a_dhcp_server",
+                address_comes_by_dhcp,
             ),
             (
                 "concurrency",
@@ -95,6 +101,31 @@ fn panic_is_told(image: &Path) -> Outcome {
         thread::sleep(Duration::from_millis(10));
     }
     fail!("QEMU goes on after a panic")
+}
+
+/// QEMU's user network has a DHCP server, which gives the address that is forwarded to. The fixture asks it when
+/// it is told to.
+fn address_comes_by_dhcp(_: &Path) -> Outcome {
+    let image = match standalone::build(CARGO_FOLDER, &["--fixture"]) {
+        Ok(image) => image,
+        Err(Absent::Missing(why)) => fail!("the other image was built, this cannot be: {why}"),
+        Err(Absent::Failed(why)) => return Err(why),
+    };
+    let mut spec = Spec::new(Stack::Own, image);
+    spec.append = "--dhcp".into();
+    let mut machine = Machine::boot(&spec).during("booting")?;
+    let first = machine
+        .wait_for_line("capuchin: no address", ANSWER_LIMIT)
+        .during("the line of no address")?;
+    machine
+        .wait_for_line("serving at http://10.0.2.15/", ANSWER_LIMIT)
+        .during(format!("an address after {first:?}"))?;
+    machine
+        .wait_until_it_answers(ANSWER_LIMIT)
+        .during("the first answer")?;
+    let mut client = connect(&machine)?;
+    let reply = client.exchange(Asked::Get, get("/hello"))?;
+    reply.expect_body(200, b"hello\n").map(drop)
 }
 
 fn eight_clients(image: &Path) -> Outcome {

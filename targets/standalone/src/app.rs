@@ -75,7 +75,7 @@ pub fn serve(command_line: &[u8]) -> Result<(), &'static str> {
             .any(|word| word == PANIC),
         "the command line asks for it"
     );
-    serve::run(serve::limits(), sizes::LEASES, |_| {
+    serve::run(serve::STATIC, serve::limits(), sizes::LEASES, |_| {
         Ok(Routed::new(&ROUTES, &(), Table::new(PAGES)))
     })
 }

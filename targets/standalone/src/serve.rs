@@ -58,6 +58,17 @@ pub fn main(command_line: &[u8]) {
     say(format_args!("stopped"));
 }
 
+/// The address that QEMU's user network expects of its first guest.
+pub const STATIC: Address =
+    Address::Static(Ipv4Cidr::new(ADDRESS, PREFIX_LENGTH), Some(GATEWAY));
+
+fn say_address(address: Option<Ipv4Cidr>) {
+    match address {
+        Some(address) => say(format_args!("serving at http://{}/", address.address())),
+        None => say(format_args!("no address yet")),
+    }
+}
+
 /// The limits that the memory sets; all others are the engine's.
 pub fn limits() -> Limits {
     let mut limits = Limits::DEFAULT;
@@ -69,6 +80,7 @@ pub fn limits() -> Limits {
 /// Serves until it is told to stop, with `leases` buffers. `make` makes the service once, and is told how
 /// other tasks reach the worker.
 pub fn run<S: Service<File = NoFile>>(
+    address: Address,
     limits: Limits,
     leases: usize,
     make: impl FnOnce(RtemsNotifier) -> Result<S, &'static str>,
@@ -96,7 +108,7 @@ pub fn run<S: Service<File = NoFile>>(
         stack.room(),
         card,
         hardware,
-        Address::Static(Ipv4Cidr::new(ADDRESS, PREFIX_LENGTH), Some(GATEWAY)),
+        address,
         clock::seed(),
         0,
     ));
@@ -125,6 +137,6 @@ pub fn run<S: Service<File = NoFile>>(
     worker
         .listen(listener)
         .map_err(|_| "the listener cannot be watched")?;
-    say(format_args!("serving at http://{ADDRESS}/"));
+    net.borrow_mut().tell_address(say_address);
     worker.run().map_err(|_| "the event channel broke")
 }
