@@ -6,16 +6,23 @@ use capuchin_core::event::{Deadline, Error, Event, EventChannel, EventList, Inte
 use capuchin_core::transport::{Clock, Socket};
 use capuchin_rtems::task::Turns;
 use capuchin_rtems::{
-    Delivery, KEPT_FOR_MESSAGES, Knocker, Mail, Patience, RtemsNotifier, StatusCode, TickClock,
-    ticks_of,
+    Delivery, KEPT_FOR_MESSAGES, Knocker, Mail, Patience, RtemsNotifier, StartError, StatusCode,
+    TickClock, ticks_of,
 };
 use core::cell::RefCell;
 use smoltcp::phy::Device;
 
+/// A card that tells of itself.
+pub trait Card: Device {
+    /// From now on this is knocked when the card has something, or nobody is any more: the memory behind what
+    /// was knocked before is then somebody else's. A card that has something before anybody is knocked keeps it.
+    fn knock_with(&mut self, knocker: Option<Knocker>);
+}
+
 /// Waits on a Classic API message queue for messages and for the card's knocks; the contract is that of
 /// [`EventChannel`].
 #[derive(Debug)]
-pub struct StackChannel<'n, D: Device> {
+pub struct StackChannel<'n, D: Card> {
     net: &'n RefCell<Net<D>>,
     /// Its number among those of the same stack.
     number: u32,
@@ -24,24 +31,22 @@ pub struct StackChannel<'n, D: Device> {
     turns: Turns,
 }
 
-impl<'n, D: Device> StackChannel<'n, D> {
-    /// The channel of the worker that has `net`; `mail` has a cell for the card.
-    #[must_use]
-    pub fn new(net: &'n RefCell<Net<D>>, mail: Mail) -> Self {
-        Self {
+impl<'n, D: Card> StackChannel<'n, D> {
+    /// The channel of the worker that has `net`, whose card knocks on it from now on.
+    ///
+    /// # Errors
+    /// [`StartError::Messages`] where the mail's memory has no cell for the card.
+    pub fn new(net: &'n RefCell<Net<D>>, mail: Mail) -> Result<Self, StartError> {
+        let knocker = mail.knocker().ok_or(StartError::Messages)?;
+        net.borrow_mut().device().knock_with(Some(knocker));
+        let number = net.borrow_mut().new_channel();
+        Ok(Self {
             net,
-            number: net.borrow_mut().new_channel(),
+            number,
             mail,
             clock: TickClock::new(),
             turns: Turns::new(),
-        }
-    }
-
-    /// For the card's interrupt handler: it knocks when the card has something; `None` where the mail's
-    /// memory has no cell.
-    #[must_use]
-    pub fn knocker(&self) -> Option<Knocker> {
-        self.mail.knocker()
+        })
     }
 
     /// Reports sockets that are ready.
@@ -56,11 +61,7 @@ impl<'n, D: Device> StackChannel<'n, D> {
 
     /// Waits up to so many milliseconds (`None`: for ever), then takes what else the queue has.
     fn listen(&mut self, events: &mut EventList, wait: Option<u64>) -> Result<(), Error> {
-        let mut patience = match wait {
-            Some(0) => Patience::None,
-            Some(wait) => Patience::Ticks(ticks_of(u32::try_from(wait).unwrap_or(u32::MAX))),
-            None => Patience::Endless,
-        };
+        let mut patience = patience(wait);
         while events.room() > 0 {
             let delivery = self
                 .mail
@@ -85,7 +86,7 @@ impl<'n, D: Device> StackChannel<'n, D> {
     }
 }
 
-impl<D: Device> EventChannel for StackChannel<'_, D> {
+impl<D: Card> EventChannel for StackChannel<'_, D> {
     type Notifier = RtemsNotifier;
 
     fn add(&mut self, socket: Socket, token: Token, interest: Interest) -> Result<(), Error> {
@@ -151,10 +152,33 @@ impl<D: Device> EventChannel for StackChannel<'_, D> {
     }
 }
 
-impl<D: Device> Drop for StackChannel<'_, D> {
+/// How long the clients of connections that were closed last may take to take what was sent, in milliseconds.
+const FAREWELL_MS: u64 = 1_000;
+
+impl<D: Card> Drop for StackChannel<'_, D> {
     fn drop(&mut self) {
-        // What was closed last is told.
-        let now = self.clock.monotonic();
-        self.net.borrow_mut().poll(now);
+        let end = self.clock.monotonic() + FAREWELL_MS;
+        loop {
+            let now = self.clock.monotonic();
+            let mut net = self.net.borrow_mut();
+            net.poll(now);
+            if net.is_settled() || now >= end {
+                break;
+            }
+            let wait = net.delay(now).map_or(end - now, |wait| wait.min(end - now));
+            drop(net);
+            // What comes now comes too late.
+            let _ = self.mail.receive(patience(Some(wait)));
+        }
+        self.net.borrow_mut().device().knock_with(None);
+    }
+}
+
+/// Up to so many milliseconds; `None`: for ever.
+fn patience(wait: Option<u64>) -> Patience {
+    match wait {
+        Some(0) => Patience::None,
+        Some(wait) => Patience::Ticks(ticks_of(u32::try_from(wait).unwrap_or(u32::MAX))),
+        None => Patience::Endless,
     }
 }

@@ -64,11 +64,11 @@ impl<D: Device> Device for Gate<'_, D> {
     }
 }
 
-/// A card, seen by what leaves: notes whether it took no more, and has no longer frames than these.
+/// A card, seen by what leaves: notes whether it took no more, and whether it took anything.
 pub(crate) struct Exit<'e, D> {
     pub device: &'e mut D,
     pub is_shut: bool,
-    pub longest: usize,
+    pub took: bool,
 }
 
 impl<D: Device> Device for Exit<'_, D> {
@@ -88,13 +88,12 @@ impl<D: Device> Device for Exit<'_, D> {
     fn transmit(&mut self, at: Instant) -> Option<Self::TxToken<'_>> {
         let leave = self.device.transmit(at);
         self.is_shut |= leave.is_none();
+        self.took |= leave.is_some();
         leave
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
-        let mut capabilities = self.device.capabilities();
-        capabilities.max_transmission_unit = self.longest.min(capabilities.max_transmission_unit);
-        capabilities
+        self.device.capabilities()
     }
 }
 

@@ -30,7 +30,7 @@ mod net;
 mod places;
 mod transport;
 
-pub use channel::StackChannel;
+pub use channel::{Card, StackChannel};
 pub use memory::{Memory, Place, Room, Storage};
 pub use net::{Address, Net};
 pub use places::{LISTENERS, NetError, ORPHAN_MS};

@@ -23,12 +23,6 @@ use smoltcp::wire::{
 /// Frames that one look at the card takes in at the most; the rest comes with the next.
 const FRAMES: usize = 64;
 
-/// Bytes of Ethernet's, IP's and TCP's headers.
-const HEADERS: usize = 14 + 20 + 20;
-
-/// Bytes of a segment that every host takes (RFC 9293 section 3.7.1).
-const LEAST_SEGMENT: usize = 536;
-
 /// What an interface is known by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -52,6 +46,12 @@ pub struct Net<D> {
     has_more: bool,
     /// The card took no more in the middle of the last look: some sockets have not had their turn to send.
     is_cut_short: bool,
+    /// It took nothing at all.
+    is_stuck: bool,
+    /// The time of the last look, and what is added to the time that is told: it does not go back, though each
+    /// channel's clock begins anew.
+    now: u64,
+    offset: u64,
     #[cfg(feature = "dhcp")]
     dhcp: Option<SocketHandle>,
     /// Is told of every address.
@@ -79,15 +79,7 @@ impl<D: Device> Net<D> {
     ) -> Self {
         let mut config = Config::new(EthernetAddress(hardware).into());
         config.random_seed = seed;
-        // What may be on its way leaves in two segments at least: many a client acknowledges each second one,
-        // and a single one only after a while (RFC 9293 section 3.8.6.3).
-        let half = room.send.len() / room.places.len().max(1) / 2;
-        let mut exit = Exit {
-            device: &mut device,
-            is_shut: false,
-            longest: HEADERS + half.max(LEAST_SEGMENT),
-        };
-        let mut interface = Interface::new(config, &mut exit, instant(now));
+        let mut interface = Interface::new(config, &mut device, instant(now));
         #[cfg_attr(
             not(feature = "dhcp"),
             expect(unused_mut, reason = "for DHCP's socket")
@@ -109,6 +101,9 @@ impl<D: Device> Net<D> {
             channels: 0,
             has_more: false,
             is_cut_short: false,
+            is_stuck: false,
+            now,
+            offset: 0,
             on_address: None,
             is_new: true,
         }
@@ -210,6 +205,9 @@ impl<D: Device> Net<D> {
     /// until all had their turn: the first ones, told by their clients to go on, would never let the last
     /// ones send.
     pub fn poll(&mut self, now: u64) {
+        self.offset = self.offset.max(self.now.saturating_sub(now));
+        let now = now + self.offset;
+        self.now = now;
         let at = instant(now);
         self.interface.poll_maintenance(at);
         if self.is_cut_short {
@@ -224,11 +222,12 @@ impl<D: Device> Net<D> {
         let mut exit = Exit {
             device: &mut self.device,
             is_shut: false,
-            longest: usize::MAX,
+            took: false,
         };
         self.interface
             .poll_egress(at, &mut exit, &mut self.places.set);
         self.is_cut_short = exit.is_shut;
+        self.is_stuck = exit.is_shut && !exit.took;
         self.has_more |= exit.is_shut;
         self.places.survey(now);
     }
@@ -264,14 +263,22 @@ impl<D: Device> Net<D> {
     /// Milliseconds until [`Net::poll`] has something to do, whatever comes from the card; `None` when
     /// it has nothing.
     pub fn delay(&mut self, now: u64) -> Option<u64> {
+        let now = now + self.offset;
         if self.has_more {
-            return Some(0);
+            // A card that takes nothing is not asked again and again: others have their turn meanwhile.
+            return Some(u64::from(self.is_stuck));
         }
         let stack = self
             .interface
             .poll_delay(instant(now), &self.places.set)
             .map(|delay| delay.total_millis());
         stack.into_iter().chain(self.places.delay(now)).min()
+    }
+
+    /// Whether clients of all connections that were closed have what was sent, the end included.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.places.unsettled == 0
     }
 
     /// Sockets that there are.

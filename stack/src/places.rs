@@ -18,8 +18,9 @@ pub const LISTENERS: usize = 2;
 /// milliseconds.
 pub const ORPHAN_MS: u64 = 10_000;
 
-/// How long a client may take to take what was sent before a connection was closed here.
-const DELIVERY_MS: u64 = 60_000;
+/// How long a client may take to take what was sent before a connection was closed here. While it is looked
+/// for in vain, others wait to be found: the stack asks for one neighbour a second.
+const DELIVERY_MS: u64 = 15_000;
 
 /// How long a reset may take to leave, for which the client's hardware address may have to be asked.
 const RESET_MS: u64 = 1_000;
@@ -59,7 +60,7 @@ enum Role {
     Waiting(u8),
     /// The worker's.
     Taken,
-    /// Closed by the worker at this moment, in milliseconds; its client may not know yet.
+    /// Closed by the worker at this moment, in milliseconds, or its client has all of it since then.
     Orphan(u64),
 }
 
@@ -76,8 +77,10 @@ pub struct Place {
     met_at: u64,
     /// The client, and the port here; none while it has none.
     pub(crate) peer: Option<(IpEndpoint, u16)>,
-    /// It only waits for stray packets, and its client may begin anew.
+    /// It only waits for stray packets or for its client's end, and its client may begin anew.
     pub(crate) is_over: bool,
+    /// Its client has all that was sent.
+    has_all: bool,
 }
 
 impl Place {
@@ -90,6 +93,7 @@ impl Place {
         met_at: 0,
         peer: None,
         is_over: false,
+        has_all: false,
     };
 
     /// Whether it is the listener's with this index.
@@ -129,6 +133,8 @@ pub(crate) struct Places {
     is_stale: bool,
     /// When the first socket is not to be waited for any longer.
     first_end: Option<u64>,
+    /// Connections that were closed and whose clients have yet to take something.
+    pub unsettled: usize,
     /// Where the next look at all sockets begins, so that none is always the last.
     turn: usize,
     /// The time of the last survey.
@@ -168,6 +174,7 @@ impl Places {
             full: heapless::Vec::new(),
             is_stale: true,
             first_end: None,
+            unsettled: 0,
             turn: 0,
             now,
         }
@@ -229,8 +236,8 @@ impl Places {
     /// socket's client is, and has free ones wait for the listeners.
     pub fn survey(&mut self, now: u64) {
         self.now = now;
-        self.is_stale = false;
         self.first_end = None;
+        self.unsettled = 0;
         let (mut waiting, mut has_one) = ([0; LISTENERS], [false; LISTENERS]);
         for listener in &mut self.listeners {
             listener.is_ready = false;
@@ -276,11 +283,19 @@ impl Places {
                         place.is_over = true;
                         None
                     }
-                    // Bytes that nobody will read; its client has all that was sent.
+                    // Bytes that nobody will read.
                     State::FinWait2 if socket.recv_queue() > 0 => Some(now),
-                    State::FinWait2 => Some(since + ORPHAN_MS),
+                    State::FinWait2 => {
+                        place.is_over = true;
+                        let since = if place.has_all { since } else { now };
+                        (place.role, place.has_all) = (Role::Orphan(since), true);
+                        Some(since + ORPHAN_MS)
+                    }
                     State::Closed => Some(since + RESET_MS),
-                    _ => Some(since + DELIVERY_MS),
+                    _ => {
+                        self.unsettled += 1;
+                        Some(since + DELIVERY_MS)
+                    }
                 },
             };
             let is_late = end.is_some_and(|end| now >= end);
@@ -320,13 +335,15 @@ impl Places {
                 let _ = self.full.push(self.listeners[listener].port);
             }
         }
+        // What was changed here is known.
+        self.is_stale = false;
     }
 
     /// Has a socket be for something else.
     fn set_role(&mut self, index: usize, role: Role) {
         self.is_stale = true;
         let place = &mut self.all[index];
-        (place.role, place.readiness) = (role, Readiness::NONE);
+        (place.role, place.readiness, place.has_all) = (role, Readiness::NONE, false);
         if matches!(role, Role::Free) {
             (place.peer, place.is_over) = (None, false);
         } else {

@@ -132,13 +132,7 @@ impl Lab for StackLab {
             .rooms
             .iter()
             .find_map(|&room| Mail::new(room, messages).ok())?;
-        let channel = StackChannel::new(self.net, mail);
-        let knocker = channel.knocker()?;
-        self.net
-            .borrow_mut()
-            .device()
-            .on_interrupt(move || knocker.knock());
-        Some(channel)
+        StackChannel::new(self.net, mail).ok()
     }
 
     fn pair(&mut self) -> Option<(Socket, Socket)> {

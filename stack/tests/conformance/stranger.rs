@@ -15,7 +15,7 @@ pub const STRANGER: Ipv4Address = Ipv4Address::new(10, 0, 0, 7);
 pub const STRANGER_CARD: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 7]);
 pub const SERVER_CARD: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 9]);
 
-fn frame(ethertype: EthernetProtocol, length: usize, emit: impl FnOnce(&mut [u8])) -> Vec<u8> {
+pub fn frame(ethertype: EthernetProtocol, length: usize, emit: impl FnOnce(&mut [u8])) -> Vec<u8> {
     let repr = EthernetRepr {
         src_addr: STRANGER_CARD,
         dst_addr: SERVER_CARD,

@@ -59,6 +59,15 @@ impl Card {
     }
 }
 
+impl capuchin_stack::Card for Card {
+    /// Channels follow one another here, and their memory stays: the last is knocked for ever.
+    fn knock_with(&mut self, knocker: Option<capuchin_rtems::Knocker>) {
+        if let Some(knocker) = knocker {
+            self.on_interrupt(move || knocker.knock());
+        }
+    }
+}
+
 impl Device for Card {
     type RxToken<'a> = Received;
     type TxToken<'a> = Sending<'a>;

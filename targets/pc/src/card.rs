@@ -33,7 +33,10 @@ const PAGES: usize = 4;
 struct Pages([[u8; PAGE_SIZE]; PAGES]);
 
 static mut MEMORY: Pages = Pages([[0; PAGE_SIZE]; PAGES]);
+/// How many are handed out.
 static TAKEN: AtomicUsize = AtomicUsize::new(0);
+/// There is a driver, which has them.
+static IS_TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// The machine: memory is where it seems to be, and devices see the same.
 struct Pc;
@@ -47,8 +50,12 @@ unsafe impl Hal for Pc {
             "the card's queues have {PAGES} pages"
         );
         let begin = (&raw mut MEMORY).cast::<u8>();
-        // SAFETY: within the memory, which nobody else uses.
-        let page = unsafe { NonNull::new_unchecked(begin.add(first * PAGE_SIZE)) };
+        // SAFETY: within the memory, which nobody else uses; a driver before this one may have.
+        let page = unsafe {
+            let page = begin.add(first * PAGE_SIZE);
+            page.write_bytes(0, pages * PAGE_SIZE);
+            NonNull::new_unchecked(page)
+        };
         (page.as_ptr() as usize as PhysAddr, page)
     }
 
@@ -120,6 +127,8 @@ impl fmt::Debug for Card {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CardError {
+    /// Somebody has it already.
+    InUse,
     /// PCI has none.
     None,
     /// Its interrupt leads nowhere.
@@ -131,6 +140,7 @@ pub enum CardError {
 impl fmt::Display for CardError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::InUse => f.write_str("the network card has a driver already: start the network once"),
             Self::None => {
                 f.write_str("there is no virtio network card: give QEMU -device virtio-net-pci")
             }
@@ -160,12 +170,21 @@ impl Card {
     /// # Errors
     /// [`CardError`].
     pub fn find(frames: &'static mut Frames) -> Result<Self, CardError> {
+        if IS_TAKEN.swap(true, SeqCst) {
+            return Err(CardError::InUse);
+        }
+        TAKEN.store(0, SeqCst);
+        Self::take(frames).inspect_err(|_| IS_TAKEN.store(false, SeqCst))
+    }
+
+    fn take(frames: &'static mut Frames) -> Result<Self, CardError> {
         let mut root = pci::root();
         let (device, _) = root
             .enumerate_bus(0)
             .find(|(_, info)| virtio_device_type(info) == Some(DeviceType::Network))
             .ok_or(CardError::None)?;
         pci::command(device, MAY_QUIETLY);
+        IS_QUIET.store(true, SeqCst);
         let line = pci::interrupt_line(device);
         if line >= LINES {
             return Err(CardError::Line(line));
@@ -200,23 +219,35 @@ impl Card {
     pub fn line(&self) -> u8 {
         pci::interrupt_line(self.0.borrow().device)
     }
+}
 
-    /// From now on it knocks when it has something, and nobody else is knocked for.
-    pub fn knock_with(&mut self, knocker: Knocker) {
-        let inner = self.0.get_mut();
+impl capuchin_stack::Card for Card {
+    fn knock_with(&mut self, knocker: Option<Knocker>) {
+        let device = self.0.get_mut().device;
         // SAFETY: the handler, which reads it, does not come between.
-        port::without_interrupts(|| unsafe { HOOK = Some((knocker, inner.device)) });
+        port::without_interrupts(|| unsafe { HOOK = Some((device, knocker)) });
         // It may have had something before, of which nobody was told.
-        IS_QUIET.store(true, SeqCst);
-        knocker.knock();
+        if let Some(knocker) = knocker {
+            knocker.knock();
+        }
+    }
+}
+
+impl Drop for Card {
+    fn drop(&mut self) {
+        // Before its driver tells the card: it is a word in the card's configuration.
+        pci::command(self.0.get_mut().device, MAY_QUIETLY);
+        // SAFETY: the handler, which reads it, does not come between.
+        port::without_interrupts(|| unsafe { HOOK = None });
+        IS_TAKEN.store(false, SeqCst);
     }
 }
 
 /// Lines that a PC's two controllers have.
 const LINES: u8 = 16;
 
-/// Who is knocked for, and the card.
-static mut HOOK: Option<(Knocker, DeviceFunction)> = None;
+/// The card, and who is knocked.
+static mut HOOK: Option<(DeviceFunction, Option<Knocker>)> = None;
 
 /// The card keeps quiet until the worker has looked at it.
 static IS_QUIET: AtomicBool = AtomicBool::new(false);
@@ -225,10 +256,12 @@ static IS_QUIET: AtomicBool = AtomicBool::new(false);
 /// which the worker does, or is to keep quiet, which it is until then.
 pub fn interrupted() {
     // SAFETY: it is written with interrupts off.
-    if let Some((knocker, device)) = unsafe { HOOK } {
+    if let Some((device, knocker)) = unsafe { HOOK } {
         pci::command(device, MAY_QUIETLY);
         IS_QUIET.store(true, SeqCst);
-        knocker.knock();
+        if let Some(knocker) = knocker {
+            knocker.knock();
+        }
     }
 }
 
@@ -287,11 +320,15 @@ impl Device for Card {
             // Nothing to do: from here on it interrupts again, also when a frame has been sent. What came
             // meanwhile is looked for. It is asked only while it keeps quiet: a line that goes down when the
             // controller has begun to tell of it is told as another, which RTEMS never acknowledges.
-            if !IS_QUIET.swap(false, SeqCst) {
+            if !IS_QUIET.load(SeqCst) {
                 return None;
             }
             inner.raw.ack_interrupt();
-            pci::command(inner.device, MAY);
+            // Another device may have the line, too.
+            port::without_interrupts(|| {
+                IS_QUIET.store(false, SeqCst);
+                pci::command(inner.device, MAY);
+            });
             inner.take_with_answer()
         });
         let (frame, begin, length) = taken?;

@@ -436,7 +436,8 @@ int capuchin_shell(int argc, char **argv);
 /*
  * TCP/IP for images that have no network stack: only in the library `own`, which brings it. One network
  * card (virtio-net on PCI), IPv4, and one server with one worker, whose task does the work of the stack,
- * too: nobody answers, not even a ping, while no server runs.
+ * too: nobody answers, not even a ping, while no server runs. It knows 32 machines of its own network at a
+ * time, the gateway among them; with more, they wait for each other.
  */
 typedef struct {
   size_t config_size;     /* sizeof(capuchin_network): header and library have to agree */
@@ -464,7 +465,7 @@ typedef struct {
   ((sockets) * (CAPUCHIN_SIZE_SOCKET + (receive_size) + (send_size)) + CAPUCHIN_SIZE_SOCKET)
 
 /*
- * Starts the network, once; the memory is its own from then on. capuchin_start() comes after it, with a
+ * Starts the network, once, by a task with 6 KB of stack at least; the memory is its own from then on. capuchin_start() comes after it, with a
  * configuration whose address is NULL and whose workers are 1; descriptors may be 1.
  *
  * RTEMS_SUCCESSFUL

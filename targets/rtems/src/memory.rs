@@ -31,7 +31,7 @@ impl Carver {
 
     /// Room for `count` values; `None` when the memory is too small.
     pub fn take<T>(&mut self, count: usize) -> Option<&'static mut [MaybeUninit<T>]> {
-        let begin = self.cut(align_of::<T>(), size_of::<T>() * count)?;
+        let begin = self.cut(align_of::<T>(), size_of::<T>().saturating_mul(count))?;
         // SAFETY: the bytes lie within the memory and are cut off once; they are aligned.
         // Uninitialised values may be anything.
         Some(unsafe { core::slice::from_raw_parts_mut(begin.as_ptr().cast(), count) })
@@ -41,8 +41,8 @@ impl Carver {
     #[inline(never)]
     fn cut(&mut self, align: usize, bytes: usize) -> Option<NonNull<u8>> {
         // The memory is aligned for the strictest of what lies in it, and alignments are powers of 2.
-        let begin = (self.used + align - 1) & !(align - 1);
-        self.used = begin + bytes;
+        let begin = self.used.saturating_add(align - 1) & !(align - 1);
+        self.used = begin.saturating_add(bytes);
         if self.used > self.size {
             return None;
         }

@@ -11,6 +11,7 @@ use crate::panic::stop;
 use crate::place::{ADDRESS, GATEWAY, PORT, PREFIX_LENGTH};
 use capuchin_pc::card::{self, Card, Frames};
 use capuchin_rtems::{Mail, Memory as QueueMemory, Patience, ticks_of};
+use capuchin_stack::Card as _;
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet, SocketStorage};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
 use smoltcp::time::Instant;
@@ -61,7 +62,7 @@ pub fn main(command_line: &[u8]) {
     if !spin {
         interrupts::handle(card.line(), card::interrupted);
         interrupts::unmask(card.line());
-        card.knock_with(mail.knocker().unwrap_or_else(|| stop()));
+        card.knock_with(mail.knocker());
     }
     let mut config = Config::new(EthernetAddress(card.address()).into());
     config.random_seed = clock::seed();

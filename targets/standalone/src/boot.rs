@@ -93,7 +93,7 @@ unsafe extern "C" fn begin(magic: u32, information: *const Information) {
 }
 
 /// Bytes of the first task's stack.
-const BOOT_STACK: usize = 9 << 10;
+const BOOT_STACK: usize = 10 << 10;
 
 unsafe extern "C" {
     /// The last word that the stack has.

@@ -118,9 +118,7 @@ pub fn run<S: Service<File = NoFile>>(
         .map_err(|_| "no listener")?;
     let mail = Mail::new(QUEUE.room(), MESSAGES).map_err(|_| "no message queue")?;
     let service = make(mail.notifier())?;
-    let channel = StackChannel::new(&net, mail);
-    let knocker = channel.knocker().ok_or("no cell for the card")?;
-    net.borrow_mut().device().knock_with(knocker);
+    let channel = StackChannel::new(&net, mail).map_err(|_| "no cell for the card")?;
     let bytes = &mut bytes[..leases * LEASE_BYTES];
     let mut worker = Worker::new(Parts {
         index: 0,

@@ -115,7 +115,7 @@ pub(super) fn start_tells_what_is_wrong(lab: &mut Lab<'_>) -> Outcome {
         let task = create(NAME, own_priority() + 1, 0).unwrap_or(0);
         done(start(task), "a task is started")?;
         let again = start(task);
-        // It ends when this one waits.
+        // It ends when this one waits, or here.
         let begin = ticks();
         while delete(task) == StatusCode::SUCCESSFUL && ticks().wrapping_sub(begin) < SOON {
             sleep(1);

@@ -47,11 +47,8 @@ impl Reader for Files {
 /// A channel in `room`, for which the card knocks from now on.
 pub fn channel(room: Room, messages: usize) -> Result<Channel, StartError> {
     let mail = Mail::new(room, messages)?;
-    let channel = StackChannel::new(net(), mail);
     // A room has a cell at least: `config.descriptors` is not 0.
-    let knocker = channel.knocker().ok_or(StartError::Messages)?;
-    net().borrow_mut().device().knock_with(knocker);
-    Ok(channel)
+    StackChannel::new(net(), mail)
 }
 
 /// The transport that goes with any channel.
@@ -334,8 +331,11 @@ fn seed(hardware: [u8; 6]) -> u64 {
     };
     // SAFETY: the time lives through the call.
     unsafe { libc::clock_gettime(libc::CLOCK_REALTIME, &raw mut now) };
+    // SAFETY: every processor with a PCI bus has the counter.
+    let cycles = unsafe { core::arch::x86::_rdtsc() };
     let [a, b, c, d, e, f] = hardware;
     u64::from_be_bytes([0, 0, a, b, c, d, e, f])
+        ^ cycles
         ^ (now.tv_sec as u64).rotate_left(40)
         ^ (now.tv_nsec as u64).rotate_left(16)
         ^ u64::from(ticks())

@@ -1,7 +1,8 @@
 //! The clock: ticks since boot, and the time of day that the machine's clock had then.
 //!
 //! A machine that is emulated does not get the processor for each of its timer's interrupts. So these are
-//! not counted: a counter of the same timer tells how much time has passed since the last.
+//! not counted: a counter of the same timer tells how much time has passed since the last. What is lost is
+//! whole rounds of the counter, 55 ms each, where it comes round unseen.
 
 use super::{Guarded, task};
 use crate::boot;

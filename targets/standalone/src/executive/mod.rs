@@ -20,6 +20,11 @@ impl<T> Guarded<T> {
         Self(UnsafeCell::new(content))
     }
 
+    /// Where the content is, for who must not claim all of it.
+    pub const fn pointer(&self) -> *mut T {
+        self.0.get()
+    }
+
     /// Has the content for `act`, which neither waits nor asks for it again.
     pub fn with<R>(&self, act: impl FnOnce(&mut T) -> R) -> R {
         // SAFETY: nobody comes between, and `act` does not ask again.

@@ -102,11 +102,24 @@ static ALL: Guarded<All> = Guarded::new(All {
     turns: 0,
 });
 
-/// Bytes at a stack's end that stay zero.
-const GUARD: usize = 4;
-
 #[repr(align(16))]
 struct Stacks([[u8; STACK]; TASKS - 1]);
+
+/// The stack of a task but the first. The task that runs is at work on it.
+fn stack_of(index: usize) -> *mut u8 {
+    // SAFETY: there is a stack for each task but the first.
+    unsafe {
+        (&raw mut (*STACKS.pointer()).0)
+            .cast::<u8>()
+            .add((index - 1) * STACK)
+    }
+}
+
+/// Whether a stack's last word is zero still, as it is until the stack gets to it.
+fn is_whole(index: usize) -> bool {
+    // SAFETY: stacks are aligned, and the word is in the image's memory.
+    unsafe { stack_of(index).cast::<u32>().read_volatile() == 0 }
+}
 
 static STACKS: Guarded<Stacks> = Guarded::new(Stacks([[0; STACK]; TASKS - 1]));
 
@@ -213,10 +226,7 @@ static RESTS: Guarded<bool> = Guarded::new(false);
 /// The timer: ends the waits whose time has come.
 pub(super) fn tick() {
     let now = clock::ticks();
-    assert!(
-        STACKS.with(|stacks| stacks.0.iter().all(|stack| stack[..GUARD] == [0; GUARD])),
-        "a task's stack is too small"
-    );
+    assert!((1..TASKS).all(is_whole), "a task's stack is too small");
     ALL.with(|all| {
         for index in 0..TASKS {
             if let State::Waiting {
@@ -360,14 +370,13 @@ unsafe extern "C" fn rtems_task_start(
         }
         let begins = task_begins as unsafe extern "C" fn() as usize as u32;
         // Nobody uses the stack of a task that does not run.
-        let pointer = STACKS.with(|stacks| {
-            let stack = &mut stacks.0[index - 1];
-            // What a switch takes from it: four registers, and where to go on.
-            let (_, top) = stack.split_at_mut(STACK - 32);
-            top.fill(0);
-            top[16..20].copy_from_slice(&begins.to_le_bytes());
-            top.as_ptr() as u32
-        });
+        // What a switch takes from it: four registers, and where to go on.
+        // SAFETY: within the stack.
+        let pointer = unsafe {
+            let top = stack_of(index).add(STACK - 32).cast::<[u32; 8]>();
+            top.write([0, 0, 0, 0, begins, 0, 0, 0]);
+            top as u32
+        };
         all.tasks[index].pointer = pointer;
         all.tasks[index].entry = Some((entry, argument));
         all.make_ready(index, Wake::Served);
