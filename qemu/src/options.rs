@@ -21,7 +21,7 @@ its environment, and ends QEMU after it:
   --stack NAME           the image's network stack: legacy is for i386/pc386 (NE2000, 64 MB),
                          libbsd for i386/pc686 (e1000e, 256 MB), own for images with Capuchin's own
                          (virtio, 8 MB) [legacy]
-  --memory MB            RAM, 8 to 3072 [by the stack]
+  --memory MB            RAM, 2 to 3072 [by the stack]
   --forward HOST:GUEST   a port of 127.0.0.1 and the guest's that it leads to; HOST 0 is any
                          free port; may be repeated, the HTTP server's is the first [0:80]
   --append TEXT          the image's command line [--console=/dev/com1]
@@ -73,7 +73,7 @@ pub(crate) struct LinkOff {
 }
 
 /// Least and most RAM: the first holds any image, RTEMS can use no more than the second.
-const MEMORY_MB: std::ops::RangeInclusive<u32> = 8..=3_072;
+const MEMORY_MB: std::ops::RangeInclusive<u32> = 2..=3_072;
 
 /// A day: what is longer is a slip.
 const MOST_SECONDS: f64 = 86_400.0;
@@ -275,9 +275,9 @@ mod tests {
             ("a b", "write -- before a command"),
             ("a --", "which command?"),
             ("--stack both a", "legacy, libbsd"),
-            ("--memory 7 a", "from 8 to 3072"),
-            ("--memory 3073 a", "from 8 to 3072"),
-            ("--memory lots a", "from 8 to 3072"),
+            ("--memory 1 a", "from 2 to 3072"),
+            ("--memory 3073 a", "from 2 to 3072"),
+            ("--memory lots a", "from 2 to 3072"),
             ("--forward 80 a", "try 8080:80"),
             ("--forward 80:0 a", "try 8080:80"),
             ("--forward 65536:80 a", "try 8080:80"),

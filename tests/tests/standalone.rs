@@ -10,6 +10,7 @@ use capuchin_tests::runner::Absent;
 use capuchin_tests::standalone::{self, ANSWER_LIMIT, CONNECTIONS, HELLO, boot, connect, hello};
 use capuchin_tests::suites::get;
 use capuchin_tests::{ensure, fail};
+use object::{Object as _, ObjectSection as _};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
@@ -18,6 +19,12 @@ use std::time::{Duration, Instant};
 
 const CARGO_FOLDER: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/..");
 
+/// RAM of the machine that boots with little: the image begins at 1 MB, and the rest of the second is its.
+const LITTLE_RAM_MB: u32 = 2;
+
+/// Bytes that the image may have: code, constants, data, and memory.
+const IMAGE_BYTES: u64 = 256 << 10;
+
 const OUTAGE: Duration = Duration::from_secs(3);
 
 fn main() -> ExitCode {
@@ -25,6 +32,8 @@ fn main() -> ExitCode {
         CARGO_FOLDER,
         &[
             ("power_on", "first_answer_comes", first_answer_comes),
+            ("power_on", "image_has_256_kb_at_most", image_is_small),
+            ("power_on", "two_mb_of_ram_do", little_ram_does),
             (
                 "power_on",
                 "panic_is_told_and_ends_with_a_failure",
@@ -82,6 +91,33 @@ fn first_answer_comes(image: &Path) -> Outcome {
     client.exchange(Asked::Get, get("/state"))?.expect(200)?;
     client.exchange(Asked::Get, get("/nowhere"))?.expect(404)?;
     Ok(())
+}
+
+fn image_is_small(image: &Path) -> Outcome {
+    let bytes = std::fs::read(image).during("reading the image")?;
+    let file = object::File::parse(&*bytes).during("the image's sections")?;
+    let size: u64 = file
+        .sections()
+        .filter(|section| section.address() != 0)
+        .map(|section| section.size())
+        .sum();
+    println!("standalone: {size} bytes");
+    ensure!(size <= IMAGE_BYTES, "{size} bytes");
+    Ok(())
+}
+
+fn little_ram_does(image: &Path) -> Outcome {
+    let mut spec = Spec::new(Stack::Own, image);
+    spec.memory_mb = LITTLE_RAM_MB;
+    let mut machine = Machine::boot(&spec).during("booting")?;
+    machine
+        .wait_until_it_answers(ANSWER_LIMIT)
+        .during("the first answer")?;
+    let address = machine.address();
+    let mut clients = (0..CONNECTIONS)
+        .map(|_| Client::connect(address))
+        .collect::<Result<Vec<_>, _>>()?;
+    clients.iter_mut().try_for_each(hello)
 }
 
 fn panic_is_told(image: &Path) -> Outcome {
