@@ -50,21 +50,10 @@ impl<T, A: Arena<T> + ?Sized> Arena<T> for &mut A {
 pub(crate) struct LeaseId(NonZeroU16);
 
 impl LeaseId {
-    /// The lease of this number; `None` from 65,535 on.
-    fn of(number: u32) -> Option<Self> {
-        u16::try_from(number + 1)
-            .ok()
-            .and_then(NonZeroU16::new)
-            .map(Self)
-    }
-
     fn number(self) -> usize {
         usize::from(self.0.get()) - 1
     }
 }
-
-/// No lease, in a free list.
-const END: u32 = u32::MAX;
 
 /// The buffers that connections lease.
 ///
@@ -83,12 +72,12 @@ pub struct Leases<'m> {
     fields: &'m mut [Field],
     size: usize,
     rows: usize,
-    count: u32,
+    count: u16,
     /// Leases from here on were never handed out.
-    fresh: u32,
-    /// The first of the free list; each free lease begins with the number of the next.
-    free: u32,
-    taken: u32,
+    fresh: u16,
+    /// The first of the free list; each free lease begins with the name of the next, or with 0.
+    free: Option<LeaseId>,
+    taken: u16,
 }
 
 impl<'m> Leases<'m> {
@@ -118,9 +107,9 @@ impl<'m> Leases<'m> {
             fields,
             size,
             rows,
-            count: count as u32,
+            count: count as u16,
             fresh: 0,
-            free: END,
+            free: None,
             taken: 0,
         }
     }
@@ -134,38 +123,38 @@ impl<'m> Leases<'m> {
     /// Leases in all.
     #[must_use]
     pub fn count(&self) -> u32 {
-        self.count
+        self.count.into()
     }
 
     /// Leases handed out now.
     #[must_use]
     pub fn taken(&self) -> u32 {
-        self.taken
+        self.taken.into()
     }
 
     pub(crate) fn take(&mut self) -> Option<LeaseId> {
-        let number = if self.free != END {
-            self.free
-        } else {
-            self.fresh
+        let id = match self.free {
+            Some(id) => {
+                let link = self.bytes(id).first_chunk().copied().unwrap_or_default();
+                self.free = NonZeroU16::new(u16::from_ne_bytes(link)).map(LeaseId);
+                id
+            }
+            None if self.fresh < self.count => {
+                self.fresh += 1;
+                LeaseId(NonZeroU16::new(self.fresh)?)
+            }
+            None => return None,
         };
-        let id = LeaseId::of(number).filter(|_| number < self.count)?;
-        if self.free != END {
-            let link = self.bytes(id).first_chunk::<4>().copied();
-            self.free = link.map_or(END, u32::from_le_bytes);
-        } else {
-            self.fresh += 1;
-        }
         self.taken += 1;
         Some(id)
     }
 
     pub(crate) fn give(&mut self, id: LeaseId) {
-        let next = self.free.to_le_bytes();
-        if let Some(link) = self.bytes(id).first_chunk_mut::<4>() {
+        let next = self.free.map_or(0, |next| next.0.get()).to_ne_bytes();
+        if let Some(link) = self.bytes(id).first_chunk_mut() {
             *link = next;
         }
-        self.free = id.number() as u32;
+        self.free = Some(id);
         self.taken -= 1;
     }
 
@@ -193,8 +182,7 @@ impl<'m> Leases<'m> {
 /// The part at `index` of as many equal ones.
 #[inline]
 fn nth<T>(all: &mut [T], size: usize, index: usize) -> &mut [T] {
-    let begin = index * size;
-    &mut all[begin..begin + size]
+    &mut all[index * size..][..size]
 }
 
 #[cfg(test)]

@@ -565,11 +565,12 @@ impl<'b> Head<'b> {
     /// `Connection` comes last: how content is framed may decide it.
     #[inline]
     fn end_fields(&mut self) {
-        self.out.put(match (self.close, self.terms.version) {
-            (true, _) => b"Connection: close\r\n\r\n",
-            (false, Version::Http10) => b"Connection: keep-alive\r\n\r\n",
-            (false, Version::Http11) => b"\r\n",
-        });
+        match (self.close, self.terms.version) {
+            (true, _) => self.out.put(b"Connection: close\r\n\r\n"),
+            (false, Version::Http10) => self.out.put(b"Connection: keep-alive\r\n\r\n"),
+            // The usual case without a call to copy two bytes.
+            (false, Version::Http11) => self.out.put(b"\r\n"),
+        }
     }
 
     #[inline]

@@ -92,6 +92,43 @@ const CHUNK_PIECES: [&str; 24] = [
     "\u{e4}",
 ];
 
+/// What a browser sends: lines that are looked at in one go.
+const BROWSER: &str = "GET /a/page.html HTTP/1.1\r\nHost: device.example.org:8080\r\nConnection: keep-alive\r\n\
+    Cache-Control: max-age=0\r\nUpgrade-Insecure-Requests: 1\r\nX-Requested-By: somebody\r\n\
+    User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)\r\n\
+    Accept: text/html,*/*;q=0.8\r\nte: trailers\r\nSec-CH-UA-Platform: \"Linux\"\r\n\
+    If-Unmodified-Since: Thu, 01 Jan 1970 00:00:00 GMT\r\nAccept-Encoding: gzip, br\r\n\
+    Content-Length: 0\r\nExpect: 100-continue\r\n\r\n";
+
+/// A browser's head with a few faults: pieces of it in other places, and bytes that are none of its.
+fn faulty_browser() -> impl Strategy<Value = Vec<u8>> {
+    let index = any::<prop::sample::Index>;
+    let byte = prop_oneof![
+        any::<u8>(),
+        proptest::sample::select(&b" \t\r\n:./%?#,;\x7f"[..])
+    ];
+    let fault = (0..4, index(), index(), 0..24_usize, byte);
+    vec(fault, 0..4).prop_map(|faults| {
+        let mut head = BROWSER.as_bytes().to_vec();
+        for (kind, at, from, length, byte) in faults {
+            let at = at.index(head.len());
+            let from = from.index(head.len());
+            let piece = head[from..head.len().min(from + length)].to_vec();
+            let end = head.len().min(at + length);
+            match kind {
+                0 => head[at] = byte,
+                1 => head.insert(at, byte),
+                2 => drop(head.splice(at..end, [])),
+                _ => drop(head.splice(at..at, piece)),
+            }
+            if head.is_empty() {
+                break;
+            }
+        }
+        head
+    })
+}
+
 fn joined(pieces: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
     vec(proptest::sample::select(pieces), 0..30).prop_map(|parts| parts.concat().into_bytes())
 }
@@ -131,6 +168,11 @@ proptest! {
         targets::head(&data);
         // The same after a valid beginning, for most rules are about field lines.
         targets::head(&[b"POST / HTTP/1.1\r\nHost: a\r\n", &data[..]].concat());
+    }
+
+    #[test]
+    fn browsers_heads_with_faults_are_judged_alike_in_any_split(data in faulty_browser()) {
+        targets::head(&data);
     }
 
     #[test]

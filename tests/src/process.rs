@@ -26,6 +26,21 @@ pub fn private_memory(pid: u32) -> Outcome<u64> {
     fail!("{path} has no RssAnon line")
 }
 
+/// Lets this process, and so its children, have as many descriptors as it may; tells how many.
+#[must_use]
+pub fn raise_descriptor_limit() -> u64 {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the limit lives through the call.
+    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: the limit lives through the call.
+    unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+    limit.rlim_max
+}
+
 /// What the scripts that build for the target of images end with when there is no toolchain for it.
 const NO_TOOLCHAIN: i32 = 3;
 

@@ -45,12 +45,22 @@ where
                 &"the body is longer than this path takes",
             );
         }
-        let room = limit - from;
+        self.receive(slot, lease, limit, budget)
+    }
+
+    /// Receives what there is behind the input, up to position `limit` of the lease.
+    #[inline(always)]
+    pub(super) fn receive(
+        &mut self,
+        slot: &mut Slot,
+        lease: LeaseId,
+        limit: usize,
+        budget: &mut Budget,
+    ) -> Flow {
+        let buffer = &mut self.leases.bytes(lease)[usize::from(slot.end)..limit];
+        let room = buffer.len();
         self.stats.count(Counter::Receives);
-        match self
-            .transport
-            .receive(slot.socket, &mut self.leases.bytes(lease)[from..limit])
-        {
+        match self.transport.receive(slot.socket, buffer) {
             Ok(0) => slot.flags.set(Flags::EOF),
             Ok(count) => {
                 self.stats.add(Counter::BytesReceived, count);

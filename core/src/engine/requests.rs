@@ -65,24 +65,50 @@ where
         token: Token,
         lease: LeaseId,
     ) -> Result<Parsed, HeadError> {
+        let parsed = self.parse(slot, lease)?;
+        if let Parsed::Complete { length } = parsed {
+            let mut made = Made::NOTHING;
+            if let Some(next) = self.ask(slot, token, lease, length, &mut made) {
+                self.act(slot, token, &next, &made);
+            }
+        }
+        Ok(parsed)
+    }
+
+    /// Parses on. Once the head is complete, or an error, it says so again.
+    #[inline(always)]
+    pub(super) fn parse(&mut self, slot: &mut Slot, lease: LeaseId) -> Result<Parsed, HeadError> {
         let limit = usize::from(self.limits.head_bytes);
-        let room = self.reply_room();
         let (bytes, fields) = self.leases.parts(lease);
-        let (input, output) = bytes.split_at_mut(usize::from(slot.end));
-        let input = &input[usize::from(slot.start)..];
+        let input = &bytes[usize::from(slot.start)..usize::from(slot.end)];
         // The parser sees no more than a head may have: where it stops then is what was too long.
         let input = &input[..input.len().min(limit)];
         let parsed = slot.parser.advance(input, fields)?;
-        let Parsed::Complete { length } = parsed else {
-            if input.len() == limit {
-                return Err(slot.parser.full());
-            }
-            return Ok(parsed);
-        };
+        if parsed == Parsed::Incomplete && input.len() == limit {
+            return Err(slot.parser.full());
+        }
+        Ok(parsed)
+    }
+
+    /// Asks the service what to do with the request whose head, of `length` bytes, is complete; `None` when
+    /// the engine has refused it by itself.
+    #[inline(always)]
+    pub(super) fn ask(
+        &mut self,
+        slot: &mut Slot,
+        token: Token,
+        lease: LeaseId,
+        length: usize,
+        made: &mut Made,
+    ) -> Option<Next> {
+        let room = self.reply_room();
+        let (bytes, fields) = self.leases.parts(lease);
+        let (input, output) = bytes.split_at_mut(usize::from(slot.end));
         slot.head = slot.start;
         slot.start += length as u16;
         self.stats.count(Counter::Requests);
-        let head = Head::new(&slot.parser, &input[..length], fields);
+        let input = &input[usize::from(slot.head)..usize::from(slot.start)];
+        let head = Head::new(&slot.parser, input, fields);
         slot.user = [0; 2];
         slot.route = 0;
         slot.count = 0;
@@ -113,7 +139,7 @@ where
                 Status::NOT_IMPLEMENTED,
                 &"this server does not know the method",
             );
-            return Ok(parsed);
+            return None;
         }
         if matches!(slot.body, Body::Length(length) if length > self.limits.body_bytes) {
             self.fail(
@@ -122,24 +148,21 @@ where
                 Status::CONTENT_TOO_LARGE,
                 &"the body is longer than this server takes",
             );
-            return Ok(parsed);
+            return None;
         }
         let path = match path_of(&head, self.scratch) {
             Ok(path) => path,
             Err(error) => {
                 self.fail(slot, token, Status::from_error(error.status()), &error);
-                return Ok(parsed);
+                return None;
             }
         };
         let terms = terms!(self, slot);
         let used = usize::from(slot.out_end - slot.end);
-        let mut made = Made::NOTHING;
-        let mut draft = Draft::new(&mut output[used..used + room], terms, &mut made);
+        let mut draft = Draft::new(&mut output[used..used + room], terms, made);
         let request = Request::new(head, path);
         let mut exchange = exchange!(self, slot, token);
-        let next = self.service.request(&mut exchange, &request, &mut draft);
-        self.act(slot, token, &next, &made);
-        Ok(parsed)
+        Some(self.service.request(&mut exchange, &request, &mut draft))
     }
 }
 

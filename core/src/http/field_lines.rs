@@ -8,7 +8,6 @@ use super::head::{HeadParser, NAME_LIMIT, Progress, Stage, flag, pause};
 use super::lanes::BY_LANES;
 use super::scan;
 use super::target;
-use super::write::LINE_END;
 
 impl HeadParser {
     /// Scans from wherever the last step stopped up to the end of the head.
@@ -24,12 +23,14 @@ impl HeadParser {
         // Each round is one line; a resumed line enters in its middle.
         loop {
             if stage == Stage::LineStart {
-                if let Some(end) = self.host_line(bytes, position, fields) {
-                    position = end;
-                    continue;
-                }
-                // In an image, where a byte is looked at at a time, this would be large code.
-                if BY_LANES && let Some(end) = self.whole_line(bytes, position, fields)? {
+                // In an image, where a byte is looked at at a time, the one would be large code; what is
+                // in the other, it does as well.
+                let plain = if BY_LANES {
+                    self.plain_line(bytes, position, fields)?
+                } else {
+                    self.host_line(bytes, position, fields)
+                };
+                if let Some(end) = plain {
                     position = end;
                     continue;
                 }
@@ -71,7 +72,6 @@ impl HeadParser {
                 }
                 let entry = fields
                     .get_mut(usize::from(self.count))
-                    .filter(|_| self.count < u8::MAX)
                     .ok_or(HeadError::TooManyFields)?;
                 *entry = Field::named(mark as u16, name.len() as u8, known);
                 scan::looked_at(1);
@@ -140,8 +140,7 @@ impl HeadParser {
     /// What every request of HTTP/1.1 has, in one look: a line `Host: name` or `Host: name:port` that
     /// is all there and has no fault. The end of the line; `None` leaves everything to the general
     /// way, which comes to the same.
-    #[cfg_attr(not(target_os = "rtems"), inline(always))]
-    #[cfg_attr(target_os = "rtems", inline(never))]
+    #[inline(never)]
     fn host_line(&mut self, bytes: &[u8], begin: usize, fields: &mut [Field]) -> Option<usize> {
         let [h, o, s, t, colon, space] = *bytes.get(begin..)?.first_chunk()?;
         // Letters differ from capitals by one bit, and from nothing else by it.
@@ -174,62 +173,17 @@ impl HeadParser {
         Some(end + 2)
     }
 
-    /// A line that is all there and has neither a fault in its form nor anything rare, in one look:
-    /// nearly all are such lines. The end of the line; `None` leaves everything to the general way,
-    /// which comes to the same.
-    #[inline(always)]
-    fn whole_line(
-        &mut self,
-        bytes: &[u8],
-        begin: usize,
-        fields: &mut [Field],
-    ) -> Result<Option<usize>, HeadError> {
-        let colon = scan::name_end(bytes, begin);
-        let start = colon + SEPARATOR.len();
-        if bytes.get(colon..start) != Some(SEPARATOR) || colon - begin > NAME_LIMIT {
-            return Ok(None);
-        }
-        let end = scan::plain_end(bytes, start);
-        let (Some(name), Some(value)) = (bytes.get(begin..colon), bytes.get(start..end)) else {
-            return Ok(None);
-        };
-        if bytes.get(end..end + LINE_END.len()) != Some(&LINE_END[..])
-            || matches!(value, [] | [b' ', ..] | [.., b' '])
-        {
-            return Ok(None);
-        }
-        let known = Name::recognise(name);
-        if known.is_none() && check_name(name).is_err() || self.count == u8::MAX {
-            return Ok(None);
-        }
-        let Some(entry) = fields.get_mut(usize::from(self.count)) else {
-            return Ok(None);
-        };
-        self.count += 1;
-        *entry = Field::named(begin as u16, name.len() as u8, known)
-            .with_value(start as u16, value.len() as u16);
-        scan::looked_at(SEPARATOR.len() + LINE_END.len());
-        let next = Ok(Some(end + LINE_END.len()));
-        let Some(known) = known else { return next };
-        match known {
-            Name::Connection if value == b"keep-alive" => self.flags |= flag::KEEP_ALIVE,
-            _ => self.interpret(known, value)?,
-        }
-        self.seen |= known.bit();
-        next
-    }
-
     fn has(&self, flag: u16) -> bool {
         self.flags & flag != 0
     }
 
-    fn met(&self, name: Name) -> bool {
+    pub(super) fn met(&self, name: Name) -> bool {
         self.seen & name.bit() != 0
     }
 
     /// Takes in the value of a line whose field has a meaning for the head as a whole.
     #[inline(always)]
-    fn interpret(&mut self, name: Name, value: &[u8]) -> Result<(), HeadError> {
+    pub(super) fn interpret(&mut self, name: Name, value: &[u8]) -> Result<(), HeadError> {
         if name as u8 <= Name::Expect as u8 {
             self.interpret_known(name, value)?;
         }
@@ -321,11 +275,8 @@ impl HeadParser {
 /// Bytes that nearly every Host line begins with.
 const HOST_LEAD: usize = b"Host: ".len();
 
-/// What nearly always stands between a name and its value.
-const SEPARATOR: &[u8] = b": ";
-
 /// Checks a name that is not a known one.
-fn check_name(name: &[u8]) -> Result<(), HeadError> {
+pub(super) fn check_name(name: &[u8]) -> Result<(), HeadError> {
     if name.is_empty() {
         return Err(HeadError::EmptyName);
     }

@@ -7,20 +7,29 @@ pub use super::names::Name;
 
 use super::names::UNKNOWN;
 use super::scan;
-use core::ops::Range;
 
 /// Where one line's name and value lie in a head; the first entry of a table is the request line,
 /// with the method as name and the target as value. Offsets count from the head's first byte.
-///
-/// Packed from low to high: name start (16 bits), name length (8), known name or method (8),
-/// value start (16), value length (16).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(transparent)] // zeroed memory is a table of empty entries
-pub struct Field(u64);
+#[repr(C)] // zeroed memory is a table of empty entries
+pub struct Field {
+    name_start: u16,
+    name_length: u8,
+    /// The known name, or the method.
+    number: u8,
+    value_start: u16,
+    value_length: u16,
+}
 
 impl Field {
     /// An entry with nothing in it, to fill tables with.
-    pub const EMPTY: Self = Self(0);
+    pub const EMPTY: Self = Self {
+        name_start: 0,
+        name_length: 0,
+        number: 0,
+        value_start: 0,
+        value_length: 0,
+    };
 
     #[inline(always)]
     pub(super) fn named(start: u16, length: u8, known: Option<Name>) -> Self {
@@ -29,44 +38,48 @@ impl Field {
 
     #[inline(always)]
     pub(super) fn numbered(start: u16, length: u8, number: u8) -> Self {
-        Self(u64::from(start) | u64::from(length) << 16 | u64::from(number) << 24)
+        Self {
+            name_start: start,
+            name_length: length,
+            number,
+            ..Self::EMPTY
+        }
     }
 
     /// The entry with its value; whatever value it had is replaced.
     #[inline(always)]
     pub(super) fn with_value(self, start: u16, length: u16) -> Self {
-        Self(self.0 & 0xffff_ffff | u64::from(start) << 32 | u64::from(length) << 48)
+        Self {
+            value_start: start,
+            value_length: length,
+            ..self
+        }
     }
 
     #[inline(always)]
     pub(super) fn number(self) -> u8 {
-        (self.0 >> 24) as u8
+        self.number
     }
 
     #[inline(always)]
     pub(super) fn known(self) -> Option<Name> {
-        Name::from_number(self.number())
+        Name::from_number(self.number)
     }
 
     /// The name's bytes, given the head's; empty when `head` is not the head it was made for.
     #[inline]
     pub(super) fn name(self, head: &[u8]) -> &[u8] {
-        let start = usize::from(self.0 as u16);
-        let length = usize::from((self.0 >> 16) as u8);
-        head.get(start..start + length).unwrap_or_default()
-    }
-
-    /// Where the value lies in the head.
-    #[inline(always)]
-    pub(super) fn value_range(self) -> Range<usize> {
-        let start = usize::from((self.0 >> 32) as u16);
-        start..start + usize::from((self.0 >> 48) as u16)
+        let start = usize::from(self.name_start);
+        head.get(start..start + usize::from(self.name_length))
+            .unwrap_or_default()
     }
 
     /// The value's bytes, likewise.
     #[inline]
     pub(super) fn value(self, head: &[u8]) -> &[u8] {
-        head.get(self.value_range()).unwrap_or_default()
+        let start = usize::from(self.value_start);
+        head.get(start..start + usize::from(self.value_length))
+            .unwrap_or_default()
     }
 }
 

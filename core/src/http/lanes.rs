@@ -35,10 +35,25 @@ impl Lanes {
         Answers(above.min(u8x16::splat(last - first)).simd_eq(above))
     }
 
+    /// Whether all of them are those of `other`.
+    #[inline(always)]
+    pub fn equal(self, other: Self) -> bool {
+        self.0.simd_eq(other.0).to_bitmask() == (1 << Self::COUNT) - 1
+    }
+
     /// With the bit in which small letters differ from capitals.
     #[inline(always)]
     pub fn with_case_bit(self) -> Self {
         Self(self.0 | u8x16::splat(0x20))
+    }
+}
+
+impl BitOr for Lanes {
+    type Output = Self;
+
+    #[inline(always)]
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
     }
 }
 

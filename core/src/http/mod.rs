@@ -14,6 +14,7 @@ pub mod media_type;
 pub mod method;
 mod names;
 pub mod path;
+mod plain;
 pub mod range;
 mod request_line;
 pub(crate) mod scan;

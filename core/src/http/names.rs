@@ -2,6 +2,7 @@
 //!
 //! To add a name, add it to [`Name`] and to `NAMES`; the build fails if their orders differ.
 
+use super::lanes::Lanes;
 use super::scan;
 
 /// A field name that the server, or most applications, read. Names compare without case
@@ -122,7 +123,7 @@ impl Name {
     #[cfg_attr(not(target_os = "rtems"), inline(always))]
     pub fn recognise(bytes: &[u8]) -> Option<Self> {
         scan::looked_at(bytes.len());
-        let number = SLOTS[slot(key(bytes)?, MULTIPLIER)];
+        let number = SLOTS[slot(key(last_bytes(bytes), bytes.len()), MULTIPLIER)];
         let &(name, spelling) = NAMES.get(usize::from(number))?;
         equal_without_case(bytes, spelling.as_bytes()).then_some(name)
     }
@@ -130,19 +131,43 @@ impl Name {
     /// The name's bit in a set of 32: the rarely asked ones share the last.
     #[inline(always)]
     pub(super) const fn bit(self) -> u32 {
-        SEEN_BITS[self as usize]
+        bit(self as u8)
     }
 }
 
-const SEEN_BITS: [u32; NAMES.len()] = {
-    let mut bits = [1 << 31; NAMES.len()];
-    let mut n = 0;
-    while n < 31 {
-        bits[n] = 1 << n;
-        n += 1;
-    }
-    bits
-};
+/// [`Name::bit`] by number; that of names that are not known is the last.
+#[inline(always)]
+pub(super) const fn bit(number: u8) -> u32 {
+    1 << if number < 31 { number } else { 31 }
+}
+
+/// The name of this number, if it is one whose value means something for the head as a whole.
+#[inline(always)]
+pub(super) fn interpreted(number: u8) -> Option<Name> {
+    (number <= Name::Expect as u8).then(|| NAMES[usize::from(number)].0)
+}
+
+/// The number of the known name that stands in `bytes` from `begin`, where `lanes` are from, to the colon at
+/// `colon`, or [`UNKNOWN`]. Before it is the end of another line.
+#[inline(always)]
+pub(super) fn number_in(bytes: &[u8], lanes: Lanes, begin: usize, colon: usize) -> u8 {
+    let length = colon - begin;
+    scan::looked_at(length);
+    let before = bytes.get(..colon).unwrap_or_default();
+    let number = before
+        .last_chunk()
+        .map_or(UNKNOWN, |last| SLOTS[slot(key(*last, length), MULTIPLIER)]);
+    let spelled = |spelling: &Spelling| {
+        usize::from(LENGTHS[usize::from(number)]) == length
+            && spelling.begin.is(lanes)
+            && (length <= Lanes::COUNT
+                || before
+                    .last_chunk()
+                    .is_some_and(|last| spelling.end.is(Lanes::of(last))))
+    };
+    let known = SPELLINGS.get(usize::from(number)).is_some_and(spelled);
+    if known { number } else { UNKNOWN }
+}
 
 /// Slots of the perfect hash over the known names: a power of two, more than twice as many.
 const SLOT_COUNT: usize = 128;
@@ -156,19 +181,23 @@ const SLOTS: [u8; SLOT_COUNT] = slots(MULTIPLIER);
 /// The first number of a pseudo-random sequence that gives each name a slot of its own.
 const MULTIPLIER: u32 = multiplier();
 
-/// What tells the known names apart: length, first, third last and last byte.
+/// What tells the known names apart: the last four bytes and the length.
 #[inline(always)]
-const fn key(name: &[u8]) -> Option<u32> {
-    let (Some(&first), Some(&last)) = (name.first(), name.last()) else {
-        return None;
-    };
-    // The case bit is set in all three; in names, that loses nothing but case.
-    Some(u32::from_le_bytes([
-        first | 0x20,
-        last | 0x20,
-        name[name.len().saturating_sub(3)] | 0x20,
-        name.len() as u8,
-    ]))
+const fn key(last: [u8; 4], length: usize) -> u32 {
+    // The case bit is set in all four; in names, that loses nothing but case.
+    (u32::from_le_bytes(last) | 0x2020_2020).wrapping_add((length as u32) << 8)
+}
+
+/// The last four bytes of a name; of a shorter one with the end of the line before it.
+#[inline(always)]
+const fn last_bytes(name: &[u8]) -> [u8; 4] {
+    match *name {
+        [.., a, b, c, d] => [a, b, c, d],
+        [b, c, d] => [b'\n', b, c, d],
+        [c, d] => [b'\r', b'\n', c, d],
+        [d] => [0, b'\r', b'\n', d],
+        [] => [0; 4],
+    }
 }
 
 #[inline(always)]
@@ -178,10 +207,8 @@ const fn slot(key: u32, multiplier: u32) -> usize {
 
 /// The slot of the known name with this number.
 const fn slot_of_known(number: usize, multiplier: u32) -> usize {
-    match key(NAMES[number].1.as_bytes()) {
-        Some(key) => slot(key, multiplier),
-        None => panic!("a known name is not empty"),
-    }
+    let name = NAMES[number].1.as_bytes();
+    slot(key(last_bytes(name), name.len()), multiplier)
 }
 
 const fn multiplier() -> u32 {
@@ -218,67 +245,79 @@ const fn slots(multiplier: u32) -> [u8; SLOT_COUNT] {
     slots
 }
 
+/// How a known name is spelled, as registers of sixteen bytes are compared: its first bytes, sixteen at the
+/// most, and its last sixteen where there are more.
+struct Spelling {
+    begin: Pattern,
+    end: Pattern,
+}
+
+/// Bytes to compare with when some bits were set in those that are compared: the case bits of letters, and
+/// all of what is behind the name.
+struct Pattern {
+    set: [u8; Lanes::COUNT],
+    equal: [u8; Lanes::COUNT],
+}
+
+impl Pattern {
+    #[inline(always)]
+    fn is(&self, lanes: Lanes) -> bool {
+        (lanes | Lanes::of(&self.set)).equal(Lanes::of(&self.equal))
+    }
+
+    const fn of(name: &[u8], from: usize) -> Self {
+        let (mut set, mut equal) = ([0xff; Lanes::COUNT], [0xff; Lanes::COUNT]);
+        let mut n = 0;
+        while n < Lanes::COUNT && from + n < name.len() {
+            set[n] = case_bit(name[from + n]);
+            equal[n] = name[from + n];
+            n += 1;
+        }
+        Self { set, equal }
+    }
+}
+
+/// The bit in which a letter's capital differs; none for a hyphen, which without it would be a carriage
+/// return.
+const fn case_bit(lower: u8) -> u8 {
+    (lower & 0x40) >> 1
+}
+
+/// By number.
+static SPELLINGS: [Spelling; NAMES.len()] = {
+    let mut spellings = [const {
+        Spelling {
+            begin: Pattern::of(b"", 0),
+            end: Pattern::of(b"", 0),
+        }
+    }; NAMES.len()];
+    let mut n = 0;
+    while n < NAMES.len() {
+        let name = NAMES[n].1.as_bytes();
+        spellings[n] = Spelling {
+            begin: Pattern::of(name, 0),
+            end: Pattern::of(name, name.len().saturating_sub(Lanes::COUNT)),
+        };
+        n += 1;
+    }
+    spellings
+};
+
+/// The lengths of names, by number.
+static LENGTHS: [u8; NAMES.len()] = {
+    let mut lengths = [0; NAMES.len()];
+    let mut n = 0;
+    while n < NAMES.len() {
+        lengths[n] = NAMES[n].1.len() as u8;
+        n += 1;
+    }
+    lengths
+};
+
 /// Whether `bytes` is `lower`, a name of lower-case letters and hyphens, but for case.
-#[inline(always)]
 fn equal_without_case(bytes: &[u8], lower: &[u8]) -> bool {
-    if bytes.len() != lower.len() {
-        return false;
-    }
-    // In an image the words would be large code.
-    if cfg!(target_os = "rtems") {
-        return equal_bytes(bytes, lower);
-    }
-    // Words from both ends overlap in the middle, so that no length needs a loop over bytes.
-    if let (Some(a), Some(b), Some(c), Some(d)) = (
-        bytes.first_chunk::<8>(),
-        lower.first_chunk::<8>(),
-        bytes.last_chunk::<8>(),
-        lower.last_chunk::<8>(),
-    ) {
-        return equal_words(a, b)
-            && equal_words(c, d)
-            && (bytes.len() <= 16 || equal_inner_words(bytes, lower));
-    }
-    if let (Some(a), Some(b), Some(c), Some(d)) = (
-        bytes.first_chunk::<4>(),
-        lower.first_chunk::<4>(),
-        bytes.last_chunk::<4>(),
-        lower.last_chunk::<4>(),
-    ) {
-        return equal_words(&both(a, c), &both(b, d));
-    }
-    equal_bytes(bytes, lower)
-}
-
-/// The same a byte at a time, for equal lengths.
-fn equal_bytes(bytes: &[u8], lower: &[u8]) -> bool {
-    let same = |(&byte, &lower)| byte == lower || lower != b'-' && byte | 0x20 == lower;
-    bytes.iter().zip(lower).all(same)
-}
-
-/// The same for the words of long names that are neither the first nor the last.
-fn equal_inner_words(bytes: &[u8], lower: &[u8]) -> bool {
-    let (words, _) = bytes.as_chunks::<8>();
-    let (lower_words, _) = lower.as_chunks::<8>();
-    words
-        .iter()
-        .zip(lower_words)
-        .skip(1)
-        .all(|(a, b)| equal_words(a, b))
-}
-
-#[inline(always)]
-fn both(a: &[u8; 4], b: &[u8; 4]) -> [u8; 8] {
-    (u64::from(u32::from_ne_bytes(*a)) << 32 | u64::from(u32::from_ne_bytes(*b))).to_ne_bytes()
-}
-
-/// Compares eight bytes, ignoring the case bit where `lower` has a letter and only there: a hyphen
-/// without that bit would be a carriage return.
-#[inline(always)]
-fn equal_words(bytes: &[u8; 8], lower: &[u8; 8]) -> bool {
-    let lower = u64::from_ne_bytes(*lower);
-    let case = (lower & 0x4040_4040_4040_4040) >> 1;
-    u64::from_ne_bytes(*bytes) | case == lower
+    let same = |(&byte, &lower)| byte | case_bit(lower) == lower;
+    bytes.len() == lower.len() && bytes.iter().zip(lower).all(same)
 }
 
 #[cfg(test)]
@@ -286,12 +325,20 @@ mod tests {
     use super::*;
     use std::vec::Vec;
 
+    /// What a name is recognised as where it stands in a head.
+    fn in_a_line(name: &[u8]) -> Option<Name> {
+        let bytes = [b"x\r\n", name, b": and what follows"].concat();
+        let lanes = Lanes::of(bytes[3..].first_chunk().expect("enough bytes"));
+        Name::from_number(number_in(&bytes, lanes, 3, 3 + name.len()))
+    }
+
     #[test]
     fn every_name_is_recognised_in_any_case() {
         for name in Name::all() {
             let lower = name.as_str().as_bytes();
             assert_eq!(Name::recognise(lower), Some(name));
             assert_eq!(Name::recognise(&lower.to_ascii_uppercase()), Some(name));
+            assert_eq!(in_a_line(&lower.to_ascii_uppercase()), Some(name));
         }
     }
 
@@ -304,7 +351,16 @@ mod tests {
                     let mut other: Vec<u8> = lower.to_vec();
                     other[at] = byte;
                     let same = other.eq_ignore_ascii_case(lower);
-                    assert_eq!(equal_bytes(&other, lower), same, "{name:?} {at} {byte:#x}");
+                    assert_eq!(
+                        equal_without_case(&other, lower),
+                        same,
+                        "{name:?} {at} {byte:#x}"
+                    );
+                    assert_eq!(
+                        in_a_line(&other),
+                        Name::recognise(&other),
+                        "{name:?} {at} {byte:#x}"
+                    );
                     let known = Name::recognise(&other);
                     assert_eq!(known == Some(name), same, "{name:?} {at} {byte:#x}");
                     assert!(same || known.is_none_or(|k| k.as_str().as_bytes() == other));

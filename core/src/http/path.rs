@@ -25,7 +25,6 @@
 //! decoding it would turn one segment into two behind the back of whoever looked at the encoded
 //! form first, such as a proxy with access rules. Left encoded it could not be told from `%252F`.
 
-use super::lanes::{BY_LANES, Lanes};
 use super::write::Writer;
 use core::fmt;
 
@@ -109,7 +108,7 @@ pub fn normalise<'b>(raw: &'b [u8], scratch: &'b mut [u8]) -> Result<&'b [u8], P
 /// and the one before it. Refuses a few that could be used as well, such as `/.well-known`: those
 /// take the slow way.
 #[cfg_attr(not(target_os = "rtems"), inline)]
-fn is_plain(raw: &[u8]) -> bool {
+pub(super) fn is_plain(raw: &[u8]) -> bool {
     let [b'/', rest @ ..] = raw else {
         return false;
     };
@@ -126,39 +125,6 @@ fn is_plain(raw: &[u8]) -> bool {
         before = class;
     }
     seen & (SUSPECT | AFTER_SLASH) == 0
-}
-
-/// [`is_plain`] for the part of `bytes` from `begin` to `end`; a part without control bytes and bytes
-/// above 127 gets the same answer, one with them may have to take the slow way.
-#[inline(always)]
-pub(super) fn is_plain_part(bytes: &[u8], begin: usize, end: usize) -> bool {
-    if !BY_LANES {
-        return bytes.get(begin..end).is_some_and(is_plain);
-    }
-    if end <= begin || bytes.get(begin) != Some(&b'/') {
-        return false;
-    }
-    let (mut rest, mut left) = (bytes.get(begin..).unwrap_or_default(), end - begin);
-    let mut before = 0;
-    while let Some((chunk, tail)) = rest.split_first_chunk() {
-        let lanes = Lanes::of(chunk);
-        let slashes = lanes.are(b'/').bits();
-        let suspect =
-            lanes.are(b'%') | lanes.are(b'\\') | lanes.are(b'?') | !lanes.within(b' ', 0x7e);
-        let begins = (slashes | lanes.are(b'.').bits()) & (slashes << 1 | before);
-        let part = (1_u32 << left.min(Lanes::COUNT)) - 1;
-        if (suspect.bits() | begins) & part != 0 {
-            return false;
-        }
-        if left <= Lanes::COUNT {
-            return true;
-        }
-        before = slashes >> (Lanes::COUNT - 1);
-        left -= Lanes::COUNT;
-        rest = tail;
-    }
-    // Too near the end of the bytes to be looked at in this way.
-    bytes.get(begin..end).is_some_and(is_plain)
 }
 
 /// A slash.
@@ -465,42 +431,6 @@ mod tests {
 
     fn normalised(raw: &[u8]) -> Result<Vec<u8>, PathError> {
         normalise(raw, &mut vec![0; raw.len()]).map(<[u8]>::to_vec)
-    }
-
-    #[test]
-    fn part_of_a_head_is_plain_where_the_path_alone_is() {
-        for around in [0, 3, 40] {
-            for length in 0..40 {
-                for at in 0..length {
-                    for pair in [
-                        b"/.", b"//", b"./", b"..", b"?a", b"%4", b"a\\", b"ab", b"/a", b"a.",
-                    ] {
-                        let mut path = vec![b'a'; length];
-                        path[0] = b'/';
-                        let end = length.min(at + 2);
-                        path[at..end].copy_from_slice(&pair[..end - at]);
-                        let mut head = vec![b'/'; around];
-                        head.extend_from_slice(&path);
-                        head.resize(head.len() + around, b'/');
-                        assert_eq!(
-                            is_plain_part(&head, around, around + length),
-                            is_plain(&path),
-                            "{} with {around} around it",
-                            path.escape_ascii()
-                        );
-                    }
-                }
-            }
-        }
-        assert!(!is_plain_part(b"GET /", 4, 4));
-        assert!(!is_plain_part(b"GET /", 4, 6));
-        for bad in [
-            b"/\0aaaaaaaaaaaaaaaa",
-            b"/\xffaaaaaaaaaaaaaaaa",
-            b"/\x7faaaaaaaaaaaaaaaa",
-        ] {
-            assert!(!BY_LANES || !is_plain_part(bad, 0, bad.len()));
-        }
     }
 
     #[test]

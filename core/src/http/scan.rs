@@ -99,7 +99,7 @@ pub(super) fn host_end(bytes: &[u8], from: usize) -> usize {
 
 /// The first byte that is no letter, digit, hyphen or dot.
 #[inline(always)]
-fn plain_host_end(bytes: &[u8], from: usize) -> usize {
+pub(super) fn plain_host_end(bytes: &[u8], from: usize) -> usize {
     scan(
         bytes,
         from,

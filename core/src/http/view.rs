@@ -7,7 +7,6 @@ use super::fields::{Field, Name, Values};
 use super::framing::{Framing, content_length};
 use super::head::{HeadParser, flag};
 use super::method::Method;
-use super::path;
 use super::scan;
 use super::target::Absolute;
 
@@ -85,8 +84,7 @@ impl<'b> Head<'b> {
     /// The path, where it is one that can be used as it was sent; others may be, too.
     #[inline(always)]
     pub(crate) fn plain_path(&self) -> Option<&'b [u8]> {
-        let target = self.line.value_range();
-        path::is_plain_part(self.bytes, target.start, target.end).then(|| self.target())
+        self.has(flag::PLAIN_PATH).then(|| self.target())
     }
 
     /// The path as it was sent, neither decoded nor normalised: it begins with `/`, or is `*` for
@@ -185,10 +183,13 @@ impl<'b> Head<'b> {
 
     /// How the body is framed; beyond doubt, for the parser checked it.
     #[must_use]
-    #[inline]
+    #[cfg_attr(not(target_os = "rtems"), inline(always))]
     pub fn framing(&self) -> Framing {
         if self.has(flag::CHUNKED) {
             return Framing::Chunked;
+        }
+        if self.seen & Name::ContentLength.bit() == 0 {
+            return Framing::None;
         }
         self.value(Name::ContentLength)
             .and_then(|value| content_length(value).ok())

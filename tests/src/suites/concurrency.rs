@@ -55,8 +55,8 @@ pub fn in_threads(count: usize, work: impl Fn(usize) -> Outcome + Sync) -> Outco
 
 fn crowd(target: &Target, clients: usize, rounds: usize) -> Outcome {
     settle(target)?;
-    // Each makes a new connection before it leaves the old one.
-    in_threads(target.clients(clients, 2), |n| {
+    // Each makes a new connection before it leaves the old one, and the server may be slow to see it go.
+    in_threads(target.clients(clients, 3), |n| {
         let mut random = Random::new(1000 + n as u64);
         let mut client = target.connect()?;
         client.set_patience(Duration::from_secs(30) + target.delay());

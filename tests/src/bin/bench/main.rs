@@ -19,6 +19,7 @@ mod server;
 mod table;
 mod usage;
 
+use capuchin_tests::process;
 use peers::{Kind, Place};
 use rates::Load;
 use server::Server;
@@ -124,7 +125,7 @@ fn kind(name: &str) -> Result<Kind, String> {
 
 fn run(options: Options, words: &[String]) -> Result<(), String> {
     let cores = machine::cores();
-    let descriptors = machine::raise_descriptor_limit();
+    let descriptors = process::raise_descriptor_limit();
     let (present, absent): (Vec<Kind>, Vec<Kind>) =
         options.kinds.iter().partition(|kind| kind.is_installed());
     for kind in absent {

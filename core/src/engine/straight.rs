@@ -1,0 +1,132 @@
+//! The way of nearly all requests, in one piece: a head that comes whole and alone, and a reply that the
+//! socket takes whole. Nothing of either is left then, and the connection's state is what it was before.
+//!
+//! Whatever is not so is left to the general way, which goes on from where this came to and would have
+//! done the same.
+
+use super::*;
+
+impl<T, S> Desk<'_, T, S>
+where
+    T: Transport,
+    S: Service<File = T::File>,
+{
+    /// Whether a connection is between two requests, and nothing is to be heeded besides.
+    #[inline(always)]
+    pub(super) fn may_go_straight(&self, slot: &Slot) -> bool {
+        matches!(slot.state, State::Idle | State::Fresh)
+            && slot.lease.is_none()
+            && !slot.flags.has(Flags::EOF)
+            && !self.draining
+            && !self.leases_promised
+            && self.leases.has_free()
+    }
+
+    /// One request and its reply; [`GO_ON`] leaves what there is to do to the general way.
+    #[inline(never)]
+    pub(super) fn straight(&mut self, slot: &mut Slot, token: Token, budget: &mut Budget) -> Flow {
+        let lease = self.lease_of(slot)?;
+        let limit = self.receive_limit();
+        if let Some(want) = self.receive(slot, lease, limit, budget) {
+            return Some(want);
+        }
+        let Ok(Parsed::Complete { length }) = self.parse(slot, lease) else {
+            return GO_ON;
+        };
+        if length != usize::from(slot.end) {
+            return GO_ON;
+        }
+        (slot.out, slot.out_end) = (slot.end, slot.end);
+        budget.requests -= 1;
+        let mut made = Made::NOTHING;
+        let next = self.ask(slot, token, lease, length, &mut made)?;
+        // What follows the head, and whether it is all.
+        let content = match made.content {
+            _ if !is_simple(slot, &next, &made) => None,
+            Source::Written(_) => Some((&[][..], true)),
+            Source::Static(bytes) => Some((bytes, true)),
+            Source::Content(id, ref range) => match self.service.content(id, range.clone()) {
+                Content::Bytes(part) => Some((part, part.len() as u64 == range.end - range.start)),
+                _ => None,
+            },
+            Source::Stream { .. } => None,
+        };
+        let Some((part, is_all)) = content.filter(|(part, _)| part.len() <= budget.bytes) else {
+            self.act(slot, token, &next, &made);
+            return GO_ON;
+        };
+        let at = usize::from(slot.out);
+        let head = &self.leases.bytes(lease)[at..at + made.written];
+        let (offered, length) = (head.len() + part.len(), part.len());
+        self.stats.count(Counter::Sends);
+        let result = if part.is_empty() {
+            self.transport.send(slot.socket, &[head], Then::Nothing)
+        } else {
+            self.transport
+                .send(slot.socket, &[head, part], Then::Nothing)
+        };
+        if result != Ok(offered) || !is_all {
+            self.act(slot, token, &next, &made);
+            return self.sent_in_part(slot, result, offered);
+        }
+        self.stats.add(Counter::BytesSent, offered);
+        self.count_reply(made.status);
+        slot.status = made.status.code();
+        slot.count = match made.content {
+            Source::Written(length) => length,
+            _ => length as u64,
+        };
+        if let Source::Content(id, _) = made.content {
+            self.service.release(id);
+        }
+        (slot.start, slot.end, slot.out, slot.out_end) = (0, 0, 0, 0);
+        slot.lease = None;
+        self.leases.give(lease);
+        self.stats.count(Counter::LeasesReturned);
+        self.tell_end(slot, token, true);
+        slot.sequence = slot.sequence.wrapping_add(1);
+        self.next_request(slot);
+        if budget.readable {
+            GO_ON
+        } else {
+            Some(Want::Read)
+        }
+    }
+
+    /// Not all of a reply, which the slot has by now, was at hand or taken by the socket.
+    #[cold]
+    fn sent_in_part(
+        &mut self,
+        slot: &mut Slot,
+        result: Result<usize, Error>,
+        offered: usize,
+    ) -> Flow {
+        match result {
+            Ok(sent) => {
+                self.stats.add(Counter::BytesSent, sent);
+                let pending = usize::from(slot.out_end - slot.out);
+                self.sent(slot, sent, pending);
+                (sent < offered).then_some(Want::Write)
+            }
+            Err(Error::WouldBlock) => {
+                self.stats.count(Counter::WouldBlock);
+                Some(Want::Write)
+            }
+            Err(_) => {
+                self.stats.count(Counter::Reset);
+                Some(Want::Abort)
+            }
+        }
+    }
+}
+
+/// Whether a reply was made after which the connection is as it was: nothing of the request is left, and nothing
+/// has to be told at its end.
+#[inline(always)]
+fn is_simple(slot: &Slot, next: &Next, made: &Made) -> bool {
+    matches!(next.0, Step::Reply)
+        && made.written > 0
+        && !made.close
+        && !slot.flags.has(Flags::CLOSE | Flags::HEAD_ONLY)
+        && slot.body.is_done()
+}
