@@ -11,7 +11,7 @@ use crate::http::path;
 use crate::http::range::ContentRange;
 use crate::http::scan;
 use crate::http::status::Status;
-use crate::http::write::Writer;
+use crate::http::write::{LINE_END, Writer};
 use crate::site::{ContentId, Representation};
 use core::ops::Range;
 
@@ -146,6 +146,43 @@ impl<'b> Draft<'b> {
             close: self.terms.close,
             made: self.made,
         }
+    }
+
+    /// 200 with all of a site's content, whose fields the site keeps ready, where nothing asks for more than
+    /// those: what nearly all replies of a site are, by copying. `None` leaves it to [`Reply::status`] and
+    /// [`Head::whole`], which come to the same.
+    #[inline(always)]
+    pub(crate) fn whole(
+        &mut self,
+        id: ContentId,
+        representation: &Representation<'_>,
+    ) -> Option<Next> {
+        let ready = representation.ready?;
+        let terms = &self.terms;
+        let is_bare = terms.version == Version::Http11 && !terms.close && !terms.head_only;
+        let fields = self.buffer.split_first_chunk_mut::<{ OPENING.len() }>();
+        let (opening, rest) = fields.filter(|_| is_bare)?;
+        let end = ready.len() + LINE_END.len();
+        let copied = terms.copied.min(rest.len().checked_sub(end)?);
+        *opening = *terms.opening;
+        rest[..ready.len()].copy_from_slice(ready);
+        rest[ready.len()..end].copy_from_slice(LINE_END);
+        let mut written = OPENING.len() + end;
+        let content = match representation.content {
+            Some(content) if content.len() <= copied => {
+                rest[end..end + content.len()].copy_from_slice(content);
+                written += content.len();
+                Source::Written(content.len() as u64)
+            }
+            _ => Source::Content(id, 0..representation.length),
+        };
+        *self.made = Made {
+            status: Status::OK,
+            written,
+            close: false,
+            content,
+        };
+        Some(Next(Step::Reply))
     }
 
     /// Whether the reply goes on with content of a site, which has to stay held for it.

@@ -149,21 +149,18 @@ where
     T: Transport,
     S: Service<File = T::File>,
 {
-    /// Moves the connection on. `readable` says whether its socket may have bytes.
-    pub fn advance(&mut self, slot: &mut Slot, token: Token, readable: bool) -> Want {
-        let mut budget = Budget {
+    /// A connection's share of a turn. `readable` says whether its socket may have bytes.
+    #[inline(always)]
+    pub fn budget(&self, readable: bool) -> Budget {
+        Budget {
             requests: self.limits.turn_requests,
             bytes: self.limits.turn_bytes as usize,
             readable,
-        };
-        // In an image this would be code that says nothing new.
-        #[cfg(not(target_os = "rtems"))]
-        if readable
-            && self.may_go_straight(slot)
-            && let Some(want) = self.straight(slot, token, &mut budget)
-        {
-            return want;
         }
+    }
+
+    /// Moves the connection on.
+    pub fn advance(&mut self, slot: &mut Slot, token: Token, mut budget: Budget) -> Want {
         loop {
             let flow = match slot.state {
                 State::Fresh | State::Idle | State::Head => self.head(slot, token, &mut budget),

@@ -19,14 +19,18 @@ where
         if let Some(want) = self.make_room(slot, budget) {
             return Some(want);
         }
-        match self.parse_and_ask(slot, token, lease) {
-            Ok(Parsed::Complete { .. }) => {
-                budget.requests -= 1;
-                GO_ON
-            }
-            Ok(Parsed::Incomplete) => {
+        let mut made = Made::NOTHING;
+        match self.parse_and_ask(slot, token, lease, &mut made) {
+            Ok(Asked::Incomplete) => {
                 slot.enter(State::Head);
                 self.more(slot, token, budget)
+            }
+            Ok(asked) => {
+                budget.requests -= 1;
+                if let Asked::Service(next) = asked {
+                    self.act(slot, token, &next, &made);
+                }
+                GO_ON
             }
             Err(error) => {
                 let status = Status::from_error(error.status());
@@ -56,59 +60,33 @@ where
         GO_ON
     }
 
-    /// Parses on; the service is asked when the head is complete.
+    /// Parses on; the service is asked what to do when the head is complete.
     #[cfg_attr(target_os = "rtems", inline(never))]
     #[cfg_attr(not(target_os = "rtems"), inline(always))]
-    fn parse_and_ask(
+    pub(super) fn parse_and_ask(
         &mut self,
         slot: &mut Slot,
         token: Token,
         lease: LeaseId,
-    ) -> Result<Parsed, HeadError> {
-        let parsed = self.parse(slot, lease)?;
-        if let Parsed::Complete { length } = parsed {
-            let mut made = Made::NOTHING;
-            if let Some(next) = self.ask(slot, token, lease, length, &mut made) {
-                self.act(slot, token, &next, &made);
-            }
-        }
-        Ok(parsed)
-    }
-
-    /// Parses on. Once the head is complete, or an error, it says so again.
-    #[inline(always)]
-    pub(super) fn parse(&mut self, slot: &mut Slot, lease: LeaseId) -> Result<Parsed, HeadError> {
-        let limit = usize::from(self.limits.head_bytes);
-        let (bytes, fields) = self.leases.parts(lease);
-        let input = &bytes[usize::from(slot.start)..usize::from(slot.end)];
-        // The parser sees no more than a head may have: where it stops then is what was too long.
-        let input = &input[..input.len().min(limit)];
-        let parsed = slot.parser.advance(input, fields)?;
-        if parsed == Parsed::Incomplete && input.len() == limit {
-            return Err(slot.parser.full());
-        }
-        Ok(parsed)
-    }
-
-    /// Asks the service what to do with the request whose head, of `length` bytes, is complete; `None` when
-    /// the engine has refused it by itself.
-    #[inline(always)]
-    pub(super) fn ask(
-        &mut self,
-        slot: &mut Slot,
-        token: Token,
-        lease: LeaseId,
-        length: usize,
         made: &mut Made,
-    ) -> Option<Next> {
+    ) -> Result<Asked, HeadError> {
+        let limit = usize::from(self.limits.head_bytes);
         let room = self.reply_room();
         let (bytes, fields) = self.leases.parts(lease);
         let (input, output) = bytes.split_at_mut(usize::from(slot.end));
+        let input = &input[usize::from(slot.start)..];
+        // The parser sees no more than a head may have: where it stops then is what was too long.
+        let input = &input[..input.len().min(limit)];
+        let Parsed::Complete { length } = slot.parser.advance(input, fields)? else {
+            if input.len() == limit {
+                return Err(slot.parser.full());
+            }
+            return Ok(Asked::Incomplete);
+        };
         slot.head = slot.start;
         slot.start += length as u16;
         self.stats.count(Counter::Requests);
-        let input = &input[usize::from(slot.head)..usize::from(slot.start)];
-        let head = Head::new(&slot.parser, input, fields);
+        let head = Head::new(&slot.parser, &input[..length], fields);
         slot.user = [0; 2];
         slot.route = 0;
         slot.count = 0;
@@ -139,7 +117,7 @@ where
                 Status::NOT_IMPLEMENTED,
                 &"this server does not know the method",
             );
-            return None;
+            return Ok(Asked::Engine);
         }
         if matches!(slot.body, Body::Length(length) if length > self.limits.body_bytes) {
             self.fail(
@@ -148,13 +126,13 @@ where
                 Status::CONTENT_TOO_LARGE,
                 &"the body is longer than this server takes",
             );
-            return None;
+            return Ok(Asked::Engine);
         }
         let path = match path_of(&head, self.scratch) {
             Ok(path) => path,
             Err(error) => {
                 self.fail(slot, token, Status::from_error(error.status()), &error);
-                return None;
+                return Ok(Asked::Engine);
             }
         };
         let terms = terms!(self, slot);
@@ -162,8 +140,17 @@ where
         let mut draft = Draft::new(&mut output[used..used + room], terms, made);
         let request = Request::new(head, path);
         let mut exchange = exchange!(self, slot, token);
-        Some(self.service.request(&mut exchange, &request, &mut draft))
+        let next = self.service.request(&mut exchange, &request, &mut draft);
+        Ok(Asked::Service(next))
     }
+}
+
+/// Whether a head was complete, and who has answered it.
+pub(super) enum Asked {
+    Incomplete,
+    /// The engine, by itself.
+    Engine,
+    Service(Next),
 }
 
 /// The path that a request is for, decoded and normalised.

@@ -4,6 +4,7 @@
 //! Whatever is not so is left to the general way, which goes on from where this came to and would have
 //! done the same.
 
+use super::requests::Asked;
 use super::*;
 
 impl<T, S> Desk<'_, T, S>
@@ -13,33 +14,44 @@ where
 {
     /// Whether a connection is between two requests, and nothing is to be heeded besides.
     #[inline(always)]
-    pub(super) fn may_go_straight(&self, slot: &Slot) -> bool {
+    fn may_go_straight(&self, slot: &Slot) -> bool {
         matches!(slot.state, State::Idle | State::Fresh)
             && slot.lease.is_none()
             && !slot.flags.has(Flags::EOF)
             && !self.draining
-            && !self.leases_promised
             && self.leases.has_free()
     }
 
-    /// One request and its reply; [`GO_ON`] leaves what there is to do to the general way.
+    /// One request and its reply, within `budget`; [`GO_ON`] leaves what there is to do to the general way, within
+    /// what is left of it. It is for connections whose socket may have bytes and before which no other waits for
+    /// a lease.
+    #[inline(always)]
+    pub fn straight(&mut self, slot: &mut Slot, token: Token, budget: &mut Budget) -> Flow {
+        if self.may_go_straight(slot) {
+            self.leases_promised = false;
+            self.go_straight(slot, token, budget)
+        } else {
+            GO_ON
+        }
+    }
+
     #[inline(never)]
-    pub(super) fn straight(&mut self, slot: &mut Slot, token: Token, budget: &mut Budget) -> Flow {
+    fn go_straight(&mut self, slot: &mut Slot, token: Token, budget: &mut Budget) -> Flow {
         let lease = self.lease_of(slot)?;
         let limit = self.receive_limit();
         if let Some(want) = self.receive(slot, lease, limit, budget) {
             return Some(want);
         }
-        let Ok(Parsed::Complete { length }) = self.parse(slot, lease) else {
-            return GO_ON;
-        };
-        if length != usize::from(slot.end) {
-            return GO_ON;
-        }
         (slot.out, slot.out_end) = (slot.end, slot.end);
-        budget.requests -= 1;
         let mut made = Made::NOTHING;
-        let next = self.ask(slot, token, lease, length, &mut made)?;
+        let next = match self.parse_and_ask(slot, token, lease, &mut made) {
+            // The general way is told the same again.
+            Err(_) | Ok(Asked::Incomplete) => return GO_ON,
+            Ok(Asked::Engine) => None,
+            Ok(Asked::Service(next)) => Some(next),
+        };
+        budget.requests -= 1;
+        let next = next?;
         // What follows the head, and whether it is all.
         let content = match made.content {
             _ if !is_simple(slot, &next, &made) => None,
@@ -126,6 +138,7 @@ where
 fn is_simple(slot: &Slot, next: &Next, made: &Made) -> bool {
     matches!(next.0, Step::Reply)
         && made.written > 0
+        && slot.start == slot.end
         && !made.close
         && !slot.flags.has(Flags::CLOSE | Flags::HEAD_ONLY)
         && slot.body.is_done()

@@ -4,7 +4,7 @@ use core::fmt;
 
 /// Digits of `u64::MAX`.
 const DIGITS: usize = 20;
-pub(super) const LINE_END: &[u8; 2] = b"\r\n";
+pub(crate) const LINE_END: &[u8; 2] = b"\r\n";
 
 /// Appends bytes to a buffer until it is full; from the first byte that did not fit it is
 /// *overflown* and takes nothing more.

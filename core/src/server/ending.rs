@@ -25,7 +25,7 @@ where
             let slot = &self.slots.as_slice()[index as usize];
             if matches!(slot.state, State::Idle | State::Fresh) && !slot.flags.has(Flags::QUEUED) {
                 // A request may have come that no event has told of yet; if not, it is closed.
-                self.advance(index, true);
+                self.advance(index, self.desk.budget(true));
             }
         }
     }

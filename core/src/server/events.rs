@@ -41,7 +41,36 @@ where
             return self.close(token.index);
         }
         // With an interest on, the receive or send that follows meets the error itself.
-        self.advance(token.index, true);
+        self.arrived(token.index);
+    }
+
+    /// Bytes may have come on a connection.
+    pub(super) fn arrived(&mut self, index: u32) {
+        // In an image what follows would be code that says nothing new.
+        #[cfg(target_os = "rtems")]
+        return self.advance(index, self.desk.budget(true));
+        #[cfg(not(target_os = "rtems"))]
+        {
+            let slots = self.slots.as_mut_slice();
+            let slot = &mut slots[index as usize];
+            let token = Token {
+                index,
+                generation: slot.generation,
+            };
+            let mut budget = self.desk.budget(true);
+            if self.lease_queue.length > 0 {
+                return self.advance(index, budget);
+            }
+            match self.desk.straight(slot, token, &mut budget) {
+                Some(Want::Read) if slot.watch == Watch::Read => {
+                    slot.flags.clear(Flags::REARM);
+                    let after = self.desk.limits.idle_ms;
+                    self.wheel.set(slots, index, self.desk.now, after);
+                }
+                Some(want) => self.wait_for(index, want),
+                None => self.advance(index, budget),
+            }
+        }
     }
 
     #[cfg_attr(target_os = "rtems", inline(never))]
@@ -75,25 +104,32 @@ where
         if !slot.is_some_and(|slot| self.desk.complete(slot, ticket, value)) {
             self.desk.stats.count(Counter::StaleTickets);
         } else if !queued {
-            self.advance(token.index, false);
+            self.advance(token.index, self.desk.budget(false));
         }
     }
 
     /// Moves a connection on and sees to what it waits for next.
-    pub(super) fn advance(&mut self, index: u32, readable: bool) {
+    pub(super) fn advance(&mut self, index: u32, budget: Budget) {
         // Who comes later waits behind those that wait already.
         self.desk.leases_promised = self.lease_queue.length > 0;
-        self.go_on(index, readable);
+        self.go_on(index, budget);
     }
 
-    pub(super) fn go_on(&mut self, index: u32, readable: bool) {
-        let slots = self.slots.as_mut_slice();
-        let slot = &mut slots[index as usize];
+    pub(super) fn go_on(&mut self, index: u32, budget: Budget) {
+        let slot = &mut self.slots.as_mut_slice()[index as usize];
         let token = Token {
             index,
             generation: slot.generation,
         };
-        let want = self.desk.advance(slot, token, readable);
+        let want = self.desk.advance(slot, token, budget);
+        self.wait_for(index, want);
+    }
+
+    /// Sees to what a connection wants next.
+    #[cfg_attr(target_os = "rtems", inline(always))]
+    fn wait_for(&mut self, index: u32, want: Want) {
+        let slots = self.slots.as_mut_slice();
+        let slot = &mut slots[index as usize];
         let watch = match want {
             Want::Read => Watch::Read,
             Want::Write => Watch::Write,
@@ -217,7 +253,7 @@ where
             slot.enter(State::Lingering);
             self.set_deadline(index);
         } else if !slot.flags.has(Flags::QUEUED) {
-            self.advance(index, false);
+            self.advance(index, self.desk.budget(false));
         }
     }
 
@@ -227,8 +263,9 @@ where
             let Some(index) = self.run_queue.pop(self.slots.as_mut_slice()) else {
                 return;
             };
-            self.desk.leases_promised = self.lease_queue.length > 0;
-            self.leave_queue(index);
+            if self.leaves_queue(index) {
+                self.arrived(index);
+            }
         }
     }
 
@@ -241,19 +278,21 @@ where
             let Some(index) = self.lease_queue.pop(self.slots.as_mut_slice()) else {
                 return;
             };
-            self.desk.leases_promised = false;
-            self.leave_queue(index);
+            if self.leaves_queue(index) {
+                self.desk.leases_promised = false;
+                self.go_on(index, self.desk.budget(true));
+            }
         }
     }
 
-    pub(super) fn leave_queue(&mut self, index: u32) {
+    pub(super) fn leaves_queue(&mut self, index: u32) -> bool {
         let slot = &mut self.slots.as_mut_slice()[index as usize];
         slot.flags.clear(Flags::QUEUED | Flags::WANTS_LEASE);
         if slot.flags.has(Flags::DEAD) {
             self.release_slot(index);
-        } else {
-            self.go_on(index, true);
+            return false;
         }
+        true
     }
 }
 

@@ -10,7 +10,7 @@ mod events;
 mod queue;
 
 use crate::connection::{Flags, NO_SLOT, Slot, State, Watch};
-use crate::engine::{Desk, Want};
+use crate::engine::{Budget, Desk, Want};
 use crate::event::{
     self, Deadline, Event, EventChannel, EventList, Interest, Message, Readiness, Ticket, Token,
 };

@@ -783,33 +783,16 @@ impl Site for Directory {
     fn content(&mut self, id: ContentId, range: Range<u64>) -> Content<'_, File> {
         let (index, number) = (id.0 / CODINGS.len() as u32, id.0 as usize % CODINGS.len());
         let node = self.nodes.get(index as usize).and_then(Option::as_ref);
-        let Some(variant) = node.and_then(|node| node.variants[number].as_ref()) else {
-            return Content::Gone;
-        };
-        let file = match &variant.source {
-            Source::Memory(bytes) => {
+        match node.and_then(|node| node.variants[number].as_ref()) {
+            Some(Variant {
+                source: Source::Memory(bytes),
+                ..
+            }) => {
                 let part = bytes.get(range.start as usize..range.end as usize);
-                return part.map_or(Content::Gone, Content::Bytes);
+                part.map_or(Content::Gone, Content::Bytes)
             }
-            Source::File(file) => *file,
-        };
-        if self.options.sendfile {
-            return if variant.still_holds(file) {
-                Content::File(file)
-            } else {
-                Content::Gone
-            };
-        }
-        let wanted = usize::try_from(range.end - range.start)
-            .unwrap_or(WINDOW)
-            .min(WINDOW);
-        self.window.resize(WINDOW, 0);
-        // Looked at *after* it was read: what is sent was the file's while it was as promised.
-        match file.read_at(&mut self.window[..wanted], range.start) {
-            Ok(count) if count > 0 && variant.still_holds(file) => {
-                Content::Bytes(&self.window[..count])
-            }
-            _ => Content::Gone,
+            Some(variant) => content_of_file(&self.options, &mut self.window, variant, range),
+            None => Content::Gone,
         }
     }
 
@@ -821,6 +804,35 @@ impl Site for Directory {
                 self.drop_unused(index);
             }
         }
+    }
+}
+
+/// What a variant's file has at `range`, read into `window` unless the system sends it.
+#[inline(never)]
+fn content_of_file<'w>(
+    options: &DirectoryOptions,
+    window: &'w mut Vec<u8>,
+    variant: &Variant,
+    range: Range<u64>,
+) -> Content<'w, File> {
+    let Source::File(file) = variant.source else {
+        return Content::Gone;
+    };
+    if options.sendfile {
+        return if variant.still_holds(file) {
+            Content::File(file)
+        } else {
+            Content::Gone
+        };
+    }
+    let wanted = usize::try_from(range.end - range.start)
+        .unwrap_or(WINDOW)
+        .min(WINDOW);
+    window.resize(WINDOW, 0);
+    // Looked at *after* it was read: what is sent was the file's while it was as promised.
+    match file.read_at(&mut window[..wanted], range.start) {
+        Ok(count) if count > 0 && variant.still_holds(file) => Content::Bytes(&window[..count]),
+        _ => Content::Gone,
     }
 }
 
