@@ -162,10 +162,11 @@ mod tests {
     fn own_memory_can_be_read_and_grows_with_use() {
         let pid = std::process::id();
         let before = super::private_memory(pid).unwrap();
-        let block = std::hint::black_box(vec![1u8; 8 << 20]);
+        // More than malloc(3) ever keeps for itself, and far more than tests beside this one give back.
+        let block = std::hint::black_box(vec![1u8; 48 << 20]);
         let after = super::private_memory(pid).unwrap();
         assert!(
-            after >= before + 7 * 1024,
+            after >= before + 32 * 1024,
             "{before} KiB, then {after} KiB with {} bytes more",
             block.len()
         );
