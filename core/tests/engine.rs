@@ -411,6 +411,35 @@ fn large_download_holds_no_lease_while_the_client_is_slow() {
 }
 
 #[test]
+fn stalled_client_holds_no_lease() {
+    for path in ["/large", "/pieces/50000", "/memory/50000", "/file/50000"] {
+        let setup = Setup {
+            leases: 1,
+            ..Setup::default()
+        };
+        run_plain(&setup, |net, turn, _, _| {
+            let stalled = net.connect(12_000);
+            net.send(stalled, get(path).as_bytes());
+            turns(turn, 5);
+            let client = net.connect(10_000);
+            net.send(client, get("/hello").as_bytes());
+            turns(turn, 5);
+            assert_eq!(body(&net.received(client)), "hello\n", "beside {path}");
+        });
+    }
+}
+
+#[test]
+fn site_is_not_asked_for_nothing() {
+    // The site of this simulation panics where it is.
+    for path in ["/pieces/0", "/memory/0", "/file/0"] {
+        let (reply, _) = exchange(get(path).as_bytes());
+        starts(&reply, "HTTP/1.1 200 OK\r\n");
+        assert_eq!(body(&reply), "", "{path}");
+    }
+}
+
+#[test]
 fn connections_beyond_the_leases_wait_in_order_and_all_are_served() {
     run_plain(
         &Setup {

@@ -381,6 +381,39 @@ fn expectations() {
 }
 
 #[test]
+fn hosts_are_judged_alike_however_much_is_behind_them() {
+    let cases: &[(&str, bool)] = &[
+        ("a", true),
+        ("a.b-c.example.org", true),
+        ("127.0.0.1:8080", true),
+        ("a:", true),
+        ("a:0", true),
+        ("a:65535", true),
+        ("a_b~", true),
+        ("[::1]:80", true),
+        (":80", false),
+        (":", false),
+        ("a:65536", false),
+        ("a:99999", false),
+        ("a:000080", false),
+        ("a:8o", false),
+        ("a:80 b", false),
+        ("a b", false),
+        ("a,b", false),
+        ("a/b", false),
+        ("a%41", false),
+        ("[::1", false),
+    ];
+    for (host, good) in cases {
+        for rest in ["", "Accept: text/html, and more of it\r\n"] {
+            let head = format!("GET / HTTP/1.1\r\nHost: {host}\r\n{rest}\r\n");
+            let judged = outcome(head.as_bytes());
+            assert_eq!(judged.is_ok(), *good, "{host} {rest}");
+        }
+    }
+}
+
+#[test]
 fn empty_host_is_taken_where_the_target_names_no_path_of_it() {
     for line in [
         "OPTIONS * HTTP/1.1",

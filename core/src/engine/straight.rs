@@ -37,33 +37,46 @@ where
 
     #[inline(never)]
     fn go_straight(&mut self, slot: &mut Slot, token: Token, budget: &mut Budget) -> Flow {
-        let lease = self.lease_of(slot)?;
+        let Some(lease) = self.lease_of(slot) else {
+            return GO_ON;
+        };
         let limit = self.receive_limit();
         if let Some(want) = self.receive(slot, lease, limit, budget) {
             return Some(want);
         }
         (slot.out, slot.out_end) = (slot.end, slot.end);
         let mut made = Made::NOTHING;
-        let next = match self.parse_and_ask(slot, token, lease, &mut made) {
+        let asked = match self.parse_and_ask(slot, token, lease, &mut made) {
             // The general way is told the same again.
             Err(_) | Ok(Asked::Incomplete) => return GO_ON,
-            Ok(Asked::Engine) => None,
-            Ok(Asked::Service(next)) => Some(next),
+            Ok(asked) => asked,
         };
         budget.requests -= 1;
-        let next = next?;
-        // What follows the head, and whether it is all.
-        let content = match made.content {
-            _ if !is_simple(slot, &next, &made) => None,
-            Source::Written(_) => Some((&[][..], true)),
-            Source::Static(bytes) => Some((bytes, true)),
-            Source::Content(id, ref range) => match self.service.content(id, range.clone()) {
-                Content::Bytes(part) => Some((part, part.len() as u64 == range.end - range.start)),
-                _ => None,
-            },
-            Source::Stream { .. } => None,
+        let Asked::Service(next) = asked else {
+            return GO_ON;
         };
-        let Some((part, is_all)) = content.filter(|(part, _)| part.len() <= budget.bytes) else {
+        if !is_simple(slot, &next, &made) {
+            self.act(slot, token, &next, &made);
+            return GO_ON;
+        }
+        // What follows the head, and whether it is all.
+        let share = 1..=budget.bytes as u64;
+        let content = match made.content {
+            Source::Written(_) => Some((&[][..], true)),
+            Source::Static(bytes) => share
+                .contains(&(bytes.len() as u64))
+                .then_some((bytes, true)),
+            Source::Content(id, ref range) if share.contains(&(range.end - range.start)) => {
+                match self.service.content(id, range.clone()) {
+                    Content::Bytes(part) => {
+                        Some((part, part.len() as u64 == range.end - range.start))
+                    }
+                    _ => None,
+                }
+            }
+            Source::Content(..) | Source::Stream { .. } => None,
+        };
+        let Some((part, is_all)) = content else {
             self.act(slot, token, &next, &made);
             return GO_ON;
         };
@@ -106,7 +119,7 @@ where
     }
 
     /// Not all of a reply, which the slot has by now, was at hand or taken by the socket.
-    #[cold]
+    #[inline(never)]
     fn sent_in_part(
         &mut self,
         slot: &mut Slot,
@@ -118,7 +131,11 @@ where
                 self.stats.add(Counter::BytesSent, sent);
                 let pending = usize::from(slot.out_end - slot.out);
                 self.sent(slot, sent, pending);
-                (sent < offered).then_some(Want::Write)
+                if sent == offered {
+                    return GO_ON;
+                }
+                self.drop_hollow_lease(slot);
+                Some(Want::Write)
             }
             Err(Error::WouldBlock) => {
                 self.stats.count(Counter::WouldBlock);

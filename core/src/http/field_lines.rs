@@ -23,8 +23,8 @@ impl HeadParser {
         // Each round is one line; a resumed line enters in its middle.
         loop {
             if stage == Stage::LineStart {
-                // In an image, where a byte is looked at at a time, the one would be large code; what is
-                // in the other, it does as well.
+                // Host is among the plain lines. In an image, where a byte is looked at at a time, these
+                // would be large code, and Host has a way of its own.
                 let plain = if BY_LANES {
                     self.plain_line(bytes, position, fields)?
                 } else {

@@ -212,7 +212,7 @@ const fn slot_of_known(number: usize, multiplier: u32) -> usize {
 }
 
 const fn multiplier() -> u32 {
-    // Constants of a linear congruential generator; any would do. About twenty tries.
+    // Constants of a linear congruential generator; any would do. Some hundreds of tries.
     let mut candidate = 0x9e37_79b1_u32;
     loop {
         let mut taken = 0_u128;
@@ -282,6 +282,19 @@ impl Pattern {
 const fn case_bit(lower: u8) -> u8 {
     (lower & 0x40) >> 1
 }
+
+/// What [`number_in`] compares: there is nothing between the first and the last sixteen bytes.
+const _: () = {
+    let mut n = 0;
+    while n < NAMES.len() {
+        let length = NAMES[n].1.len();
+        assert!(
+            length >= 2 && length < 2 * Lanes::COUNT,
+            "a name is too short or too long"
+        );
+        n += 1;
+    }
+};
 
 /// By number.
 static SPELLINGS: [Spelling; NAMES.len()] = {

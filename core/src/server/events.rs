@@ -58,6 +58,10 @@ where
                 generation: slot.generation,
             };
             let mut budget = self.desk.budget(true);
+            #[cfg(feature = "fault")]
+            if self.is_general {
+                return self.advance(index, budget);
+            }
             if self.lease_queue.length > 0 {
                 return self.advance(index, budget);
             }

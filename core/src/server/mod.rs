@@ -158,6 +158,9 @@ pub struct Worker<'m, C, T, K, S, A> {
     hand: u32,
     drain_until: Option<u64>,
     stopped: bool,
+    /// No connection goes the straight way.
+    #[cfg(feature = "fault")]
+    is_general: bool,
 }
 
 struct Listener {
@@ -238,7 +241,16 @@ where
             hand: 0,
             drain_until: None,
             stopped: false,
+            #[cfg(feature = "fault")]
+            is_general: false,
         }
+    }
+
+    /// Has no connection take the short cut that most requests can take: for tests that compare the two ways, which
+    /// have to come to the same.
+    #[cfg(feature = "fault")]
+    pub fn go_the_general_way(&mut self) {
+        self.is_general = true;
     }
 
     /// Accepts connections from `socket`, a non-blocking listening socket that the worker owns

@@ -30,6 +30,11 @@ fn hello(_: &mut Context<'_, App>, _: &Request<'_>, reply: Reply<'_>) -> Next {
     reply.text("hello\n")
 }
 
+/// Wants the connection to end after its reply.
+fn goodbye(_: &mut Context<'_, App>, _: &Request<'_>, reply: Reply<'_>) -> Next {
+    reply.close().text("goodbye\n")
+}
+
 fn echo_word(context: &mut Context<'_, App>, _: &Request<'_>, reply: Reply<'_>) -> Next {
     reply
         .status(Status::OK)
@@ -248,6 +253,7 @@ pub const ROUTES: &[Route<'static, App>] = &[
     Route::new(Method::Post, "/later", &Later),
     Route::new(Method::Get, "/broken", &Broken),
     Route::new(Method::Get, "/large", &large),
+    Route::new(Method::Get, "/goodbye", &goodbye),
 ];
 
 pub const LIMITS: Limits = {
