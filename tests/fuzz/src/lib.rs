@@ -3,7 +3,8 @@
 //! They are plain functions, so that `core/tests/fuzz_seeds.rs` replays the seeds with the stable
 //! toolchain and the property tests feed them generated input. Run one with
 //! `cargo +nightly fuzz run head seeds/head` in this folder (a corpus folder of one's own first,
-//! if new finds should not land among the seeds).
+//! if new finds should not land among the seeds); the stable toolchain does it, too, without the sanitizer:
+//! `RUSTC_BOOTSTRAP=1 cargo fuzz run -s none head`.
 //!
 //! Inputs are what the parser reads, as it would arrive, so that seeds are readable files; how an
 //! input is split is derived from its bytes.
