@@ -191,16 +191,8 @@ fn request_that_comes_again_has_no_second_answer_from_another_socket() {
 
 #[test]
 fn connection_whose_client_is_gone_is_given_up_and_costs_no_time() {
-    let (net, stranger) = server_and_stranger(1);
-    let net = RefCell::new(net);
-    stranger.put(syn(1_001));
-    net.borrow_mut().poll(1);
-    let (_, number) = answers(&stranger)[0];
-    stranger.put(segment(1_001, TcpControl::None, 1_001, Some(number + 1)));
-    net.borrow_mut().poll(2);
-    let listener = Socket(SOCKETS as i32);
+    let (net, _, socket, _) = connected();
     let mut transport = StackTransport::new(&net);
-    let socket = transport.accept(listener).unwrap();
     // The stack has forgotten where the client is by now, and nobody tells it.
     let mut now = 200_000;
     net.borrow_mut().poll(now);

@@ -5,6 +5,7 @@ use crate::fail;
 use crate::failure::{During, Failure, Outcome};
 use crate::runner::Absent;
 use std::io::Read;
+use std::net::SocketAddr;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
@@ -39,6 +40,14 @@ pub fn raise_descriptor_limit() -> u64 {
     // SAFETY: the limit lives through the call.
     unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
     limit.rlim_max
+}
+
+/// The address of the first `http://` URL in a line.
+#[must_use]
+pub fn address_in(line: &str) -> Option<SocketAddr> {
+    let (_, url) = line.split_once("http://")?;
+    let end = url.find('/').unwrap_or(url.trim_end().len());
+    url[..end].parse().ok()
 }
 
 /// What the scripts that build for the target of images end with when there is no toolchain for it.
@@ -170,5 +179,19 @@ mod tests {
             "{before} KiB, then {after} KiB with {} bytes more",
             block.len()
         );
+    }
+
+    #[test]
+    fn address_is_found_in_what_servers_print() {
+        let expected = super::SocketAddr::from(([127, 0, 0, 1], 8_080));
+        for line in [
+            "http://127.0.0.1:8080/\n",
+            "listening on http://127.0.0.1:8080/\n",
+            "serving . at http://127.0.0.1:8080/ with 1 worker\n",
+            "http://127.0.0.1:8080\n",
+        ] {
+            assert_eq!(super::address_in(line), Some(expected), "{line}");
+        }
+        assert_eq!(super::address_in("no address\n"), None);
     }
 }

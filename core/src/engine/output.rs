@@ -73,19 +73,10 @@ where
                     Content::Gone => return Flushed::Broken,
                 },
             };
-            self.stats.count(Counter::Sends);
-            let sent = match result {
+            let sent = match self.note_send(result) {
                 Ok(sent) => sent,
-                Err(Error::WouldBlock) => {
-                    self.stats.count(Counter::WouldBlock);
-                    return Flushed::Blocked;
-                }
-                Err(_) => {
-                    self.stats.count(Counter::Reset);
-                    return Flushed::Broken;
-                }
+                Err(blocked) => return blocked,
             };
-            self.stats.add(Counter::BytesSent, sent);
             if self.sent(slot, sent, pending) {
                 return Flushed::All;
             }
@@ -97,6 +88,26 @@ where
                 if budget.bytes == 0 {
                     return Flushed::Share;
                 }
+            }
+        }
+    }
+
+    /// Counts a send and what came of it.
+    #[inline(always)]
+    pub(super) fn note_send(&self, result: Result<usize, Error>) -> Result<usize, Flushed> {
+        self.stats.count(Counter::Sends);
+        match result {
+            Ok(sent) => {
+                self.stats.add(Counter::BytesSent, sent);
+                Ok(sent)
+            }
+            Err(Error::WouldBlock) => {
+                self.stats.count(Counter::WouldBlock);
+                Err(Flushed::Blocked)
+            }
+            Err(_) => {
+                self.stats.count(Counter::Reset);
+                Err(Flushed::Broken)
             }
         }
     }
@@ -200,7 +211,8 @@ where
     }
 }
 
-fn send_parts<T: Transport>(
+/// Sends what lies in the lease and what follows it, of which one may be empty. `last`: then the reply is sent.
+pub(super) fn send_parts<T: Transport>(
     transport: &mut T,
     slot: &Slot,
     output: &[u8],
@@ -214,6 +226,8 @@ fn send_parts<T: Transport>(
     };
     if output.is_empty() {
         transport.send(slot.socket, &[part], then)
+    } else if part.is_empty() {
+        transport.send(slot.socket, &[output], then)
     } else {
         transport.send(slot.socket, &[output, part], then)
     }

@@ -4,6 +4,7 @@
 //! Whatever is not so is left to the general way, which goes on from where this came to and would have
 //! done the same.
 
+use super::output::send_parts;
 use super::requests::Asked;
 use super::*;
 
@@ -83,18 +84,12 @@ where
         let at = usize::from(slot.out);
         let head = &self.leases.bytes(lease)[at..at + made.written];
         let (offered, length) = (head.len() + part.len(), part.len());
-        self.stats.count(Counter::Sends);
-        let result = if part.is_empty() {
-            self.transport.send(slot.socket, &[head], Then::Nothing)
-        } else {
-            self.transport
-                .send(slot.socket, &[head, part], Then::Nothing)
-        };
-        if result != Ok(offered) || !is_all {
+        let result = send_parts(&mut self.transport, slot, head, part, is_all);
+        let result = self.note_send(result);
+        if !matches!(result, Ok(sent) if sent == offered) || !is_all {
             self.act(slot, token, &next, &made);
             return self.sent_in_part(slot, result, offered);
         }
-        self.stats.add(Counter::BytesSent, offered);
         self.count_reply(made.status);
         slot.status = made.status.code();
         slot.count = match made.content {
@@ -104,13 +99,8 @@ where
         if let Source::Content(id, _) = made.content {
             self.service.release(id);
         }
-        (slot.start, slot.end, slot.out, slot.out_end) = (0, 0, 0, 0);
-        slot.lease = None;
-        self.leases.give(lease);
-        self.stats.count(Counter::LeasesReturned);
-        self.tell_end(slot, token, true);
-        slot.sequence = slot.sequence.wrapping_add(1);
-        self.next_request(slot);
+        self.reply_done(slot, token);
+        self.drop_hollow_lease(slot);
         if budget.readable {
             GO_ON
         } else {
@@ -123,12 +113,11 @@ where
     fn sent_in_part(
         &mut self,
         slot: &mut Slot,
-        result: Result<usize, Error>,
+        result: Result<usize, Flushed>,
         offered: usize,
     ) -> Flow {
         match result {
             Ok(sent) => {
-                self.stats.add(Counter::BytesSent, sent);
                 let pending = usize::from(slot.out_end - slot.out);
                 self.sent(slot, sent, pending);
                 if sent == offered {
@@ -137,14 +126,7 @@ where
                 self.drop_hollow_lease(slot);
                 Some(Want::Write)
             }
-            Err(Error::WouldBlock) => {
-                self.stats.count(Counter::WouldBlock);
-                Some(Want::Write)
-            }
-            Err(_) => {
-                self.stats.count(Counter::Reset);
-                Some(Want::Abort)
-            }
+            Err(blocked) => Some(blocked.want()),
         }
     }
 }

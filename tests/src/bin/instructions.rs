@@ -14,7 +14,7 @@
 
 use capuchin_tests::process;
 use std::io::{BufRead as _, BufReader, Read, Write as _};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 
@@ -336,7 +336,7 @@ fn counted(
         .map_err(|error| error.to_string())?;
     let mut running = Running(child);
     let address = running.address()?;
-    let done = load(&running, &address, scenario, requests).map_err(|error| error.to_string())?;
+    let done = load(&running, address, scenario, requests).map_err(|error| error.to_string())?;
     running.end()?;
     let text = std::fs::read_to_string(&out).map_err(|error| error.to_string())?;
     let total = text
@@ -350,7 +350,7 @@ struct Running(Child);
 
 impl Running {
     /// Where it listens: it prints its URL.
-    fn address(&mut self) -> Result<String, String> {
+    fn address(&mut self) -> Result<SocketAddr, String> {
         let output = self.0.stdout.take().ok_or("no output")?;
         let mut line = String::new();
         let mut output = BufReader::new(output);
@@ -362,10 +362,9 @@ impl Running {
             if length == 0 {
                 return Err("the server ended before it told its address".into());
             }
-            if let Some((_, rest)) = line.split_once("http://") {
-                let end = rest.find(['/', ' ', '\n']).unwrap_or(rest.len());
+            if let Some(address) = process::address_in(&line) {
                 self.0.stdout = Some(output.into_inner());
-                return Ok(rest[..end].to_owned());
+                return Ok(address);
             }
         }
     }
@@ -408,7 +407,7 @@ impl Drop for Running {
 /// At least so many requests; how many there were.
 fn load(
     server: &Running,
-    address: &str,
+    address: SocketAddr,
     scenario: &Scenario,
     requests: usize,
 ) -> std::io::Result<usize> {

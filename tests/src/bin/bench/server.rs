@@ -3,6 +3,7 @@
 use crate::machine;
 use crate::peers::{Kind, Place};
 use crate::usage::{self, Cpu};
+use capuchin_tests::process;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
@@ -149,31 +150,5 @@ fn printed_address(child: &mut Child) -> Option<SocketAddr> {
     }
     let mut line = String::new();
     BufReader::new(out).read_line(&mut line).ok()?;
-    address_in(&line)
-}
-
-/// The address of the first `http://` URL in a line.
-fn address_in(line: &str) -> Option<SocketAddr> {
-    let (_, url) = line.split_once("http://")?;
-    let end = url.find('/').unwrap_or(url.trim_end().len());
-    url[..end].parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn address_is_found_in_what_servers_print() {
-        let expected = SocketAddr::from(([127, 0, 0, 1], 8_080));
-        for line in [
-            "http://127.0.0.1:8080/\n",
-            "listening on http://127.0.0.1:8080/\n",
-            "serving . at http://127.0.0.1:8080/ with 1 worker\n",
-            "http://127.0.0.1:8080\n",
-        ] {
-            assert_eq!(address_in(line), Some(expected), "{line}");
-        }
-        assert_eq!(address_in("no address\n"), None);
-    }
+    process::address_in(&line)
 }
