@@ -6,6 +6,7 @@ use super::fields::{Field, Name, elements};
 use super::framing::{Codings, content_length};
 use super::head::{HeadParser, NAME_LIMIT, Progress, Stage, flag, pause};
 use super::lanes::BY_LANES;
+use super::names;
 use super::scan;
 use super::target;
 
@@ -25,12 +26,9 @@ impl HeadParser {
             if stage == Stage::LineStart {
                 // Host is among the plain lines. In an image, where a byte is looked at at a time, these
                 // would be large code, and Host has a way of its own.
-                let plain = if BY_LANES {
-                    self.plain_line(bytes, position, fields)?
-                } else {
-                    self.host_line(bytes, position, fields)
-                };
-                if let Some(end) = plain {
+                if BY_LANES {
+                    position = self.plain_lines(bytes, position, fields)?;
+                } else if let Some(end) = self.host_line(bytes, position, fields) {
                     position = end;
                     continue;
                 }
@@ -184,7 +182,7 @@ impl HeadParser {
     /// Takes in the value of a line whose field has a meaning for the head as a whole.
     #[inline(always)]
     pub(super) fn interpret(&mut self, name: Name, value: &[u8]) -> Result<(), HeadError> {
-        if name as u8 <= Name::Expect as u8 {
+        if names::interpreted(name as u8).is_some() {
             self.interpret_known(name, value)?;
         }
         Ok(())

@@ -15,6 +15,13 @@ use super::scan;
     reason = "each is the field that it spells; see Name::as_str"
 )]
 pub enum Name {
+    UserAgent,
+    Referer,
+    Accept,
+    AcceptLanguage,
+    Cookie,
+    CacheControl,
+    Pragma,
     Host,
     ContentLength,
     TransferEncoding,
@@ -28,14 +35,8 @@ pub enum Name {
     Range,
     AcceptEncoding,
     ContentType,
-    UserAgent,
-    Referer,
     Authorization,
     Upgrade,
-    Accept,
-    AcceptLanguage,
-    Cookie,
-    CacheControl,
     Origin,
     ContentEncoding,
     XForwardedFor,
@@ -43,7 +44,6 @@ pub enum Name {
     Te,
     Trailer,
     Via,
-    Pragma,
     Priority,
     UpgradeInsecureRequests,
     SecFetchSite,
@@ -57,6 +57,13 @@ pub enum Name {
 
 /// Every known name with its spelling in lower case, in the order of their numbers.
 const NAMES: [(Name, &str); 38] = [
+    (Name::UserAgent, "user-agent"),
+    (Name::Referer, "referer"),
+    (Name::Accept, "accept"),
+    (Name::AcceptLanguage, "accept-language"),
+    (Name::Cookie, "cookie"),
+    (Name::CacheControl, "cache-control"),
+    (Name::Pragma, "pragma"),
     (Name::Host, "host"),
     (Name::ContentLength, "content-length"),
     (Name::TransferEncoding, "transfer-encoding"),
@@ -70,14 +77,8 @@ const NAMES: [(Name, &str); 38] = [
     (Name::Range, "range"),
     (Name::AcceptEncoding, "accept-encoding"),
     (Name::ContentType, "content-type"),
-    (Name::UserAgent, "user-agent"),
-    (Name::Referer, "referer"),
     (Name::Authorization, "authorization"),
     (Name::Upgrade, "upgrade"),
-    (Name::Accept, "accept"),
-    (Name::AcceptLanguage, "accept-language"),
-    (Name::Cookie, "cookie"),
-    (Name::CacheControl, "cache-control"),
     (Name::Origin, "origin"),
     (Name::ContentEncoding, "content-encoding"),
     (Name::XForwardedFor, "x-forwarded-for"),
@@ -85,7 +86,6 @@ const NAMES: [(Name, &str); 38] = [
     (Name::Te, "te"),
     (Name::Trailer, "trailer"),
     (Name::Via, "via"),
-    (Name::Pragma, "pragma"),
     (Name::Priority, "priority"),
     (Name::UpgradeInsecureRequests, "upgrade-insecure-requests"),
     (Name::SecFetchSite, "sec-fetch-site"),
@@ -98,7 +98,10 @@ const NAMES: [(Name, &str); 38] = [
 ];
 
 /// Stands for a name that is not known, in tables of bytes.
-pub(super) const UNKNOWN: u8 = u8::MAX;
+pub(super) const UNKNOWN: u8 = NAMES.len() as u8;
+
+/// The names with numbers from 32 on share their bits with the first ones, which only applications ask for.
+const _: () = assert!(UNKNOWN as usize % 32 < Name::Host as usize);
 
 impl Name {
     /// The name in lower case.
@@ -128,45 +131,54 @@ impl Name {
         equal_without_case(bytes, spelling.as_bytes()).then_some(name)
     }
 
-    /// The name's bit in a set of 32: the rarely asked ones share the last.
+    /// The name's bit in a set of 32. Those that the server asks for share theirs with no other name.
     #[inline(always)]
     pub(super) const fn bit(self) -> u32 {
         bit(self as u8)
     }
 }
 
-/// [`Name::bit`] by number; that of names that are not known is the last.
+/// [`Name::bit`] by number, that of [`UNKNOWN`], too.
 #[inline(always)]
 pub(super) const fn bit(number: u8) -> u32 {
-    1 << if number < 31 { number } else { 31 }
+    1 << (number % 32)
 }
 
 /// The name of this number, if it is one whose value means something for the head as a whole.
 #[inline(always)]
 pub(super) fn interpreted(number: u8) -> Option<Name> {
-    (number <= Name::Expect as u8).then(|| NAMES[usize::from(number)].0)
+    let range = Name::Host as u8..=Name::Expect as u8;
+    range
+        .contains(&number)
+        .then(|| NAMES[usize::from(number)].0)
 }
 
-/// The number of the known name that stands in `bytes` from `begin`, where `lanes` are from, to the colon at
-/// `colon`, or [`UNKNOWN`]. Before it is the end of another line.
+/// The length of the known name of this number, if `line`, where `lanes` are from, begins with it and a colon.
 #[inline(always)]
-pub(super) fn number_in(bytes: &[u8], lanes: Lanes, begin: usize, colon: usize) -> u8 {
-    let length = colon - begin;
-    scan::looked_at(length);
-    let before = bytes.get(..colon).unwrap_or_default();
-    let number = before
-        .last_chunk()
-        .map_or(UNKNOWN, |last| SLOTS[slot(key(*last, length), MULTIPLIER)]);
-    let spelled = |spelling: &Spelling| {
-        usize::from(LENGTHS[usize::from(number)]) == length
-            && spelling.begin.is(lanes)
-            && (length <= Lanes::COUNT
-                || before
-                    .last_chunk()
-                    .is_some_and(|last| spelling.end.is(Lanes::of(last))))
+pub(super) fn length_of(number: u8, line: &[u8], lanes: Lanes) -> Option<usize> {
+    let spelling = SPELLINGS.get(usize::from(number))?;
+    if !spelling.begin.is(lanes) {
+        return None;
+    }
+    let length = usize::from(LENGTHS[usize::from(number)]);
+    let end = || line.get(..=length)?.last_chunk();
+    let is_whole = length < Lanes::COUNT || spelling.end.is(Lanes::of(end()?));
+    is_whole.then_some(length)
+}
+
+/// The number of the known name of this length that `line`, where `lanes` are from, begins with, or [`UNKNOWN`].
+/// `bytes` end with `line`; before it is the end of another.
+#[inline(always)]
+pub(super) fn number_in(bytes: &[u8], line: &[u8], lanes: Lanes, length: usize) -> u8 {
+    let colon = bytes.len() - line.len() + length;
+    let Some(&last) = bytes.get(..colon).and_then(<[u8]>::last_chunk) else {
+        return UNKNOWN;
     };
-    let known = SPELLINGS.get(usize::from(number)).is_some_and(spelled);
-    if known { number } else { UNKNOWN }
+    let number = SLOTS[slot(key(last, length), MULTIPLIER)];
+    match length_of(number, line, lanes) {
+        Some(known) if known == length => number,
+        _ => UNKNOWN,
+    }
 }
 
 /// Slots of the perfect hash over the known names: a power of two, more than twice as many.
@@ -245,8 +257,8 @@ const fn slots(multiplier: u32) -> [u8; SLOT_COUNT] {
     slots
 }
 
-/// How a known name is spelled, as registers of sixteen bytes are compared: its first bytes, sixteen at the
-/// most, and its last sixteen where there are more.
+/// How a known name and the colon after it are spelled, as registers of sixteen bytes are compared: the first bytes,
+/// sixteen at the most, and the last sixteen where there are more.
 struct Spelling {
     begin: Pattern,
     end: Pattern,
@@ -268,22 +280,27 @@ impl Pattern {
     const fn of(name: &[u8], from: usize) -> Self {
         let (mut set, mut equal) = ([0xff; Lanes::COUNT], [0xff; Lanes::COUNT]);
         let mut n = 0;
-        while n < Lanes::COUNT && from + n < name.len() {
-            set[n] = case_bit(name[from + n]);
-            equal[n] = name[from + n];
+        while n < Lanes::COUNT && from + n <= name.len() {
+            let byte = if from + n < name.len() {
+                name[from + n]
+            } else {
+                b':'
+            };
+            set[n] = case_bit(byte);
+            equal[n] = byte;
             n += 1;
         }
         Self { set, equal }
     }
 }
 
-/// The bit in which a letter's capital differs; none for a hyphen, which without it would be a carriage
-/// return.
+/// The bit in which a letter's capital differs; none for a hyphen or a colon, which without it would be a control
+/// character.
 const fn case_bit(lower: u8) -> u8 {
     (lower & 0x40) >> 1
 }
 
-/// What [`number_in`] compares: there is nothing between the first and the last sixteen bytes.
+/// What [`length_of`] compares: there is nothing between the first and the last sixteen bytes.
 const _: () = {
     let mut n = 0;
     while n < NAMES.len() {
@@ -309,7 +326,7 @@ static SPELLINGS: [Spelling; NAMES.len()] = {
         let name = NAMES[n].1.as_bytes();
         spellings[n] = Spelling {
             begin: Pattern::of(name, 0),
-            end: Pattern::of(name, name.len().saturating_sub(Lanes::COUNT)),
+            end: Pattern::of(name, (name.len() + 1).saturating_sub(Lanes::COUNT)),
         };
         n += 1;
     }
@@ -342,7 +359,7 @@ mod tests {
     fn in_a_line(name: &[u8]) -> Option<Name> {
         let bytes = [b"x\r\n", name, b": and what follows"].concat();
         let lanes = Lanes::of(bytes[3..].first_chunk().expect("enough bytes"));
-        Name::from_number(number_in(&bytes, lanes, 3, 3 + name.len()))
+        Name::from_number(number_in(&bytes, &bytes[3..], lanes, name.len()))
     }
 
     #[test]

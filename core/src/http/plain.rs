@@ -47,65 +47,161 @@ impl HeadParser {
         true
     }
 
-    /// Takes a field line; its end.
+    /// Takes field lines from `position` on, up to one that is not plain; where that begins.
+    ///
+    /// What stood in an entry in the head before is likelier than any other name, and quickly compared: clients repeat
+    /// themselves. From the first line on in which it is another, names are looked up.
     ///
     /// # Errors
-    /// What is wrong with its value.
+    /// What is wrong with a value.
     #[inline(always)]
-    pub(super) fn plain_line(
+    pub(super) fn plain_lines(
         &mut self,
         bytes: &[u8],
-        begin: usize,
+        position: usize,
         fields: &mut [Field],
-    ) -> Result<Option<usize>, HeadError> {
-        let Some(chunk) = bytes.get(begin..).and_then(<[u8]>::first_chunk) else {
-            return Ok(None);
-        };
-        let lanes = Lanes::of(chunk);
-        let colon = match lanes.are(b':').bits() {
-            0 => long_name_end(bytes, begin + Lanes::COUNT),
-            colons => begin + colons.trailing_zeros() as usize,
-        };
-        scan::looked_at(colon - begin);
-        let start = colon + SEPARATOR.len();
-        let Some(&[b':', b' ', first]) = bytes.get(colon..=start) else {
-            return Ok(None);
-        };
-        let number = names::number_in(bytes, lanes, begin, colon);
-        if number == UNKNOWN
-            && bytes
-                .get(begin..colon)
-                .is_none_or(|name| check_name(name).is_err())
-        {
-            return Ok(None);
+    ) -> Result<usize, HeadError> {
+        let end = self.lines(
+            bytes,
+            position,
+            fields,
+            |usual, rest, lanes| match names::length_of(usual, rest, lanes) {
+                Some(length) => Some((usual, length)),
+                None if usual == UNKNOWN => other_name(bytes, rest, lanes),
+                None => None,
+            },
+        )?;
+        let rest = bytes.get(end..).unwrap_or_default();
+        if rest.len() < Lanes::COUNT || rest.starts_with(LINE_END) {
+            return Ok(end);
         }
-        let end = scan::plain_end(bytes, start);
-        let next = end + LINE_END.len();
-        let Some(&[last, b'\r', b'\n']) = bytes.get(end - 1..next) else {
-            return Ok(None);
-        };
-        // Of an empty value the last byte is the space before it.
-        if first == b' ' || last == b' ' {
-            return Ok(None);
-        }
-        let Some(entry) = fields.get_mut(usize::from(self.count)) else {
-            return Ok(None);
-        };
-        self.count += 1;
-        *entry = Field::numbered(begin as u16, (colon - begin) as u8, number)
-            .with_value(start as u16, (end - start) as u16);
-        scan::looked_at(SEPARATOR.len() + LINE_END.len());
-        if let Some(name) = names::interpreted(number) {
-            let value = bytes.get(start..end).unwrap_or_default();
-            match name {
-                Name::Host if !self.met(Name::Host) && is_plain_host(bytes, start, end) => {}
-                Name::Connection if value == b"keep-alive" => self.flags |= flag::KEEP_ALIVE,
-                _ => self.interpret(name, value)?,
-            }
-        }
-        self.seen |= names::bit(number);
-        Ok(Some(next))
+        self.other_lines(bytes, end, fields)
     }
+
+    #[inline(never)]
+    fn other_lines(
+        &mut self,
+        bytes: &[u8],
+        position: usize,
+        fields: &mut [Field],
+    ) -> Result<usize, HeadError> {
+        self.lines(bytes, position, fields, |_, rest, lanes| {
+            name_of_line(bytes, rest, lanes)
+        })
+    }
+
+    /// Takes plain lines; `name` gives the number and the length of a line's name from the number that its entry has,
+    /// the line, and the line's first bytes.
+    #[inline(always)]
+    fn lines(
+        &mut self,
+        bytes: &[u8],
+        position: usize,
+        fields: &mut [Field],
+        name: impl Fn(u8, &[u8], Lanes) -> Option<(u8, usize)>,
+    ) -> Result<usize, HeadError> {
+        let mut rest = bytes.get(position..).unwrap_or_default();
+        let entries = fields.get_mut(usize::from(self.count)..);
+        let mut seen = 0;
+        for entry in entries.unwrap_or_default() {
+            let begin = bytes.len() - rest.len();
+            let Some(line) = plain_line(rest, |lanes| name(entry.number(), rest, lanes)) else {
+                break;
+            };
+            let start = begin + line.name + SEPARATOR.len();
+            *entry = Field::numbered(begin as u16, line.name as u8, line.number)
+                .with_value(start as u16, line.value.len() as u16);
+            self.count += 1;
+            if let Some(name) = names::interpreted(line.number) {
+                match name {
+                    Name::Host if !self.met(Name::Host) && line.is_plain_host() => {}
+                    Name::Connection if line.value == b"keep-alive" => {
+                        self.flags |= flag::KEEP_ALIVE;
+                    }
+                    _ => self.interpret(name, line.value)?,
+                }
+                self.seen |= name.bit();
+            }
+            seen |= names::bit(line.number);
+            rest = line.rest;
+        }
+        self.seen |= seen;
+        Ok(bytes.len() - rest.len())
+    }
+}
+
+/// A field line that is plain.
+struct Line<'b> {
+    /// The name's number, and its length.
+    number: u8,
+    name: usize,
+    value: &'b [u8],
+    /// The value and all that follows.
+    text: &'b [u8],
+    /// What follows the line.
+    rest: &'b [u8],
+}
+
+impl Line<'_> {
+    /// Whether the value is a name of letters, digits, hyphens and dots, with a port of up to four digits or without.
+    #[inline(always)]
+    fn is_plain_host(&self) -> bool {
+        // The end of the value ends the name, too.
+        match self
+            .value
+            .split_at_checked(scan::plain_host_end(self.text, 0))
+        {
+            Some((_, [])) => true,
+            Some(([_, ..], [b':', port @ ..])) => {
+                scan::looked_at(port.len());
+                (1..5).contains(&port.len()) && port.iter().all(u8::is_ascii_digit)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// The line that `rest` begins with, given the number and the length of its name.
+#[inline(always)]
+fn plain_line(rest: &[u8], name: impl Fn(Lanes) -> Option<(u8, usize)>) -> Option<Line<'_>> {
+    let (number, name) = name(Lanes::of(rest.first_chunk()?))?;
+    scan::looked_at(name);
+    let (separator, text) = rest.get(name..)?.split_first_chunk()?;
+    if *separator != SEPARATOR {
+        return None;
+    }
+    let (value, after) = text.split_at_checked(scan::plain_end(text, 0))?;
+    let (end, rest) = after.split_first_chunk()?;
+    if end != LINE_END || matches!(value, [] | [b' ', ..] | [.., b' ']) {
+        return None;
+    }
+    scan::looked_at(SEPARATOR.len() + LINE_END.len());
+    Some(Line {
+        number,
+        name,
+        value,
+        text,
+        rest,
+    })
+}
+
+/// The number and the length of the name that the line at the begin of `rest`, which is the end of `bytes`, begins
+/// with; `lanes` are its first bytes.
+#[inline(always)]
+fn name_of_line(bytes: &[u8], rest: &[u8], lanes: Lanes) -> Option<(u8, usize)> {
+    let length = match lanes.are(b':').bits() {
+        0 => long_name_length(rest),
+        colons => colons.trailing_zeros() as usize,
+    };
+    let number = names::number_in(bytes, rest, lanes, length);
+    let is_name = number != UNKNOWN || check_name(rest.get(..length)?).is_ok();
+    is_name.then_some((number, length))
+}
+
+/// The same, for the rare one.
+#[inline(never)]
+fn other_name(bytes: &[u8], rest: &[u8], lanes: Lanes) -> Option<(u8, usize)> {
+    name_of_line(bytes, rest, lanes)
 }
 
 /// The end of a path from `begin` on that can be used as it was sent: there is no query, nothing that has to be
@@ -128,27 +224,11 @@ fn plain_path_end(bytes: &[u8], begin: usize) -> Option<usize> {
     }
 }
 
-/// The colon of a name of sixteen bytes or more, that has less than thirty-two; else the place of some
-/// other byte.
-fn long_name_end(bytes: &[u8], from: usize) -> usize {
-    let chunk = bytes.get(from..).and_then(<[u8]>::first_chunk);
+/// The length of a name of sixteen bytes or more, that has less than thirty-two; else that of something else.
+fn long_name_length(rest: &[u8]) -> usize {
+    let chunk = rest.get(Lanes::COUNT..).and_then(<[u8]>::first_chunk);
     let colons = chunk.map_or(0, |chunk| Lanes::of(chunk).are(b':').bits());
-    from + colons.trailing_zeros() as usize % Lanes::COUNT
-}
-
-/// Whether from `start` to `end`, which is the end of its line, there is a name of letters, digits, hyphens
-/// and dots, with a port of up to four digits or without.
-#[inline(always)]
-fn is_plain_host(bytes: &[u8], start: usize, end: usize) -> bool {
-    let name = scan::plain_host_end(bytes, start);
-    match bytes.get(name..end) {
-        Some([]) => true,
-        Some([b':', port @ ..]) => {
-            scan::looked_at(port.len());
-            name > start && (1..5).contains(&port.len()) && port.iter().all(u8::is_ascii_digit)
-        }
-        _ => false,
-    }
+    Lanes::COUNT + colons.trailing_zeros() as usize % Lanes::COUNT
 }
 
 #[cfg(test)]

@@ -192,31 +192,32 @@ fn scan(
     marks: impl Fn(Lanes) -> Answers,
     stops: impl Fn(u8) -> bool,
 ) -> usize {
-    let Some(mut rest) = bytes.get(from..) else {
+    let Some(rest) = bytes.get(from..) else {
         return from;
     };
     let marked = |chunk: &[u8; Lanes::COUNT]| marks(Lanes::of(chunk)).bits();
     let end = 'found: {
         if BY_LANES {
-            while let Some((chunk, tail)) = rest.split_first_chunk() {
+            let (chunks, tail) = rest.as_chunks();
+            let mut at = from;
+            for chunk in chunks {
                 let found = marked(chunk);
                 if found != 0 {
-                    break 'found bytes.len() - rest.len() + found.trailing_zeros() as usize;
+                    break 'found at + found.trailing_zeros() as usize;
                 }
-                rest = tail;
+                at += Lanes::COUNT;
             }
             // The last bytes once more with as many before them as it takes.
             if let Some(last) = bytes.last_chunk() {
-                let found = marked(last) >> (Lanes::COUNT - rest.len());
+                let found = marked(last) >> (Lanes::COUNT - tail.len());
                 break 'found match found {
                     0 => bytes.len(),
-                    _ => bytes.len() - rest.len() + found.trailing_zeros() as usize,
+                    _ => at + found.trailing_zeros() as usize,
                 };
             }
         }
-        let at = bytes.len() - rest.len();
         let short = rest.iter().position(|&byte| stops(byte));
-        short.map_or(bytes.len(), |short| at + short)
+        short.map_or(bytes.len(), |short| from + short)
     };
     looked_at(end - from);
     end

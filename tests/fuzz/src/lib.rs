@@ -60,7 +60,17 @@ pub fn head(data: &[u8]) {
     match whole {
         Ok(Progress::Complete { length }) => {
             let bytes = data.get(..length).expect("the head lies within the input");
-            complete_head(bytes, &Head::new(&parser, bytes, &fields));
+            let head = Head::new(&parser, bytes, &fields);
+            let entries = 1 + head.fields().count();
+            complete_head(bytes, &head);
+            // Nor does it matter what the table was left with by the same head, or one with its lines elsewhere.
+            for by in [0, 1, FIELDS / 2] {
+                let mut left = fields;
+                left.rotate_right(by);
+                let again = HeadParser::default().advance(data, &mut left);
+                assert_eq!(again, whole, "into a table in use");
+                assert!(left[..entries] == fields[..entries], "into a table in use");
+            }
         }
         Ok(Progress::Incomplete) => {
             assert!(data.len() < HEAD_LIMIT);

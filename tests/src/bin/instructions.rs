@@ -54,6 +54,20 @@ const BROWSER: &str = "Host: 127.0.0.1:8080\r\n\
     Accept-Encoding: gzip, deflate, br, zstd\r\n\
     Accept-Language: en-GB,en;q=0.9,de;q=0.8\r\n";
 
+/// Another browser's, with other fields in another order.
+const OTHER_BROWSER: &str = "Host: 127.0.0.1:8080\r\n\
+    User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:NUMBER.0) Gecko/20100101 Firefox/NUMBER.0\r\n\
+    Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/png,*/*;q=0.8\r\n\
+    Accept-Language: en-GB,en;q=0.7,de;q=0.3\r\n\
+    Accept-Encoding: gzip, deflate, br, zstd\r\n\
+    DNT: 1\r\n\
+    Connection: keep-alive\r\n\
+    Referer: http://127.0.0.1:8080/contents/index.html\r\n\
+    Upgrade-Insecure-Requests: 1\r\n\
+    Sec-Fetch-Dest: document\r\n\
+    Sec-Fetch-Mode: navigate\r\n\
+    Sec-Fetch-Site: same-origin\r\n";
+
 /// A load generator's.
 const SHORT: &str = "Host: 127.0.0.1:8080\r\n";
 
@@ -61,7 +75,8 @@ const SHORT: &str = "Host: 127.0.0.1:8080\r\n";
 struct Scenario {
     name: &'static str,
     path: &'static str,
-    fields: &'static str,
+    /// Clients take them in turn.
+    fields: &'static [&'static str],
     version: &'static str,
     /// Connections that are open, and how many of them send.
     connections: usize,
@@ -79,7 +94,7 @@ struct Scenario {
 const ALONE: Scenario = Scenario {
     name: "keep-alive",
     path: "/4096.bin",
-    fields: SHORT,
+    fields: &[SHORT],
     version: "1.1",
     connections: 1,
     busy: 1,
@@ -98,19 +113,26 @@ const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "browser-64-connections",
-        fields: BROWSER,
+        fields: &[BROWSER],
+        connections: 64,
+        busy: 64,
+        ..ALONE
+    },
+    Scenario {
+        name: "two-browsers-in-turn",
+        fields: &[BROWSER, OTHER_BROWSER],
         connections: 64,
         busy: 64,
         ..ALONE
     },
     Scenario {
         name: "browser-1-connection",
-        fields: BROWSER,
+        fields: &[BROWSER],
         ..ALONE
     },
     Scenario {
         name: "browser-1-of-10000-connections",
-        fields: BROWSER,
+        fields: &[BROWSER],
         connections: 10_000,
         many: 40_320,
         ..ALONE
@@ -423,7 +445,7 @@ fn load(
             fields,
             ..
         } = scenario;
-        let fields = fields.replace("NUMBER", &number.to_string());
+        let fields = fields[number % fields.len()].replace("NUMBER", &number.to_string());
         format!("GET {path} HTTP/{version}\r\n{fields}{ending}\r\n").repeat(scenario.pipelined)
     };
     let connect = || {
