@@ -180,7 +180,7 @@ impl<'m> Leases<'m> {
 }
 
 /// The part at `index` of as many equal ones.
-#[inline]
+#[cfg_attr(not(target_os = "rtems"), inline(always))]
 fn nth<T>(all: &mut [T], size: usize, index: usize) -> &mut [T] {
     &mut all[index * size..][..size]
 }

@@ -157,12 +157,19 @@ where
 
     pub(super) fn drop_hollow_lease(&mut self, slot: &mut Slot) {
         if slot.is_hollow()
-            && let Some(lease) = slot.lease.take()
+            && let Some(lease) = slot.lease
         {
-            self.leases.give(lease);
-            self.stats.count(Counter::LeasesReturned);
-            (slot.head, slot.start, slot.end, slot.out, slot.out_end) = (0, 0, 0, 0, 0);
+            self.drop_lease(slot, lease);
         }
+    }
+
+    /// Gives back a slot's lease, in which nothing is left.
+    #[inline(always)]
+    pub(super) fn drop_lease(&mut self, slot: &mut Slot, lease: LeaseId) {
+        slot.lease = None;
+        self.leases.give(lease);
+        self.stats.count(Counter::LeasesReturned);
+        (slot.head, slot.start, slot.end, slot.out, slot.out_end) = (0, 0, 0, 0, 0);
     }
 
     /// Bytes of a lease that input may fill; the rest is a reply's.

@@ -100,7 +100,7 @@ where
             self.service.release(id);
         }
         self.reply_done(slot, token);
-        self.drop_hollow_lease(slot);
+        self.drop_lease(slot, lease);
         if budget.readable {
             GO_ON
         } else {
