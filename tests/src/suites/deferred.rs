@@ -74,15 +74,18 @@ fn after_its_time(target: &Target) -> Outcome {
         .expect_body(200, b"word\n")?;
     let taken = start.elapsed();
     ensure!(
-        (290..1500).contains(&taken.as_millis()),
+        (290..2500).contains(&taken.as_millis()),
         "a reply deferred by 300 ms took {taken:?}"
     );
     Ok(())
 }
 
+/// Long enough for anything else to be done before, on a machine with much to do.
+const LONGEST_MS: u64 = 2_500;
+
 fn any_order(target: &Target) -> Outcome {
     let mut waiting = Vec::new();
-    for delay in [600u64, 200, 400] {
+    for delay in [LONGEST_MS, 200, 400] {
         let mut client = target.connect()?;
         client.send(get(&format!("/deferred/{delay}/d{delay}")))?;
         waiting.push((delay, client));
@@ -95,7 +98,7 @@ fn any_order(target: &Target) -> Outcome {
             .expect_body(200, format!("d{delay}\n").as_bytes())?;
         // The shortest must not have waited for the longest, which came first.
         ensure!(
-            delay == 600 || start.elapsed() < Duration::from_millis(580),
+            delay == LONGEST_MS || start.elapsed() < Duration::from_millis(LONGEST_MS - 100),
             "{delay} ms took {:?}",
             start.elapsed()
         );
@@ -164,17 +167,18 @@ fn others(target: &Target) -> Outcome {
         .map(|_| target.connect())
         .collect::<Outcome<Vec<_>>>()?;
     for client in &mut waiting {
-        client.send(get("/deferred/1500/slow"))?;
+        client.send(get(&format!("/deferred/{LONGEST_MS}/slow")))?;
     }
-    let start = Instant::now();
-    for _ in 0..target.load(50) {
+    let (start, mut served) = (Instant::now(), 0);
+    while served < target.load(50) {
         target.get("/hello")?.expect(200)?;
+        if start.elapsed() > Duration::from_millis(LONGEST_MS - 100) {
+            break;
+        }
+        served += 1;
     }
-    ensure!(
-        start.elapsed() < Duration::from_millis(1400),
-        "requests beside deferred ones took {:?}",
-        start.elapsed()
-    );
+    // A server that waited would have served none.
+    ensure!(served > 2, "beside deferred replies {served} came in time");
     for client in &mut waiting {
         client.reply(Asked::Get)?.expect_body(200, b"slow\n")?;
     }

@@ -51,7 +51,7 @@ pub const CASES: &[Case] = &[
 ];
 
 /// A change is seen after a second at the latest; the rest is for a busy machine.
-const SOON: Duration = Duration::from_millis(2000);
+const SOON: Duration = Duration::from_millis(3000);
 
 /// A folder of its own for a case.
 pub fn folder(target: &Target) -> Outcome<LiveFolder> {
