@@ -2,6 +2,8 @@
 
 mod logger;
 mod options;
+#[cfg(target_env = "gnu")]
+mod unwinder;
 
 use capuchin::access_log::AccessLog;
 use capuchin::{Running, Server};
