@@ -1,6 +1,6 @@
 //! BSD sockets and files through `libc`: the system calls that the backends share.
 //!
-//! Promises: no allocation of its own (but for [`mailbox`], where there is a standard library; and the C
+//! Promises: no allocation of its own (but for [`mailbox`] and [`queue`], where there is a standard library; and the C
 //! library allocates to read a directory and to look up a user), no panics on what the system answers,
 //! every descriptor close-on-exec. Where systems differ, `sys` has one file for each and chooses in one
 //! place. This room may not know of HTTP.
@@ -34,6 +34,7 @@ cfg_if::cfg_if! {
         mod entries;
         pub mod mailbox;
         mod process;
+        pub mod queue;
         mod sandbox;
         pub use descriptor::pipe;
         pub use directory::Root;

@@ -4,14 +4,14 @@
 //! It promises what [`capuchin_core::wake`] does: the pair only wakes, one byte in it stands for any
 //! number of messages, and a full pair is no error. It must not know how the descriptor is watched.
 //!
-//! For systems with a standard library; the queue is its own.
+//! For systems with a standard library.
 
 use crate::Descriptor;
+use crate::queue::{Receiver, Sender, queue};
 use capuchin_core::event::{Event, EventList, Full, Message, Notifier};
 use capuchin_core::wake::Wake;
 use core::ffi::c_int;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 
 /// Messages that one wait reports at the most. Their places are kept for them, and the others for
 /// sockets, so that neither can starve the other.
@@ -24,7 +24,7 @@ pub const DESCRIPTORS_PER_WAIT: usize = EventList::CAPACITY - MESSAGES_PER_WAIT;
 #[derive(Debug)]
 pub struct Mailbox {
     messages: Receiver<Message>,
-    sender: SyncSender<Message>,
+    sender: Sender<Message>,
     bell: Arc<Bell>,
     /// Messages were left in the queue by the last wait.
     backlog: bool,
@@ -45,7 +45,7 @@ impl Mailbox {
     /// written; both are non-blocking.
     #[must_use]
     pub fn new(capacity: usize, pair: (Descriptor, Descriptor)) -> Self {
-        let (sender, messages) = sync_channel(capacity.max(1));
+        let (sender, messages) = queue(capacity.max(1));
         let (drain, ring) = pair;
         let wake = Wake::new();
         Self {
@@ -81,13 +81,11 @@ impl Mailbox {
             || self.bell.drain.read_empty(),
             || {
                 for _ in 0..MESSAGES_PER_WAIT {
-                    match self.messages.try_recv() {
-                        Ok(message) => {
-                            let taken = events.push(Event::Message(message));
-                            debug_assert!(taken, "room was kept");
-                        }
-                        Err(TryRecvError::Empty | TryRecvError::Disconnected) => return false,
-                    }
+                    let Some(message) = self.messages.take() else {
+                        return false;
+                    };
+                    let taken = events.push(Event::Message(message));
+                    debug_assert!(taken, "room was kept");
                 }
                 // There may be more, without a byte in the pair for them.
                 true
@@ -108,14 +106,14 @@ impl Mailbox {
 /// Sends messages to a worker, from any thread. After its channel is gone every message is [`Full`].
 #[derive(Clone, Debug)]
 pub struct MailNotifier {
-    sender: SyncSender<Message>,
+    sender: Sender<Message>,
     bell: Arc<Bell>,
 }
 
 impl Notifier for MailNotifier {
     fn send(&self, message: Message) -> Result<(), Full> {
         self.bell.wake.send(
-            || self.sender.try_send(message).map_err(|_| Full),
+            || self.sender.send(message).map_err(|_| Full),
             || self.bell.ring.write_byte(),
         )
     }

@@ -10,6 +10,7 @@ use crate::listing::civil;
 use capuchin_core::http::fields::Name;
 use capuchin_core::http::head::{Head, Version};
 use capuchin_core::service::Outcome;
+use capuchin_posix::queue::{Nothing, Receiver, Refused, Sender, queue};
 use capuchin_posix::{Folder, pause};
 use std::ffi::CString;
 use std::fs::{File, OpenOptions};
@@ -20,7 +21,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -140,7 +140,7 @@ impl Shared {
 pub struct AccessLog {
     format: Format,
     destination: Destination,
-    sender: SyncSender<Vec<u8>>,
+    sender: Sender<Vec<u8>>,
     shared: Arc<Shared>,
     /// For the writer, until it is started.
     receiver: Mutex<Option<Receiver<Vec<u8>>>>,
@@ -165,7 +165,7 @@ impl AccessLog {
     /// way that its sandbox ([`crate::Server::sandbox`]) leaves.
     #[must_use]
     pub fn later(destination: Destination, format: Format) -> Self {
-        let (sender, receiver) = sync_channel(QUEUE);
+        let (sender, receiver) = queue(QUEUE);
         Self {
             format,
             destination,
@@ -286,7 +286,7 @@ impl Writer {
             let ending = self.shared.end.load(Ordering::SeqCst);
             // After the end is told nothing new comes: what is queued is all there is.
             let wait = if ending { Duration::ZERO } else { TICK };
-            let received = batches.recv_timeout(wait);
+            let received = batches.wait(Some(wait));
             let asked = self.shared.reopen.swap(false, Ordering::SeqCst);
             if asked || self.output.is_none() {
                 self.reopen(asked, &mut open_failed);
@@ -297,8 +297,8 @@ impl Writer {
                     self.write(batch, &mut write_failed);
                     false
                 }
-                Err(RecvTimeoutError::Timeout) => ending,
-                Err(RecvTimeoutError::Disconnected) => true,
+                Err(Nothing::Yet) => ending,
+                Err(Nothing::Left) => true,
             };
             if over {
                 let left = self
@@ -483,7 +483,7 @@ fn directory_of(path: &Path) -> io::Result<CString> {
 #[derive(Debug)]
 pub struct Lines {
     format: Format,
-    sender: SyncSender<Vec<u8>>,
+    sender: Sender<Vec<u8>>,
     shared: Arc<Shared>,
     batch: Vec<u8>,
     batch_lines: u64,
@@ -621,9 +621,9 @@ impl Lines {
         let bytes = self.batch.len();
         let before = self.shared.queued.fetch_add(bytes, Ordering::SeqCst);
         let result = if before > 0 && before + bytes > QUEUE_BYTES {
-            Err(TrySendError::Full(std::mem::take(&mut self.batch)))
+            Err(Refused::Full(std::mem::take(&mut self.batch)))
         } else {
-            self.sender.try_send(std::mem::take(&mut self.batch))
+            self.sender.send(std::mem::take(&mut self.batch))
         };
         let Err(error) = result else {
             self.batch_lines = 0;
@@ -636,9 +636,9 @@ impl Lines {
         };
         self.shared.queued.fetch_sub(bytes, Ordering::SeqCst);
         match error {
-            TrySendError::Full(batch) => self.batch = batch,
+            Refused::Full(batch) => self.batch = batch,
             // The writer is gone: nobody will take them.
-            TrySendError::Disconnected(mut batch) => {
+            Refused::Closed(mut batch) => {
                 let lines = std::mem::take(&mut self.batch_lines);
                 self.shared.lost.fetch_add(lines, Ordering::Relaxed);
                 batch.clear();

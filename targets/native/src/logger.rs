@@ -5,10 +5,10 @@
 //! fit the queue is lost, which is said once lines are taken again.
 
 use capuchin_core::http::date::HttpDate;
+use capuchin_posix::queue::{Receiver, Sender, queue};
 use log::{LevelFilter, Log, Metadata, Record};
 use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use std::{io, thread};
@@ -30,14 +30,14 @@ struct Counts {
 /// The end of the queue that anybody may write to.
 struct Queue {
     /// Bytes, as the access log's: one kind of queue is enough code.
-    sender: SyncSender<Vec<u8>>,
+    sender: Sender<Vec<u8>>,
     counts: Arc<Counts>,
 }
 
 impl Queue {
     /// Starts the thread that writes to `out`.
     fn start(out: impl Write + Send + 'static) -> io::Result<Self> {
-        let (sender, receiver) = sync_channel(QUEUE);
+        let (sender, receiver) = queue(QUEUE);
         let counts = Arc::new(Counts::default());
         let shared = Arc::clone(&counts);
         thread::Builder::new()
@@ -48,7 +48,7 @@ impl Queue {
 
     fn put(&self, line: Vec<u8>) {
         self.counts.waiting.fetch_add(1, Ordering::SeqCst);
-        if self.sender.try_send(line).is_err() {
+        if self.sender.send(line).is_err() {
             self.counts.waiting.fetch_sub(1, Ordering::SeqCst);
             self.counts.lost.fetch_add(1, Ordering::SeqCst);
         }
@@ -68,7 +68,7 @@ impl Queue {
 }
 
 fn write_all(lines: &Receiver<Vec<u8>>, counts: &Counts, mut out: impl Write) {
-    for line in lines {
+    while let Ok(line) = lines.wait(None) {
         // Standard error may be closed; there is no other place to say so.
         let _ = out.write_all(&line);
         let lost = counts.lost.swap(0, Ordering::SeqCst);

@@ -15,6 +15,7 @@ use capuchin_core::site::{Accepts, Content, ContentId, Found, NoSite, Site, Site
 use capuchin_core::stats::{Snapshot, Stats};
 use capuchin_core::table::{Entry, Table};
 use capuchin_core::transport::{Socket, Transport};
+use capuchin_posix::queue::{Nothing, queue};
 use capuchin_posix::{
     File, HAS_SANDBOX, ListenError, ListenOptions, PosixClock, PosixTransport, UserError,
     enter_sandbox, listen, local_address, pause, raise_descriptor_limit,
@@ -23,7 +24,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::{fmt, io, thread};
 
@@ -640,7 +641,7 @@ fn spawn(
     failures: &Arc<Failures>,
     body: impl FnOnce(Ready) -> Result<(), event::Error> + Send + 'static,
 ) -> Result<(Wake, JoinHandle<()>), StartError> {
-    let (sender, receiver) = mpsc::channel();
+    let (sender, receiver) = queue(1);
     let failed = |error: &dyn fmt::Display| {
         StartError::Resources(format!("the {name} cannot be started ({error})"))
     };
@@ -663,10 +664,10 @@ fn spawn(
             }
         })
         .map_err(|error: io::Error| failed(&error))?;
-    let error = match receiver.recv() {
+    let error = match receiver.wait(None) {
         Ok(Ok(notifier)) => return Ok((notifier, thread)),
         Ok(Err(error)) => failed(&error),
-        Err(_) => failed(&"it ended at once"),
+        Err(Nothing::Yet | Nothing::Left) => failed(&"it ended at once"),
     };
     // What it owned is closed when it has ended; how it did so is told already.
     let _ = thread.join();
