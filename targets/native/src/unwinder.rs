@@ -15,3 +15,12 @@ const END_OF_STACK: c_int = 5;
 extern "C" fn _Unwind_Backtrace(_each_frame: *const c_void, _argument: *mut c_void) -> c_int {
     END_OF_STACK
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn panic_is_caught() {
+        let caught = std::panic::catch_unwind(|| std::panic::panic_any(7));
+        assert_eq!(caught.unwrap_err().downcast_ref(), Some(&7));
+    }
+}
