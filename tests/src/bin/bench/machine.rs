@@ -10,7 +10,7 @@ use std::{fs, io};
 const SYSTEM_PROGRAMS: [&str; 3] = ["/usr/sbin", "/usr/local/sbin", "/sbin"];
 
 /// What each program is for, and the Debian package it comes in.
-pub const TOOLS: &str = "apt-get install nginx-light lighttpd wrk httperf";
+pub const TOOLS: &str = "apt-get install nginx-light lighttpd wrk httperf apache2-utils strace";
 
 /// The core of the servers and the core of the load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +39,8 @@ pub fn cores() -> Cores {
     })
 }
 
-/// Keeps a program on one core, and ends it when the bench is ended.
-pub fn confine(command: &mut Command, core: usize) {
+/// Keeps a program on one core, if one is named, and ends it when the bench is ended.
+pub fn confine(command: &mut Command, core: Option<usize>) {
     let parent = std::process::id() as i32;
     // SAFETY: between fork and exec only system calls that are async-signal-safe are made.
     unsafe {
@@ -49,7 +49,7 @@ pub fn confine(command: &mut Command, core: usize) {
             if libc::getppid() != parent {
                 return Err(io::ErrorKind::Interrupted.into());
             }
-            pin_self(core);
+            core.into_iter().for_each(pin_self);
             Ok(())
         });
     }
@@ -74,6 +74,11 @@ pub fn program(name: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
+/// Where a program is, or how to get it.
+pub fn need(name: &str) -> Result<PathBuf, String> {
+    program(name).ok_or_else(|| format!("{name} is not installed: {TOOLS}"))
+}
+
 /// Processor, kernel and versions, as one line.
 pub fn describe() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -88,7 +93,7 @@ pub fn describe() -> String {
         .filter(|line| line.starts_with("processor"))
         .count();
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let versions: Vec<String> = ["nginx", "lighttpd", "wrk", "httperf"]
+    let versions: Vec<String> = ["nginx", "lighttpd", "wrk", "httperf", "ab", "strace"]
         .into_iter()
         .filter_map(version)
         .collect();
@@ -101,7 +106,11 @@ pub fn describe() -> String {
 
 /// The first word with a number in it that a program says when asked for its version.
 fn version(name: &str) -> Option<String> {
-    let flag = if name == "httperf" { "--version" } else { "-v" };
+    let flag = match name {
+        "httperf" | "strace" => "--version",
+        "ab" => "-V",
+        _ => "-v",
+    };
     let output = Command::new(program(name)?).arg(flag).output().ok()?;
     let text = [output.stdout, output.stderr].concat();
     let number = String::from_utf8_lossy(&text)

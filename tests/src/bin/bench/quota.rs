@@ -1,11 +1,11 @@
-//! Half a core for a server: so that the server, not the load on a core of the same kind, is what a
+//! Part of a core for a server: so that the server, not the load on a core of the same kind, is what a
 //! rate measures. By the kernel's CPU controller (cgroups(7), either version), where this process
 //! may use it.
 
 use std::fs;
 use std::path::PathBuf;
 
-/// How much of its core a server gets.
+/// How much of its core a server usually gets.
 pub const SHARE: f64 = 0.5;
 
 /// Microseconds in which it gets its share once: short, for a server that has used it up stands
@@ -15,13 +15,16 @@ const PERIOD: u32 = 7_300;
 /// A control group; gone when dropped, if nothing runs in it any more.
 pub struct Quota {
     group: PathBuf,
+    /// Cores that what is held to it gets.
+    pub share: f64,
 }
 
 impl Quota {
     /// `None` where there is no such controller, or not for us.
-    pub fn make() -> Option<Self> {
-        let quota = (f64::from(PERIOD) * SHARE) as u32;
-        let name = format!("capuchin-bench-{}", std::process::id());
+    pub fn make(share: f64) -> Option<Self> {
+        let quota = (f64::from(PERIOD) * share) as u32;
+        // Several may be there at a time.
+        let name = format!("capuchin-bench-{}-{share}", std::process::id());
         let first = (
             "/sys/fs/cgroup/cpu",
             "cpu.cfs_period_us",
@@ -33,7 +36,7 @@ impl Quota {
             if fs::create_dir(&group).is_err() {
                 continue;
             }
-            let made = Self { group };
+            let made = Self { group, share };
             let set = |file: &str, text: String| fs::write(made.group.join(file), text);
             let result = if part.is_empty() {
                 set(limit, format!("{quota} {PERIOD}"))

@@ -1,8 +1,8 @@
 //! A server under test: started on its core, asked once, watched, ended.
 
 use crate::machine;
-use crate::peers::{Kind, Place};
-use crate::usage::{self, Cpu};
+use crate::peers::{Kind, Place, Setup};
+use crate::usage::{self, Cpu, Memory};
 use capuchin_tests::process;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -28,12 +28,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts it and waits until it answers with the file of so many bytes. `close`
-    /// says that every request will ask for its connection to be closed.
-    pub fn start(kind: Kind, place: &Place, bytes: usize, close: bool) -> Result<Self, String> {
+    /// Starts it and waits until it answers with the file.
+    pub fn start(kind: Kind, place: &Place, setup: Setup) -> Result<Self, String> {
         let failed = |error: io::Error| format!("{} does not start: {error}", kind.name());
-        let (mut command, address) = kind.command(place, bytes, close).map_err(failed)?;
-        machine::confine(&mut command, machine::cores().server);
+        let (mut command, address) = kind.command(place, setup).map_err(failed)?;
+        let core = (setup.workers == 1).then(|| machine::cores().server);
+        machine::confine(&mut command, core);
         let out = match address {
             Some(_) => Stdio::null(),
             None => Stdio::piped(),
@@ -54,7 +54,7 @@ impl Server {
             server.address = printed_address(&mut server.child)
                 .ok_or_else(|| format!("{} did not print its URL", kind.name()))?;
         }
-        server.wait_until_it_answers(&format!("/{bytes}.bin"), bytes)?;
+        server.wait_until_it_answers(&format!("/{}.bin", setup.bytes), setup.bytes)?;
         Ok(server)
     }
 
@@ -66,8 +66,8 @@ impl Server {
         usage::cpu(&self.processes())
     }
 
-    pub fn private_bytes(&self) -> u64 {
-        usage::private_bytes(&self.processes())
+    pub fn memory(&self) -> Memory {
+        usage::memory(&self.processes())
     }
 
     /// The server's processes: itself and its children.
@@ -150,5 +150,6 @@ fn printed_address(child: &mut Child) -> Option<SocketAddr> {
     }
     let mut line = String::new();
     BufReader::new(out).read_line(&mut line).ok()?;
-    process::address_in(&line)
+    // A URL, or an address alone.
+    process::address_in(&line).or_else(|| line.split_whitespace().last()?.parse().ok())
 }

@@ -1,5 +1,6 @@
 //! What processes use: CPU time and private memory, read from /proc (proc(5)).
 
+use capuchin_tests::process;
 use std::fs;
 use std::ops::Sub;
 
@@ -78,13 +79,24 @@ fn scheduled(pid: u32) -> Option<(f64, f64)> {
     Some(sum)
 }
 
-/// Bytes of memory that belong to these processes alone, summed.
-pub fn private_bytes(processes: &[u32]) -> u64 {
-    let of = |pid: &u32| {
+/// Bytes of memory that belong to some processes alone.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Memory {
+    /// All of them, with the pages of the program's own file that nobody else maps.
+    pub private: u64,
+    /// Those that no file stands behind: what the program took.
+    pub anonymous: u64,
+}
+
+/// Memory of these processes, summed.
+pub fn memory(processes: &[u32]) -> Memory {
+    let mut sum = Memory::default();
+    for pid in processes {
         let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-        private_kilobytes(&rollup) * 1_024
-    };
-    processes.iter().map(of).sum()
+        sum.private += private_kilobytes(&rollup) * 1_024;
+        sum.anonymous += process::private_memory(*pid).unwrap_or(0) * 1_024;
+    }
+    sum
 }
 
 fn private_kilobytes(rollup: &str) -> u64 {

@@ -1,0 +1,137 @@
+//! What the bench says: printed at once, and kept, so that it can be written to a file with plots.
+
+use crate::plots::{self, Plot};
+use crate::table::Table;
+use std::cell::RefCell;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+/// Where the results go besides standard output.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Targets {
+    /// The Markdown text.
+    pub text: Option<PathBuf>,
+    /// A directory for a plot of each scenario.
+    pub plots: Option<PathBuf>,
+    /// The text shows the plots, which lie beside it.
+    pub embedded: bool,
+}
+
+#[derive(Default)]
+pub struct Report {
+    parts: RefCell<Vec<Part>>,
+}
+
+/// A part of the Markdown text.
+enum Part {
+    Text(String),
+    Goal(bool, String),
+    Plot(Plot),
+}
+
+impl Report {
+    /// Begins a scenario.
+    pub fn heading(&self, name: &str, title: &str) {
+        self.put(format!("\n### {name}: {title}\n"));
+    }
+
+    pub fn table(&self, table: &Table) {
+        self.put(format!("\n{table}"));
+    }
+
+    /// A line that stands alone.
+    pub fn line(&self, text: &str) {
+        self.put(format!("- {text}"));
+    }
+
+    /// What a reader must know to trust a table.
+    pub fn note(&self, text: &str) {
+        self.line(&format!("note: {text}"));
+    }
+
+    pub fn not_run(&self, why: &str) {
+        self.line(&format!("NOT RUN: {why}"));
+    }
+
+    /// A missed one fails nothing: timings are not tests.
+    pub fn goal(&self, reached: bool, what: &str) {
+        println!("- {}: {what}", verdict(reached));
+        self.push(Part::Goal(reached, what.into()));
+    }
+
+    pub fn plot(&self, plot: Plot) {
+        self.push(Part::Plot(plot));
+    }
+
+    /// Text as it is.
+    pub fn put(&self, text: String) {
+        println!("{text}");
+        self.push(Part::Text(text));
+    }
+
+    fn push(&self, part: Part) {
+        self.parts.borrow_mut().push(part);
+    }
+
+    /// Writes what was said, if that was asked for.
+    pub fn write(&self, targets: &Targets) -> Result<(), String> {
+        let failed = |path: &Path, error: io::Error| format!("{}: {error}", path.display());
+        let parts = self.parts.borrow();
+        if let Some(directory) = &targets.plots {
+            fs::create_dir_all(directory).map_err(|error| failed(directory, error))?;
+            for part in parts.iter() {
+                if let Part::Plot(plot) = part {
+                    plots::draw(plot, directory)?;
+                }
+            }
+        }
+        if let Some(file) = &targets.text {
+            fs::write(file, text(&parts, targets.embedded)).map_err(|error| failed(file, error))?;
+        }
+        Ok(())
+    }
+}
+
+fn verdict(reached: bool) -> &'static str {
+    if reached { "PASS" } else { "MISS" }
+}
+
+fn text(parts: &[Part], embedded: bool) -> String {
+    let mut text = String::from("# Bench\n\n");
+    for part in parts {
+        // Writing to a string does not fail.
+        let _ = match part {
+            Part::Text(said) => writeln!(text, "{said}"),
+            Part::Goal(reached, what) => writeln!(text, "- {}: {what}", verdict(*reached)),
+            Part::Plot(plot) if embedded => {
+                writeln!(text, "\n![{}]({})", plot.title, plot.file_name())
+            }
+            Part::Plot(_) => Ok(()),
+        };
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plots::Figure;
+
+    #[test]
+    fn plots_are_shown_where_they_lie_beside_the_text() {
+        let report = Report::default();
+        report.heading("keepalive", "4 KB");
+        report.goal(true, "fast");
+        report.plot(Plot {
+            name: "keepalive".into(),
+            title: "requests/s".into(),
+            figure: Figure::Bars(Vec::new()),
+        });
+        let parts = report.parts.borrow();
+        let plain = "# Bench\n\n\n### keepalive: 4 KB\n\n- PASS: fast\n";
+        assert_eq!(text(&parts, false), plain);
+        let shown = format!("{plain}\n![requests/s](keepalive.svg)\n");
+        assert_eq!(text(&parts, true), shown);
+    }
+}
