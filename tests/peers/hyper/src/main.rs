@@ -1,7 +1,8 @@
 //! hyper as the bench meets it: one worker, keep-alive, files from memory, each read at its first use.
 //! A body that is sent is read to its end and counted.
 //!
-//! `hyper-peer DIR` prints `listening on http://127.0.0.1:PORT/`.
+//! `hyper-peer DIR [pipelined]` prints `listening on http://127.0.0.1:PORT/`. With `pipelined` it
+//! collects replies before it sends them, which copies their bodies.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
@@ -27,10 +28,13 @@ type Reply = Response<Full<Bytes>>;
 
 fn main() -> ExitCode {
     let Some(directory) = std::env::args_os().nth(1) else {
-        eprintln!("hyper-peer: hyper-peer DIR");
+        eprintln!("hyper-peer: hyper-peer DIR [pipelined]");
         return ExitCode::from(2);
     };
-    match serve(directory.into()) {
+    let pipelined = std::env::args_os()
+        .nth(2)
+        .is_some_and(|word| word == "pipelined");
+    match serve(directory.into(), pipelined) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("hyper-peer: {error}");
@@ -39,7 +43,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(directory: PathBuf) -> io::Result<()> {
+fn serve(directory: PathBuf, pipelined: bool) -> io::Result<()> {
     let listener = listen()?;
     let files = Rc::new(Files {
         directory,
@@ -57,7 +61,7 @@ fn serve(directory: PathBuf) -> io::Result<()> {
             let service = service_fn(move |request| answer(Rc::clone(&files), request));
             spawn_local(
                 http1::Builder::new()
-                    .pipeline_flush(true)
+                    .pipeline_flush(pipelined)
                     .serve_connection(TokioIo::new(stream), service),
             );
         }

@@ -18,6 +18,13 @@ const USER_OF_FLOOR: f64 = 1.5;
 /// The 99th percentile at 70 % of the own capacity, in floor's.
 const P99_OF_FLOOR: f64 = 1.2;
 
+/// System calls of a keep-alive request.
+const CALLS: f64 = 2.05;
+
+/// Two workers' rate and CPU time of a request, in one's.
+const TWO_RATE: f64 = 1.8;
+const TWO_CPU: f64 = 1.1;
+
 /// User and system time of a pipelined request, in floor's.
 const PIPELINED_OF_FLOOR: f64 = 1.2;
 
@@ -104,6 +111,26 @@ pub fn latency(bench: &Bench, of_floor: f64) {
     bench.report.goal(
         of_floor <= P99_OF_FLOOR,
         &format!("p99 {of_floor:.2} times floor's, wanted at most {P99_OF_FLOOR:.2}"),
+    );
+}
+
+/// For system calls.
+pub fn calls(bench: &Bench, each: f64) {
+    bench.report.goal(
+        each <= CALLS,
+        &format!("{each:.3} system calls per request, wanted at most {CALLS}"),
+    );
+}
+
+/// For two workers beside one.
+pub fn workers(bench: &Bench, rate: f64, cpu: f64) {
+    bench.report.goal(
+        rate >= TWO_RATE,
+        &format!("two workers {rate:.2} of one's rate, wanted at least {TWO_RATE:.2}"),
+    );
+    bench.report.goal(
+        cpu <= TWO_CPU,
+        &format!("CPU time {cpu:.2} times one's, wanted at most {TWO_CPU:.2}"),
     );
 }
 

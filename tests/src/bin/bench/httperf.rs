@@ -1,6 +1,8 @@
 //! The event-queue pioneers' benchmark: httperf, 30,000 connections at 3,000 a second, one request
 //! each, a second of patience. What counts is errors.
 
+pub mod steps;
+
 use crate::peers::{Kind, Setup};
 use crate::server::Server;
 use crate::table::{Table, errors_text};
@@ -57,6 +59,7 @@ pub fn run(bench: &Bench) -> Result<(), String> {
 struct Outcome {
     connections: u64,
     replies: u64,
+    seconds: f64,
     errors: Vec<(String, u64)>,
 }
 
@@ -107,13 +110,14 @@ fn parse(text: &str) -> Option<Outcome> {
         .find(|line| line.starts_with("Total:"))?
         .split_whitespace()
         .collect();
-    let after = |name: &str| -> Option<u64> {
+    let after = |name: &str| {
         let at = total.iter().position(|word| *word == name)?;
-        total.get(at + 1)?.parse().ok()
+        total.get(at + 1).copied()
     };
     let mut outcome = Outcome {
-        connections: after("connections")?,
-        replies: after("replies")?,
+        connections: after("connections")?.parse().ok()?,
+        replies: after("replies")?.parse().ok()?,
+        seconds: after("test-duration")?.parse().ok()?,
         errors: Vec::new(),
     };
     // "Errors: total 0 client-timo 0 …" and "Errors: fd-unavail 0 …"
@@ -161,6 +165,7 @@ mod tests {
         let expected = Outcome {
             connections: 29_990,
             replies: 29_970,
+            seconds: 10.0,
             errors: vec![
                 ("client-timo".into(), 20),
                 ("fd-unavail".into(), 10),

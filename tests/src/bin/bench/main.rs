@@ -7,6 +7,7 @@
 //! not tests.
 
 mod ab;
+mod calls;
 mod crowd;
 mod framing;
 mod goals;
@@ -22,12 +23,14 @@ mod pipeline;
 mod plots;
 mod quota;
 mod rates;
+mod readers;
 mod report;
 mod scenarios;
 mod server;
 mod table;
 mod upload;
 mod usage;
+mod workers;
 
 use capuchin_tests::process;
 use options::Options;

@@ -22,7 +22,7 @@ pub enum Kind {
     Fixture,
 }
 
-/// What the floor, which does not parse, has to know of the requests.
+/// What the floor, which does not parse, has to know of the requests, and hyper of several at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Manner {
     /// Connections live on, as is usual.
@@ -32,6 +32,8 @@ pub enum Manner {
     Leave,
     /// They live on, and the client wants to be told: HTTP/1.0 with `Connection: Keep-Alive`.
     StayTold,
+    /// They live on, and many requests come together.
+    Together,
 }
 
 /// How a server is started.
@@ -109,7 +111,7 @@ impl Kind {
             Self::Floor => {
                 command.args(["--body", &setup.bytes.to_string()]);
                 match setup.manner {
-                    Manner::Stay => {}
+                    Manner::Stay | Manner::Together => {}
                     Manner::Leave => drop(command.args(["--close", "1"])),
                     Manner::StayTold => drop(command.args(["--keep", "1"])),
                 }
@@ -125,7 +127,12 @@ impl Kind {
                 command.arg("--site").arg(place.site());
                 command.args(["--limit", "body_bytes=1000000000000"]);
             }
-            Self::Hyper => drop(command.arg(place.site())),
+            Self::Hyper => {
+                command.arg(place.site());
+                if setup.manner == Manner::Together {
+                    command.arg("pipelined");
+                }
+            }
             Self::Nginx => {
                 let (address, config) = place.nginx()?;
                 command.arg("-c").arg(config);

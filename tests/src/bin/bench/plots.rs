@@ -60,6 +60,8 @@ const RIGHT: i32 = 560;
 const STEP: i32 = 34;
 const TITLE: i32 = 48;
 const FONT: &str = "sans-serif";
+/// What plotters makes of a size, undone.
+const POINTS: f64 = 1.24;
 const INK: RGBColor = RGBColor(34, 34, 34);
 const FAINT: RGBColor = RGBColor(215, 215, 215);
 
@@ -96,6 +98,7 @@ pub fn draw(plot: &Plot, directory: &Path) -> Result<(), String> {
 }
 
 fn write(area: &Area<'_>, text: &str, at: (i32, i32), size: i32, (h, v): (HPos, VPos)) -> Outcome {
+    let size = f64::from(size) * POINTS;
     let style = TextStyle::from((FONT, size).into_font())
         .color(&INK)
         .pos(Pos::new(h, v));

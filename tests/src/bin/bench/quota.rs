@@ -12,6 +12,9 @@ pub const SHARE: f64 = 0.5;
 /// still until the next; and no part or multiple of the kernel's ticks, which sample user time.
 const PERIOD: u32 = 7_300;
 
+/// The same for threads on several cores, to which the kernel hands out 5 ms at a time.
+const LONG_PERIOD: u32 = 50_900;
+
 /// A control group; gone when dropped, if nothing runs in it any more.
 pub struct Quota {
     group: PathBuf,
@@ -20,9 +23,18 @@ pub struct Quota {
 }
 
 impl Quota {
-    /// `None` where there is no such controller, or not for us.
+    /// So much of one core. `None` where there is no such controller, or not for us.
     pub fn make(share: f64) -> Option<Self> {
-        let quota = (f64::from(PERIOD) * share) as u32;
+        Self::of(share, PERIOD)
+    }
+
+    /// So much of all cores together.
+    pub fn make_for_cores(share: f64) -> Option<Self> {
+        Self::of(share, LONG_PERIOD)
+    }
+
+    fn of(share: f64, period: u32) -> Option<Self> {
+        let quota = (f64::from(period) * share) as u32;
         // Several may be there at a time.
         let name = format!("capuchin-bench-{}-{share}", std::process::id());
         let first = (
@@ -39,9 +51,9 @@ impl Quota {
             let made = Self { group, share };
             let set = |file: &str, text: String| fs::write(made.group.join(file), text);
             let result = if part.is_empty() {
-                set(limit, format!("{quota} {PERIOD}"))
+                set(limit, format!("{quota} {period}"))
             } else {
-                set(limit, PERIOD.to_string()).and_then(|()| set(part, quota.to_string()))
+                set(limit, period.to_string()).and_then(|()| set(part, quota.to_string()))
             };
             if result.is_ok() {
                 return Some(made);

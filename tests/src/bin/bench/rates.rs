@@ -4,6 +4,7 @@ use crate::crowd::Crowd;
 use crate::load::{self, Count, Wrk};
 use crate::peers::{Kind, Manner, Setup};
 use crate::quota::{self, Quota};
+use crate::readers::Readers;
 use crate::scenarios::Scenario;
 use crate::server::Server;
 use crate::table::{Sample, Summary};
@@ -47,6 +48,8 @@ pub enum Beside {
     Nothing,
     /// So many connections that wait.
     Idle(usize),
+    /// So many readers of a large file who take their time.
+    Slow(usize),
 }
 
 impl Rates {
@@ -185,6 +188,7 @@ fn memory_amid(server: &Server, seconds: u64) -> Memory {
 enum Others {
     None,
     Idle(Crowd, usize),
+    Slow(Readers),
 }
 
 impl Others {
@@ -192,6 +196,7 @@ impl Others {
         Ok(match beside {
             Beside::Nothing => Self::None,
             Beside::Idle(count) => Self::Idle(Crowd::open(server.address, count)?, count),
+            Beside::Slow(count) => Self::Slow(Readers::start(server, count)?),
         })
     }
 
@@ -199,8 +204,9 @@ impl Others {
     fn errors(&mut self) -> Option<(String, u64)> {
         let (what, number) = match self {
             Self::None => return None,
-            Self::Idle(crowd, count) => ("idle closed", *count - crowd.alive()),
+            Self::Idle(crowd, count) => ("idle closed", (*count - crowd.alive()) as u64),
+            Self::Slow(readers) => ("slow cut off", readers.end()),
         };
-        (number > 0).then(|| (what.into(), number as u64))
+        (number > 0).then(|| (what.into(), number))
     }
 }

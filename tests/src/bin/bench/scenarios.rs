@@ -2,7 +2,7 @@
 
 use crate::peers::{Kind, Manner};
 use crate::rates::{Beside, Load, Rates};
-use crate::{Bench, httperf, idle, latency, pipeline, rates, upload};
+use crate::{Bench, calls, httperf, idle, latency, pipeline, rates, upload, workers};
 
 #[derive(Clone, Copy)]
 pub struct Scenario {
@@ -42,7 +42,7 @@ const USUAL: Rates = Rates {
     without: &[],
 };
 
-pub const SCENARIOS: [Scenario; 12] = [
+pub const SCENARIOS: [Scenario; 16] = [
     Scenario {
         name: "keepalive",
         help: "4 KB file, 64 connections (wrk); servers have half a core, if that can be had",
@@ -69,6 +69,7 @@ pub const SCENARIOS: [Scenario; 12] = [
         way: Way::Rates(Rates {
             bytes: pipeline::BODY,
             load: Load::Pipelined,
+            manner: Manner::Together,
             // They are compared by CPU time, which does not need it.
             quota: false,
             ..USUAL
@@ -79,6 +80,12 @@ pub const SCENARIOS: [Scenario; 12] = [
         help: "4 KB file at 70 % of what a server can do, 64 connections; percentiles",
         title: "4 KB file at a constant rate, 64 connections",
         way: Way::Other(latency::run),
+    },
+    Scenario {
+        name: "syscalls",
+        help: "system calls of each request, under strace",
+        title: "system calls, 4 KB file, 64 connections, keep-alive",
+        way: Way::Other(calls::run),
     },
     Scenario {
         name: "file100k",
@@ -134,16 +141,39 @@ pub const SCENARIOS: [Scenario; 12] = [
         }),
     },
     Scenario {
+        name: "slow",
+        help: "as keepalive, beside 500 readers of a 10 MB file who take 20 KB/s each; memory, too",
+        title: "4 KB file, 64 busy connections beside 500 that take 10 MB at 20 KB/s each",
+        way: Way::Rates(Rates {
+            beside: Beside::Slow(500),
+            // It sends a reply by one call.
+            without: &[Kind::Floor],
+            ..USUAL
+        }),
+    },
+    Scenario {
         name: "upload",
         help: "100 MB by POST on one connection",
         title: "100 MB by POST on one connection, read and thrown away",
         way: Way::Other(upload::run),
     },
     Scenario {
+        name: "workers",
+        help: "capuchin with one worker and with two, each with a quarter of a core (wrk)",
+        title: "4 KB file, 64 connections, keep-alive; one worker and two",
+        way: Way::Other(workers::run),
+    },
+    Scenario {
         name: "httperf",
         help: "30,000 connections at 3,000/s, 1 s timeout (httperf)",
         title: "30,000 connections at 3,000/s, 4 KB reply, 1 s timeout",
         way: Way::Other(httperf::run),
+    },
+    Scenario {
+        name: "httperf-steps",
+        help: "3,000 connections/s, 6,000 and so on, each 3 s, up to the first error",
+        title: "connections each with one request, more and more a second, 1 s timeout",
+        way: Way::Other(httperf::steps::run),
     },
     Scenario {
         name: "idle",

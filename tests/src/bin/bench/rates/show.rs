@@ -67,10 +67,10 @@ fn table(what: &Rates, bench: &Bench, results: &[(Kind, Summary)]) -> Table {
     let mut table = Table::new(&columns);
     for (kind, summary) in results {
         let of = |value: fn(&Summary) -> f64| {
-            floor.map_or_else(
-                || "—".into(),
-                |floor| format!("{:.2}", value(summary) / value(floor)),
-            )
+            let ratio = floor.map(|floor| value(summary) / value(floor));
+            // A user time too short for the kernel's tick is 0.
+            let ratio = ratio.filter(|ratio| ratio.is_finite());
+            ratio.map_or("—".into(), |ratio| format!("{ratio:.2}"))
         };
         let mut row = vec![
             kind.name().into(),
