@@ -8,7 +8,7 @@ use crate::readers::Readers;
 use crate::scenarios::Scenario;
 use crate::server::Server;
 use crate::table::{Sample, Summary};
-use crate::usage::Memory;
+use crate::usage::{self, Memory};
 use crate::{Bench, ab, goals, machine, pipeline};
 use std::time::{Duration, Instant};
 use std::{io, thread};
@@ -145,6 +145,7 @@ impl Entrant {
         };
         let seconds = bench.seconds;
         let (before, begin) = (server.cpu(), Instant::now());
+        let elsewhere = usage::elsewhere();
         let (count, memory) = thread::scope(|scope| {
             let memory = (what.beside != Beside::Nothing)
                 .then(|| scope.spawn(|| memory_amid(&server, seconds)));
@@ -153,6 +154,7 @@ impl Entrant {
         });
         let mut count = count.map_err(named)?;
         let (used, whole) = (server.cpu() - before, begin.elapsed().as_secs_f64());
+        let elsewhere = usage::elsewhere() - elsewhere;
         count.errors.extend(others.errors());
         let each = |seconds: f64| seconds * 1e6 / count.requests.max(1) as f64;
         self.samples.push(Sample {
@@ -160,12 +162,7 @@ impl Entrant {
             user: each(used.user),
             cpu: each(used.total()),
             busy: used.total() / whole / share,
-            // Waiting for the next share is no disturbance.
-            disturbed: if quota.is_some() {
-                0.0
-            } else {
-                used.waited / whole
-            },
+            disturbed: (elsewhere - used.total()) / whole,
             errors: count.errors,
             memory,
         });

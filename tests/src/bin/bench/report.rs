@@ -25,6 +25,8 @@ pub struct Report {
 
 /// A part of the Markdown text.
 enum Part {
+    /// A scenario's name and title.
+    Heading(String, String),
     Text(String),
     Goal(bool, String),
     Plot(Plot),
@@ -33,7 +35,8 @@ enum Part {
 impl Report {
     /// Begins a scenario.
     pub fn heading(&self, name: &str, title: &str) {
-        self.put(format!("\n### {name}: {title}\n"));
+        println!("{}", heading(name, title));
+        self.push(Part::Heading(name.into(), title.into()));
     }
 
     pub fn table(&self, table: &Table) {
@@ -97,20 +100,53 @@ fn verdict(reached: bool) -> &'static str {
     if reached { "PASS" } else { "MISS" }
 }
 
+fn heading(name: &str, title: &str) -> String {
+    format!("\n### {name}: {title}\n")
+}
+
+/// What was said; with plots, also every goal at the beginning.
 fn text(parts: &[Part], embedded: bool) -> String {
     let mut text = String::from("# Bench\n\n");
-    for part in parts {
-        // Writing to a string does not fail.
-        let _ = match part {
-            Part::Text(said) => writeln!(text, "{said}"),
-            Part::Goal(reached, what) => writeln!(text, "- {}: {what}", verdict(*reached)),
-            Part::Plot(plot) if embedded => {
-                writeln!(text, "\n![{}]({})", plot.title, plot.file_name())
-            }
-            Part::Plot(_) => Ok(()),
-        };
+    let is_heading = |part: &Part| matches!(part, Part::Heading(..));
+    let first = parts.iter().position(is_heading).unwrap_or(parts.len());
+    let (before, scenarios) = parts.split_at(first);
+    before
+        .iter()
+        .for_each(|part| add(part, embedded, &mut text));
+    if embedded {
+        text += &goals(parts);
     }
+    scenarios
+        .iter()
+        .for_each(|part| add(part, embedded, &mut text));
     text
+}
+
+fn add(part: &Part, embedded: bool, text: &mut String) {
+    // Writing to a string does not fail.
+    let _ = match part {
+        Part::Heading(name, title) => writeln!(text, "{}", heading(name, title)),
+        Part::Text(said) => writeln!(text, "{said}"),
+        Part::Goal(reached, what) => writeln!(text, "- {}: {what}", verdict(*reached)),
+        Part::Plot(plot) if embedded => {
+            writeln!(text, "\n![{}]({})\n", plot.title, plot.file_name())
+        }
+        Part::Plot(_) => Ok(()),
+    };
+}
+
+fn goals(parts: &[Part]) -> String {
+    let (mut table, mut scenario) = (Table::new(&["scenario", "goal", "reached"]), "");
+    for part in parts {
+        match part {
+            Part::Heading(name, _) => scenario = name,
+            Part::Goal(reached, what) => {
+                table.row(&[scenario.into(), what.clone(), verdict(*reached).into()]);
+            }
+            Part::Text(_) | Part::Plot(_) => {}
+        }
+    }
+    format!("\n### goals\n\n{table}")
 }
 
 #[cfg(test)]
@@ -129,9 +165,11 @@ mod tests {
             figure: Figure::Bars(Vec::new()),
         });
         let parts = report.parts.borrow();
-        let plain = "# Bench\n\n\n### keepalive: 4 KB\n\n- PASS: fast\n";
-        assert_eq!(text(&parts, false), plain);
-        let shown = format!("{plain}\n![requests/s](keepalive.svg)\n");
+        let said = "\n### keepalive: 4 KB\n\n- PASS: fast\n";
+        assert_eq!(text(&parts, false), format!("# Bench\n\n{said}"));
+        let goals = "### goals\n\n| scenario | goal | reached |\n|---|--:|--:|\n\
+                     | keepalive | fast | PASS |\n";
+        let shown = format!("# Bench\n\n\n{goals}{said}\n![requests/s](keepalive.svg)\n\n");
         assert_eq!(text(&parts, true), shown);
     }
 }

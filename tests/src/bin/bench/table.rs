@@ -13,7 +13,7 @@ pub struct Sample {
     pub cpu: f64,
     /// How much of the run the server had its core.
     pub busy: f64,
-    /// How much of the run it waited for its core while another had it.
+    /// Of a core, what neither it nor the load worked.
     pub disturbed: f64,
     pub errors: Vec<(String, u64)>,
     /// While the load ran, where that is asked for.

@@ -12,8 +12,6 @@ const TICKS_PER_SECOND: f64 = 100.0;
 pub struct Cpu {
     pub user: f64,
     pub system: f64,
-    /// Ready to run, but the core was another's: other work disturbs the measurement.
-    pub waited: f64,
 }
 
 impl Cpu {
@@ -29,7 +27,6 @@ impl Sub for Cpu {
         Self {
             user: self.user - before.user,
             system: self.system - before.system,
-            waited: self.waited - before.waited,
         }
     }
 }
@@ -42,11 +39,10 @@ pub fn cpu(processes: &[u32]) -> Cpu {
     let mut sum = Cpu::default();
     for pid in processes {
         let (user, system) = ticks(*pid);
-        let (ran, waited) = scheduled(*pid).unwrap_or((user + system, 0.0));
+        let ran = scheduled(*pid).unwrap_or(user + system);
         let share = user / (user + system).max(f64::MIN_POSITIVE);
         sum.user += ran * share;
         sum.system += ran * (1.0 - share);
-        sum.waited += waited;
     }
     sum
 }
@@ -65,18 +61,40 @@ fn ticks(pid: u32) -> (f64, f64) {
     (fields.next().unwrap_or(0.0), fields.next().unwrap_or(0.0))
 }
 
-/// Seconds on a core and seconds waiting for one, summed over the threads that live.
-fn scheduled(pid: u32) -> Option<(f64, f64)> {
-    let mut sum = (0.0, 0.0);
+/// Seconds on a core, summed over the threads that live.
+fn scheduled(pid: u32) -> Option<f64> {
+    let mut sum = 0.0;
     for task in fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten() {
         let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
-        let mut fields = text
-            .split_whitespace()
-            .map(|field| field.parse::<f64>().unwrap_or(0.0) / 1e9);
-        sum.0 += fields.next()?;
-        sum.1 += fields.next()?;
+        sum += text.split_whitespace().next()?.parse::<f64>().ok()? / 1e9;
     }
     Some(sum)
+}
+
+/// Seconds that the machine's cores worked, for anybody or for another machine of the same host, less
+/// those of this program and of those that it started and that have ended.
+pub fn elsewhere() -> f64 {
+    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let of = |who| {
+        // SAFETY: zeros are valid times.
+        let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+        // SAFETY: the structure lives through the call.
+        unsafe { libc::getrusage(who, &raw mut usage) };
+        let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
+        seconds(usage.ru_utime) + seconds(usage.ru_stime)
+    };
+    worked(&stat) - of(libc::RUSAGE_SELF) - of(libc::RUSAGE_CHILDREN)
+}
+
+/// All of `/proc/stat`'s times but those without work: idle, waiting, and guests, who count twice.
+fn worked(stat: &str) -> f64 {
+    let line = stat.lines().next().unwrap_or_default();
+    let times = line.split_whitespace().skip(1).take(8).enumerate();
+    times
+        .filter(|(at, _)| !matches!(at, 3 | 4))
+        .filter_map(|(_, ticks)| ticks.parse::<f64>().ok())
+        .sum::<f64>()
+        / TICKS_PER_SECOND
 }
 
 /// Bytes of memory that belong to some processes alone.
@@ -116,6 +134,12 @@ mod tests {
         let rollup = "Rss: 900 kB\nShared_Clean: 500 kB\nPrivate_Clean:        100 kB\n\
                       Private_Dirty:        300 kB\nPrivate_Hugetlb: 7 kB\n";
         assert_eq!(private_kilobytes(rollup), 400);
+    }
+
+    #[test]
+    fn work_of_the_machine_leaves_out_idle_and_guests() {
+        let stat = "cpu  100 20 30 9999 9999 4 5 6 77 88\ncpu0 1 2 3\n";
+        assert_eq!(worked(stat), 1.65);
     }
 
     #[test]

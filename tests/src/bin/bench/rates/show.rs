@@ -12,8 +12,8 @@ use crate::{Bench, report::Report};
 /// A server that had its core for less than this part of the run was not at its limit.
 const SATURATED: f64 = 0.95;
 
-/// More than this part of a run spent waiting for the core, and other work spoils the figures.
-const DISTURBED: f64 = 0.02;
+/// Other work that takes more than this part of a core spoils the figures.
+const DISTURBED: f64 = 0.06;
 
 /// From so many bytes a reply, bytes per second say more than requests per second.
 const LARGE: usize = 100_000;
@@ -125,14 +125,14 @@ fn notes(report: &Report, results: &[(Kind, Summary)]) {
         .collect();
     if !idle.is_empty() {
         report.note(&format!(
-            "the load, not the server, was the limit for {}: compare the CPU time",
+            "the load (or what else ran), not the server, was the limit for {}: compare the CPU time",
             idle.join(", ")
         ));
     }
     for (kind, summary) in results {
         if summary.disturbed.most > DISTURBED {
             report.note(&format!(
-                "DISTURBED: {} waited up to {:.0} % of a run for its core; something else ran",
+                "DISTURBED: beside {} and its load, something else took up to {:.0} % of a core",
                 kind.name(),
                 summary.disturbed.most * 100.0
             ));
