@@ -25,10 +25,11 @@ struct Run {
     most: f64,
     lateness: f64,
     lost: u64,
+    disturbed: f64,
 }
 
 impl Run {
-    fn of(outcome: &Outcome) -> Self {
+    fn of(outcome: &Outcome, disturbed: f64) -> Self {
         let micros = |nanos: u64| nanos as f64 / 1e3;
         let at = |(_, percent): &(&str, f64)| micros(outcome.times.value_at_percentile(*percent));
         Self {
@@ -37,6 +38,7 @@ impl Run {
             most: micros(outcome.times.max()),
             lateness: micros(outcome.lateness.value_at_percentile(99.0)),
             lost: outcome.lost,
+            disturbed,
         }
     }
 }
@@ -131,7 +133,9 @@ fn round(bench: &Bench, results: &mut Results, rate: Option<f64>) -> Result<(), 
             capacity * PART
         }
     };
-    results.runs.push(Run::of(&ask(Some(rate), bench.seconds)?));
+    let watch = server.watch();
+    let outcome = ask(Some(rate), bench.seconds)?;
+    results.runs.push(Run::of(&outcome, watch.end().disturbed));
     Ok(())
 }
 
@@ -179,6 +183,8 @@ fn show(bench: &Bench, all: &[Results], title: &str, name: &str) {
                 results.kind.name()
             ));
         }
+        let disturbed = results.spread(|run| run.disturbed).most;
+        bench.report.disturbed(results.kind.name(), disturbed);
     }
     let line = |results: &Results| Line {
         name: results.kind.name().into(),

@@ -8,9 +8,9 @@ use crate::readers::Readers;
 use crate::scenarios::Scenario;
 use crate::server::Server;
 use crate::table::{Sample, Summary};
-use crate::usage::{self, Memory};
+use crate::usage::Memory;
 use crate::{Bench, ab, goals, machine, pipeline};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use std::{io, thread};
 
 mod show;
@@ -144,8 +144,7 @@ impl Entrant {
             None => 1.0,
         };
         let seconds = bench.seconds;
-        let (before, begin) = (server.cpu(), Instant::now());
-        let elsewhere = usage::elsewhere();
+        let watch = server.watch();
         let (count, memory) = thread::scope(|scope| {
             let memory = (what.beside != Beside::Nothing)
                 .then(|| scope.spawn(|| memory_amid(&server, seconds)));
@@ -153,16 +152,15 @@ impl Entrant {
             (count, memory.and_then(|memory| memory.join().ok()))
         });
         let mut count = count.map_err(named)?;
-        let (used, whole) = (server.cpu() - before, begin.elapsed().as_secs_f64());
-        let elsewhere = usage::elsewhere() - elsewhere;
+        let used = watch.end();
         count.errors.extend(others.errors());
         let each = |seconds: f64| seconds * 1e6 / count.requests.max(1) as f64;
         self.samples.push(Sample {
             rate: count.requests as f64 / count.seconds,
-            user: each(used.user),
-            cpu: each(used.total()),
-            busy: used.total() / whole / share,
-            disturbed: (elsewhere - used.total()) / whole,
+            user: each(used.cpu.user),
+            cpu: each(used.cpu.total()),
+            busy: used.cpu.total() / used.seconds / share,
+            disturbed: used.disturbed,
             errors: count.errors,
             memory,
         });

@@ -7,6 +7,9 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+/// Other work that takes more than this part of a core spoils the figures.
+const DISTURBED: f64 = 0.06;
+
 /// Where the results go besides standard output.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Targets {
@@ -51,6 +54,16 @@ impl Report {
     /// What a reader must know to trust a table.
     pub fn note(&self, text: &str) {
         self.line(&format!("note: {text}"));
+    }
+
+    /// The most of a core that something else took while a server was measured.
+    pub fn disturbed(&self, server: &str, part: f64) {
+        if part > DISTURBED {
+            self.note(&format!(
+                "DISTURBED: beside {server} and its load, something else took up to {:.0} % of a core",
+                part * 100.0
+            ));
+        }
     }
 
     pub fn not_run(&self, why: &str) {

@@ -62,6 +62,16 @@ impl Server {
         self.child.id()
     }
 
+    /// Watches what it uses from now on.
+    pub fn watch(&self) -> Watch<'_> {
+        Watch {
+            server: self,
+            cpu: self.cpu(),
+            elsewhere: usage::elsewhere(),
+            begin: Instant::now(),
+        }
+    }
+
     pub fn cpu(&self) -> Cpu {
         usage::cpu(&self.processes())
     }
@@ -132,6 +142,38 @@ impl Drop for Server {
             unsafe { libc::kill(pid as i32, libc::SIGKILL) };
         }
         let _ = self.child.wait();
+    }
+}
+
+/// A server that is watched during a run.
+pub struct Watch<'a> {
+    server: &'a Server,
+    cpu: Cpu,
+    elsewhere: f64,
+    begin: Instant,
+}
+
+/// What came to pass during a run.
+#[derive(Clone, Copy, Debug)]
+pub struct Used {
+    pub cpu: Cpu,
+    pub seconds: f64,
+    /// Of a core, what neither the server nor the load worked.
+    pub disturbed: f64,
+}
+
+impl Watch<'_> {
+    pub fn end(self) -> Used {
+        let (cpu, seconds) = (
+            self.server.cpu() - self.cpu,
+            self.begin.elapsed().as_secs_f64(),
+        );
+        let elsewhere = usage::elsewhere() - self.elsewhere;
+        Used {
+            cpu,
+            seconds,
+            disturbed: (elsewhere - cpu.total()) / seconds,
+        }
     }
 }
 

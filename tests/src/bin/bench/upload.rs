@@ -79,7 +79,7 @@ pub fn run(bench: &Bench) -> Result<(), String> {
 /// MB per second and CPU milliseconds.
 fn measure(kind: Kind, bench: &Bench) -> Result<(f64, f64), String> {
     let server = Server::start(kind, &bench.place, Setup::file(4_096))?;
-    let before = server.cpu();
+    let watch = server.watch();
     let address = server.address;
     // A thread of its own, so that the affinity is its own, too.
     let seconds = thread::spawn(move || {
@@ -89,7 +89,7 @@ fn measure(kind: Kind, bench: &Bench) -> Result<(f64, f64), String> {
     .join()
     .map_err(|_| "the upload panicked".to_string())?
     .map_err(|error| format!("{}: upload: {error}", kind.name()))?;
-    let used = (server.cpu() - before).total();
+    let used = watch.end().cpu.total();
     Ok((BYTES as f64 / 1e6 / seconds, used * 1e3))
 }
 

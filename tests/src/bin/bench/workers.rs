@@ -26,6 +26,7 @@ struct Results {
     /// Microseconds of user and system time for each request.
     cpus: Vec<f64>,
     errors: Vec<(String, u64)>,
+    disturbed: f64,
 }
 
 pub fn run(bench: &Bench) -> Result<(), String> {
@@ -45,6 +46,7 @@ pub fn run(bench: &Bench) -> Result<(), String> {
             rates: Vec::new(),
             cpus: Vec::new(),
             errors: Vec::new(),
+            disturbed: 0.0,
         });
     }
     for _ in 0..bench.rounds {
@@ -65,12 +67,15 @@ fn round(bench: &Bench, results: &mut Results) -> Result<(), String> {
     if !results.quota.hold(&server.processes()) {
         return Err("capuchin cannot be held to its share".into());
     }
-    let before = server.cpu();
+    let watch = server.watch();
     let count = load::wrk(server.address, "/4096.bin", bench.seconds, LOAD)?;
-    let used = (server.cpu() - before).total();
+    let used = watch.end();
     results.rates.push(count.requests as f64 / count.seconds);
-    results.cpus.push(used * 1e6 / count.requests.max(1) as f64);
+    results
+        .cpus
+        .push(used.cpu.total() * 1e6 / count.requests.max(1) as f64);
     results.errors.extend(count.errors);
+    results.disturbed = results.disturbed.max(used.disturbed);
     Ok(())
 }
 
@@ -109,6 +114,10 @@ fn show(bench: &Bench, both: &[Results]) {
         });
     }
     bench.report.table(&table);
+    for results in both {
+        let workers = format!("{} worker(s)", results.workers);
+        bench.report.disturbed(&workers, results.disturbed);
+    }
     bench.report.plot(Plot {
         name: "workers".into(),
         title: "4 KB file, 64 connections, a quarter of a core per worker: requests/s".into(),

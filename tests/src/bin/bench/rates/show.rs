@@ -12,9 +12,6 @@ use crate::{Bench, report::Report};
 /// A server that had its core for less than this part of the run was not at its limit.
 const SATURATED: f64 = 0.95;
 
-/// Other work that takes more than this part of a core spoils the figures.
-const DISTURBED: f64 = 0.06;
-
 /// From so many bytes a reply, bytes per second say more than requests per second.
 const LARGE: usize = 100_000;
 
@@ -130,13 +127,7 @@ fn notes(report: &Report, results: &[(Kind, Summary)]) {
         ));
     }
     for (kind, summary) in results {
-        if summary.disturbed.most > DISTURBED {
-            report.note(&format!(
-                "DISTURBED: beside {} and its load, something else took up to {:.0} % of a core",
-                kind.name(),
-                summary.disturbed.most * 100.0
-            ));
-        }
+        report.disturbed(kind.name(), summary.disturbed.most);
     }
 }
 
