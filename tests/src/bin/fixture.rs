@@ -168,7 +168,8 @@ impl Handle<App> for Upload {
     }
 }
 
-/// Reads a body and counts it, for the bench: a checksum would be most of what is measured.
+/// Reads a body and counts it, for the bench alone, so not in FIXTURE.md: a checksum would be most of
+/// what is measured.
 struct Count;
 
 impl Handle<App> for Count {

@@ -183,9 +183,11 @@ fn show(bench: &Bench, all: &[Results], title: &str, name: &str) {
                 results.kind.name()
             ));
         }
-        let disturbed = results.spread(|run| run.disturbed).most;
-        bench.report.disturbed(results.kind.name(), disturbed);
     }
+    bench.report.disturbed(all.iter().map(|results| {
+        let disturbed = results.spread(|run| run.disturbed).most;
+        (results.kind.name(), disturbed)
+    }));
     let line = |results: &Results| Line {
         name: results.kind.name().into(),
         values: PERCENTILES

@@ -93,10 +93,11 @@ pub fn describe() -> String {
         .filter(|line| line.starts_with("processor"))
         .count();
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let versions: Vec<String> = ["nginx", "lighttpd", "wrk", "httperf", "ab", "strace"]
+    let mut versions: Vec<String> = ["nginx", "lighttpd", "wrk", "httperf", "ab", "strace"]
         .into_iter()
         .filter_map(version)
         .collect();
+    versions.extend(hyper_version().map(|number| format!("hyper {number}")));
     format!(
         "machine: {count} × {model}, Linux {}; {}",
         kernel.trim(),
@@ -120,6 +121,13 @@ fn version(name: &str) -> Option<String> {
     Some(format!("{name} {number}"))
 }
 
+/// That of the lock file of its program.
+fn hyper_version() -> Option<&'static str> {
+    let lock = include_str!("../../../peers/hyper/Cargo.lock");
+    let (_, rest) = lock.split_once("name = \"hyper\"\nversion = \"")?;
+    rest.split('"').next()
+}
+
 /// What decides whether one-request connections run out of ports, as one line.
 pub fn ports() -> String {
     let setting = |name: &str| {
@@ -139,4 +147,13 @@ pub fn ports() -> String {
         setting("tcp_tw_reuse"),
         setting("tcp_max_tw_buckets"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn version_of_hyper_is_a_number() {
+        let version = super::hyper_version().expect("in the lock file");
+        assert!(version.starts_with("1."), "{version}");
+    }
 }

@@ -56,12 +56,16 @@ impl Report {
         self.line(&format!("note: {text}"));
     }
 
-    /// The most of a core that something else took while a server was measured.
-    pub fn disturbed(&self, server: &str, part: f64) {
-        if part > DISTURBED {
+    /// The most of a core that something else took while each server was measured.
+    pub fn disturbed<'a>(&self, parts: impl Iterator<Item = (&'a str, f64)>) {
+        let much = parts.filter(|(_, part)| *part > DISTURBED);
+        let named: Vec<String> = much
+            .map(|(server, part)| format!("{server} {:.0} %", part * 100.0))
+            .collect();
+        if !named.is_empty() {
             self.note(&format!(
-                "DISTURBED: beside {server} and its load, something else took up to {:.0} % of a core",
-                part * 100.0
+                "DISTURBED: beside server and load, something else took up to so much of a core: {}",
+                named.join(", ")
             ));
         }
     }
@@ -114,7 +118,7 @@ fn verdict(reached: bool) -> &'static str {
 }
 
 fn heading(name: &str, title: &str) -> String {
-    format!("\n### {name}: {title}\n")
+    format!("\n### {name}: {title}")
 }
 
 /// What was said; with plots, also every goal at the beginning.
@@ -142,24 +146,24 @@ fn add(part: &Part, embedded: bool, text: &mut String) {
         Part::Text(said) => writeln!(text, "{said}"),
         Part::Goal(reached, what) => writeln!(text, "- {}: {what}", verdict(*reached)),
         Part::Plot(plot) if embedded => {
-            writeln!(text, "\n![{}]({})\n", plot.title, plot.file_name())
+            writeln!(text, "\n![{}]({})", plot.title, plot.file_name())
         }
         Part::Plot(_) => Ok(()),
     };
 }
 
 fn goals(parts: &[Part]) -> String {
-    let (mut table, mut scenario) = (Table::new(&["scenario", "goal", "reached"]), "");
+    let (mut text, mut scenario) = (String::from("\n### goals\n\n"), "");
     for part in parts {
         match part {
             Part::Heading(name, _) => scenario = name,
             Part::Goal(reached, what) => {
-                table.row(&[scenario.into(), what.clone(), verdict(*reached).into()]);
+                text += &format!("- {}: {scenario}: {what}\n", verdict(*reached));
             }
             Part::Text(_) | Part::Plot(_) => {}
         }
     }
-    format!("\n### goals\n\n{table}")
+    text
 }
 
 #[cfg(test)]
@@ -178,11 +182,10 @@ mod tests {
             figure: Figure::Bars(Vec::new()),
         });
         let parts = report.parts.borrow();
-        let said = "\n### keepalive: 4 KB\n\n- PASS: fast\n";
+        let said = "\n### keepalive: 4 KB\n- PASS: fast\n";
         assert_eq!(text(&parts, false), format!("# Bench\n\n{said}"));
-        let goals = "### goals\n\n| scenario | goal | reached |\n|---|--:|--:|\n\
-                     | keepalive | fast | PASS |\n";
-        let shown = format!("# Bench\n\n\n{goals}{said}\n![requests/s](keepalive.svg)\n\n");
+        let goals = "\n### goals\n\n- PASS: keepalive: fast\n";
+        let shown = format!("# Bench\n\n{goals}{said}\n![requests/s](keepalive.svg)\n");
         assert_eq!(text(&parts, true), shown);
     }
 }

@@ -114,10 +114,9 @@ fn show(bench: &Bench, both: &[Results]) {
         });
     }
     bench.report.table(&table);
-    for results in both {
-        let workers = format!("{} worker(s)", results.workers);
-        bench.report.disturbed(&workers, results.disturbed);
-    }
+    let disturbed = [("one worker", &both[0]), ("two workers", &both[1])];
+    let disturbed = disturbed.map(|(name, results)| (name, results.disturbed));
+    bench.report.disturbed(disturbed.into_iter());
     bench.report.plot(Plot {
         name: "workers".into(),
         title: "4 KB file, 64 connections, a quarter of a core per worker: requests/s".into(),

@@ -126,9 +126,11 @@ fn notes(report: &Report, results: &[(Kind, Summary)]) {
             idle.join(", ")
         ));
     }
-    for (kind, summary) in results {
-        report.disturbed(kind.name(), summary.disturbed.most);
-    }
+    report.disturbed(
+        results
+            .iter()
+            .map(|(kind, summary)| (kind.name(), summary.disturbed.most)),
+    );
 }
 
 /// Rate and CPU time, and memory where it was looked at.
