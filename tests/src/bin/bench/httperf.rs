@@ -28,7 +28,14 @@ pub fn run(bench: &Bench) -> Result<(), String> {
                 continue;
             }
         };
-        let Some(result) = drive(server.address, 3_000, 10)? else {
+        let result = match drive(server.address, 3_000, 10) {
+            Ok(result) => result,
+            Err(message) => {
+                bench.report.not_run(&message);
+                continue;
+            }
+        };
+        let Some(result) = result else {
             table.row(&[
                 kind.name().into(),
                 "—".into(),

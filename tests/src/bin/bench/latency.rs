@@ -79,13 +79,13 @@ pub fn run(bench: &Bench) -> Result<(), String> {
         .collect();
     rounds(bench, &mut all, None);
     all.retain(|results| !results.runs.is_empty());
+    if all.is_empty() {
+        return Err("no server could be asked at a constant rate".into());
+    }
     let title = "each at 70 % of its own capacity";
     show(bench, &all, title, "latency");
     let capacities = all.iter().map(|results| results.capacity().middle);
     let slowest = capacities.fold(f64::INFINITY, f64::min);
-    if !slowest.is_finite() {
-        return Err("no server could be asked at a constant rate".into());
-    }
     let p99 = |wanted: Kind| {
         let found = all.iter().find(|results| results.kind == wanted)?;
         Some(found.percentile("p99").middle)
@@ -97,6 +97,9 @@ pub fn run(bench: &Bench) -> Result<(), String> {
     all.iter_mut().for_each(|results| results.runs.clear());
     rounds(bench, &mut all, Some(rate));
     all.retain(|results| !results.runs.is_empty());
+    if all.is_empty() {
+        return Err("no server could be asked at the common rate".into());
+    }
     let title = format!("all at {rate:.0}/s, 70 % of the slowest's capacity");
     show(bench, &all, &title, "latency-common");
     Ok(())

@@ -30,7 +30,10 @@ pub struct Server {
 impl Server {
     /// Starts it and waits until it answers with the file.
     pub fn start(kind: Kind, place: &Place, setup: Setup) -> Result<Self, String> {
-        let failed = |error: io::Error| format!("{} does not start: {error}", kind.name());
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound => format!("{}: {}", kind.name(), kind.how_to_get()),
+            _ => format!("{} does not start: {error}", kind.name()),
+        };
         let (mut command, address) = kind.command(place, setup).map_err(failed)?;
         let core = (setup.workers == 1).then(|| machine::cores().server);
         machine::confine(&mut command, core);

@@ -30,32 +30,50 @@ const KINDS: [(Kind, Kind); 3] = [
     (Kind::Hyper, Kind::Hyper),
 ];
 
+/// The rounds of one server: MB per second, and CPU milliseconds.
+struct Results {
+    shown: Kind,
+    started: Kind,
+    rates: Vec<f64>,
+    costs: Vec<f64>,
+    failed: bool,
+}
+
 pub fn run(bench: &Bench) -> Result<(), String> {
-    let mut results: Vec<(Kind, Vec<f64>, Vec<f64>)> = Vec::new();
+    let mut results: Vec<Results> = KINDS
+        .into_iter()
+        .filter(|(shown, _)| bench.kinds.contains(shown))
+        .map(|(shown, started)| Results {
+            shown,
+            started,
+            rates: Vec::new(),
+            costs: Vec::new(),
+            failed: false,
+        })
+        .collect();
     for _ in 0..bench.rounds {
-        for (shown, started) in KINDS {
-            if !bench.kinds.contains(&shown) {
-                continue;
-            }
-            match measure(started, bench) {
-                Ok((rate, cpu)) => match results.iter_mut().find(|(kind, ..)| *kind == shown) {
-                    Some((_, rates, cpus)) => {
-                        rates.push(rate);
-                        cpus.push(cpu);
-                    }
-                    None => results.push((shown, vec![rate], vec![cpu])),
-                },
-                Err(message) => bench.report.not_run(&message),
+        for results in results.iter_mut().filter(|results| !results.failed) {
+            match measure(results.started, bench) {
+                Ok((rate, cost)) => {
+                    results.rates.push(rate);
+                    results.costs.push(cost);
+                }
+                Err(message) => {
+                    bench.report.not_run(&message);
+                    results.failed = true;
+                }
             }
         }
     }
+    results.retain(|results| !results.rates.is_empty());
     let mut table = Table::new(&["server", "MB/s (range)", "CPU ms per 100 MB (range)"]);
     let (mut rates, mut costs) = (Vec::new(), Vec::new());
-    for (kind, rate, cpu) in results {
-        let (rate, cpu) = (Spread::of(rate), Spread::of(cpu));
-        table.row(&[kind.name().into(), rate.show(0), cpu.show(1)]);
+    for results in results {
+        let (rate, cpu) = (Spread::of(results.rates), Spread::of(results.costs));
+        let name = results.shown.name();
+        table.row(&[name.into(), rate.show(0), cpu.show(1)]);
         let bar = |value, decimals| Bar {
-            name: kind.name().into(),
+            name: name.into(),
             value,
             decimals,
         };
