@@ -3,6 +3,7 @@
 use capuchin_tests::process;
 use std::fs;
 use std::ops::Sub;
+use std::path::Path;
 
 /// `utime` and `stime` are in these on every Linux (USER_HZ).
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -71,10 +72,10 @@ fn scheduled(pid: u32) -> Option<f64> {
     Some(sum)
 }
 
-/// Seconds that the machine's cores worked, for anybody or for another machine of the same host, less
-/// those of this program and of those that it started and that have ended.
+/// Seconds that the machine's cores worked, less those of this program and of those that it started
+/// and that have ended; 0 where the system does not count them as the scheduler does. The kernel's
+/// tick would see too much: it falls into what a timer wakes.
 pub fn elsewhere() -> f64 {
-    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
     let of = |who| {
         // SAFETY: zeros are valid times.
         let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
@@ -83,18 +84,29 @@ pub fn elsewhere() -> f64 {
         let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
         seconds(usage.ru_utime) + seconds(usage.ru_stime)
     };
-    worked(&stat) - of(libc::RUSAGE_SELF) - of(libc::RUSAGE_CHILDREN)
+    let ours = of(libc::RUSAGE_SELF) + of(libc::RUSAGE_CHILDREN);
+    worked().map_or(0.0, |worked| worked - ours)
 }
 
-/// All of `/proc/stat`'s times but those without work: idle, waiting, and guests, who count twice.
-fn worked(stat: &str) -> f64 {
-    let line = stat.lines().next().unwrap_or_default();
-    let times = line.split_whitespace().skip(1).take(8).enumerate();
-    times
-        .filter(|(at, _)| !matches!(at, 3 | 4))
-        .filter_map(|(_, ticks)| ticks.parse::<f64>().ok())
-        .sum::<f64>()
-        / TICKS_PER_SECOND
+/// Seconds that all control groups together have used (cgroups(7), either version).
+fn worked() -> Option<f64> {
+    let root = Path::new("/sys/fs/cgroup");
+    if let Ok(text) = fs::read_to_string(root.join("cpuacct/cpuacct.usage")) {
+        return Some(text.trim().parse::<f64>().ok()? / 1e9);
+    }
+    // The second version's root counts ticks, what is below it does not.
+    let groups = fs::read_dir(root).ok()?.flatten();
+    let stats = groups.filter_map(|group| fs::read_to_string(group.path().join("cpu.stat")).ok());
+    stats
+        .map(|stat| used_microseconds(&stat).map(|micros| micros / 1e6))
+        .sum()
+}
+
+fn used_microseconds(stat: &str) -> Option<f64> {
+    let line = stat
+        .lines()
+        .find_map(|line| line.strip_prefix("usage_usec "))?;
+    line.parse().ok()
 }
 
 /// Bytes of memory that belong to some processes alone.
@@ -137,9 +149,10 @@ mod tests {
     }
 
     #[test]
-    fn work_of_the_machine_leaves_out_idle_and_guests() {
-        let stat = "cpu  100 20 30 9999 9999 4 5 6 77 88\ncpu0 1 2 3\n";
-        assert_eq!(worked(stat), 1.65);
+    fn use_of_a_control_group_is_read() {
+        let stat = "usage_usec 1650\nuser_usec 1000\nsystem_usec 650\n";
+        assert_eq!(used_microseconds(stat), Some(1_650.0));
+        assert_eq!(used_microseconds("nr_periods 0\n"), None);
     }
 
     #[test]
