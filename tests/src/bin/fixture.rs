@@ -168,6 +168,29 @@ impl Handle<App> for Upload {
     }
 }
 
+/// Reads a body and counts it, for the bench alone, so not in FIXTURE.md: a checksum would be most of
+/// what is measured.
+struct Count;
+
+impl Handle<App> for Count {
+    fn request(&self, _: &mut Context<'_, App>, _: &Request<'_>, reply: Reply<'_>) -> Next {
+        reply.receive_body()
+    }
+
+    fn body(&self, context: &mut Context<'_, App>, piece: &[u8]) -> Result<(), Status> {
+        context.state[0] += piece.len() as u64;
+        Ok(())
+    }
+
+    fn received(&self, context: &mut Context<'_, App>, reply: Reply<'_>) -> Next {
+        let length = context.state[0];
+        reply
+            .status(Status::OK)
+            .field("Content-Type", b"text/plain")
+            .body_with(|out| writeln!(out, "{length}"))
+    }
+}
+
 // ---- streams ----
 
 /// The pattern, its length told or not. State: bytes left, and the next byte's position plus seed.
@@ -642,6 +665,7 @@ fn run(options: &Options) -> Result<(), String> {
         .route(Method::Post, "/echo", &EchoBody)
         .route(Method::Put, "/upload", &Upload)
         .route(Method::Post, "/upload", &Upload)
+        .route(Method::Post, "/count", &Count)
         .route(Method::Get, "/stream/:bytes", &Stream { sized: false })
         .route(
             Method::Get,

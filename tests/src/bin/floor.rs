@@ -6,9 +6,10 @@
 //! request comes whole, that at most [`DEPTH`] come together, that a client takes its replies, and
 //! that a request which wants the connection closed says so in its last line.
 //!
-//! With `--close 1` it closes after every reply: wrk puts its fields in any order.
+//! With `--close 1` it closes after every reply: wrk puts its fields in any order. With `--keep 1` it
+//! says in every reply that the connection lives on: clients of HTTP/1.0 want to be told.
 //!
-//! `floor [--port N] [--body BYTES] [--close 1]` prints `listening on http://127.0.0.1:PORT/`.
+//! `floor [--port N] [--body BYTES] [--close 1] [--keep 1]` prints `listening on http://127.0.0.1:PORT/`.
 
 use memchr::memmem::Finder;
 use std::io::Write;
@@ -18,6 +19,12 @@ use std::process::ExitCode;
 
 /// Replies that one send holds at the most: the pipelined scenario is 16 deep.
 const DEPTH: usize = 32;
+
+/// A larger body is not asked for by pipelined requests, and wants room in the socket.
+const LARGE: usize = 16 << 10;
+
+/// Room for a reply with a large body, which is sent by one call, too.
+const SEND_BUFFER: i32 = 1 << 20;
 
 /// Bytes that one `recv` takes.
 const BUFFER: usize = 16 << 10;
@@ -29,7 +36,7 @@ const EVENTS: usize = 64;
 const LAST_REQUEST: &[u8] = b"close\r\n\r\n";
 
 fn main() -> ExitCode {
-    let (mut port, mut body, mut close) = (0u16, 4_096usize, false);
+    let (mut port, mut body, mut close, mut keep) = (0u16, 4_096usize, false, "");
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let value = words.next().unwrap_or_default();
@@ -37,27 +44,33 @@ fn main() -> ExitCode {
             ("--port", Ok(value)) if value <= u32::from(u16::MAX) => port = value as u16,
             ("--body", Ok(value)) => body = value as usize,
             ("--close", Ok(value)) => close = value != 0,
+            ("--keep", Ok(1)) => keep = "Connection: Keep-Alive\r\n",
             _ => {
-                eprintln!("floor: {word} {value}: floor [--port N] [--body BYTES] [--close 1]");
+                eprintln!(
+                    "floor: {word} {value}: floor [--port N] [--body BYTES] [--close 1] [--keep 1]"
+                );
                 return ExitCode::from(2);
             }
         }
     }
-    match listen(port) {
-        Ok(listener) => serve(listener.as_raw_fd(), body, close),
+    match listen(port, body) {
+        Ok(listener) => serve(listener.as_raw_fd(), body, close, keep),
         Err(error) => eprintln!("floor: port {port}: {error}"),
     }
     ExitCode::FAILURE
 }
 
-fn listen(port: u16) -> std::io::Result<TcpListener> {
+fn listen(port: u16, body: usize) -> std::io::Result<TcpListener> {
     let listener = TcpListener::bind(("127.0.0.1", port))?;
     listener.set_nonblocking(true)?;
     let socket = listener.as_raw_fd();
     system::listen_longer(socket);
-    // Accepted sockets inherit both.
+    // Accepted sockets inherit these.
     system::set(socket, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1);
     system::set(socket, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, 1);
+    if body > LARGE {
+        system::set(socket, libc::SOL_SOCKET, libc::SO_SNDBUF, SEND_BUFFER);
+    }
     let mut out = std::io::stdout();
     writeln!(out, "listening on http://{}/", listener.local_addr()?)?;
     out.flush()?;
@@ -65,8 +78,8 @@ fn listen(port: u16) -> std::io::Result<TcpListener> {
 }
 
 /// Runs until it is killed, or epoll fails.
-fn serve(listener: i32, body: usize, always_close: bool) {
-    let (ready, length) = replies(body, "");
+fn serve(listener: i32, body: usize, always_close: bool, keep: &str) {
+    let (ready, length) = replies(body, keep);
     let (last, last_length) = replies(body, "Connection: close\r\n");
     let mut buffer = vec![0u8; BUFFER];
     let search = Finder::new(b"\r\n\r\n");
@@ -89,7 +102,7 @@ fn serve(listener: i32, body: usize, always_close: bool) {
             system::send(socket, &last[..last_length.min(requests * last_length)]);
             return false;
         }
-        let total = requests * length;
+        let total = (requests * length).min(ready.len());
         system::send(socket, &ready[..total]) == total as isize
     };
     loop {
@@ -122,7 +135,7 @@ fn serve(listener: i32, body: usize, always_close: bool) {
     }
 }
 
-/// A reply `DEPTH` times over, and the length of one.
+/// A reply `DEPTH` times over (a large one once), and the length of one.
 fn replies(body: usize, connection: &str) -> (Vec<u8>, usize) {
     let mut reply = format!(
         "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
@@ -132,7 +145,8 @@ fn replies(body: usize, connection: &str) -> (Vec<u8>, usize) {
     )
     .into_bytes();
     reply.resize(reply.len() + body, b'x');
-    (reply.repeat(DEPTH), reply.len())
+    let times = if body > LARGE { 1 } else { DEPTH };
+    (reply.repeat(times), reply.len())
 }
 
 /// How many heads end in these bytes: the search that any server would use.

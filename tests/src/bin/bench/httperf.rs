@@ -1,41 +1,46 @@
 //! The event-queue pioneers' benchmark: httperf, 30,000 connections at 3,000 a second, one request
 //! each, a second of patience. What counts is errors.
 
-use crate::goals;
-use crate::machine;
-use crate::peers::{Kind, Place};
+pub mod steps;
+
+use crate::peers::{Kind, Setup};
 use crate::server::Server;
 use crate::table::{Table, errors_text};
+use crate::{Bench, goals, machine};
 use std::io::Read;
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The load takes ten seconds. httperf waits for ever when it finds no free port.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// What httperf may take longer than its load does. It waits for ever when it finds no free port.
+const GRACE: Duration = Duration::from_secs(10);
 
-pub fn run(place: &Place, kinds: &[Kind]) -> Result<(), String> {
-    if machine::program("httperf").is_none() {
-        println!("\nNOT RUN: httperf: {}", machine::TOOLS);
-        return Ok(());
-    }
+pub fn run(bench: &Bench) -> Result<(), String> {
+    machine::need("httperf")?;
     let mut table = Table::new(&["server", "connections", "replies", "errors"]);
     let mut ours = None;
-    for kind in kinds {
-        let server = match Server::start(*kind, place, 4_096, false) {
+    for kind in &bench.kinds {
+        let server = match Server::start(*kind, &bench.place, Setup::file(4_096)) {
             Ok(server) => server,
             Err(message) => {
-                println!("NOT RUN: {message}");
+                bench.report.not_run(&message);
                 continue;
             }
         };
-        let Some(result) = drive(server.address)? else {
+        let result = match drive(server.address, 3_000, 10) {
+            Ok(result) => result,
+            Err(message) => {
+                bench.report.not_run(&message);
+                continue;
+            }
+        };
+        let Some(result) = result else {
             table.row(&[
                 kind.name().into(),
                 "—".into(),
                 "—".into(),
-                format!("httperf did not end within {} s", PATIENCE.as_secs()),
+                "httperf did not end".into(),
             ]);
             continue;
         };
@@ -49,9 +54,10 @@ pub fn run(place: &Place, kinds: &[Kind]) -> Result<(), String> {
             ours = Some(result);
         }
     }
-    println!("\n### httperf: 30,000 connections at 3,000/s, 4 KB reply, 1 s timeout\n\n{table}");
-    if kinds.contains(&Kind::Capuchin) {
-        goals::httperf(ours.map(|result| (result.replies, result.errors)));
+    bench.report.table(&table);
+    if bench.kinds.contains(&Kind::Capuchin) {
+        let ours = ours.as_ref();
+        goals::httperf(bench, ours.map(|ours| (ours.replies, &*ours.errors)));
     }
     Ok(())
 }
@@ -60,31 +66,34 @@ pub fn run(place: &Place, kinds: &[Kind]) -> Result<(), String> {
 struct Outcome {
     connections: u64,
     replies: u64,
+    seconds: f64,
     errors: Vec<(String, u64)>,
 }
 
-/// Runs httperf; `None` when it did not come to its end.
-fn drive(address: SocketAddr) -> Result<Option<Outcome>, String> {
-    let program = machine::program("httperf").ok_or("httperf is not installed")?;
+/// Runs httperf with so many connections a second; `None` when it did not come to its end.
+fn drive(address: SocketAddr, rate: u64, seconds: u64) -> Result<Option<Outcome>, String> {
+    let program = machine::need("httperf")?;
+    let patience = Duration::from_secs(seconds) + GRACE;
     let (host, port) = (address.ip().to_string(), address.port().to_string());
     let mut command = Command::new(program);
     // Not `--hog`: with it httperf binds ports itself, finds those of its last 30,000 connections in
     // TIME_WAIT, and turns in a circle. The system finds free ones for each server.
     command
         .args(["--server", &host, "--port", &port, "--uri", "/4096.bin"])
-        .args(["--num-conns", "30000", "--rate", "3000"])
+        .args(["--num-conns", &(rate * seconds).to_string()])
+        .args(["--rate", &rate.to_string()])
         .args(["--timeout", "1"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
-    machine::confine(&mut command, machine::cores().load);
+    machine::confine(&mut command, Some(machine::cores().load));
     let mut child = command
         .spawn()
         .map_err(|error| format!("httperf: {error}"))?;
     let begin = Instant::now();
     // It prints some 30 lines at its end, less than a pipe holds.
     while matches!(child.try_wait(), Ok(None)) {
-        if begin.elapsed() > PATIENCE {
+        if begin.elapsed() > patience {
             let _ = child.kill();
             let _ = child.wait();
             return Ok(None);
@@ -108,13 +117,14 @@ fn parse(text: &str) -> Option<Outcome> {
         .find(|line| line.starts_with("Total:"))?
         .split_whitespace()
         .collect();
-    let after = |name: &str| -> Option<u64> {
+    let after = |name: &str| {
         let at = total.iter().position(|word| *word == name)?;
-        total.get(at + 1)?.parse().ok()
+        total.get(at + 1).copied()
     };
     let mut outcome = Outcome {
-        connections: after("connections")?,
-        replies: after("replies")?,
+        connections: after("connections")?.parse().ok()?,
+        replies: after("replies")?.parse().ok()?,
+        seconds: after("test-duration")?.parse().ok()?,
         errors: Vec::new(),
     };
     // "Errors: total 0 client-timo 0 …" and "Errors: fd-unavail 0 …"
@@ -162,6 +172,7 @@ mod tests {
         let expected = Outcome {
             connections: 29_990,
             replies: 29_970,
+            seconds: 10.0,
             errors: vec![
                 ("client-timo".into(), 20),
                 ("fd-unavail".into(), 10),

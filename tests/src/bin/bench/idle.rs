@@ -1,11 +1,13 @@
 //! Memory: at the start, and for each of 8,000 keep-alive connections that wait.
 
-use crate::goals;
-use crate::peers::{Kind, Place};
+use crate::crowd::Crowd;
+use crate::peers::{Kind, Place, Setup};
+use crate::plots::{Bar, Figure, Plot};
 use crate::server::Server;
 use crate::table::{Spread, Table};
-use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use crate::usage::Memory;
+use crate::{Bench, goals};
+use std::io;
 use std::thread;
 use std::time::Duration;
 
@@ -21,123 +23,117 @@ const STARTS: usize = 9;
 /// For a server to finish what it does after a reply.
 const SETTLE: Duration = Duration::from_millis(300);
 
-pub fn run(place: &Place, kinds: &[Kind]) -> Result<(), String> {
+pub fn run(bench: &Bench) -> Result<(), String> {
     let mut table = Table::new(&[
         "server",
         "private at start, KB (range)",
+        "of it anonymous, KB (range)",
         "after 64 connections, KB",
         "with 8,000 more, KB",
         "bytes for each",
         "of them alive",
     ]);
-    let mut ours = None;
-    for kind in kinds {
-        match measure(*kind, place) {
-            Ok(memory) => {
-                table.row(&[
-                    kind.name().into(),
-                    memory.start.show(0),
-                    (memory.warm / 1_024).to_string(),
-                    (memory.full / 1_024).to_string(),
-                    format!("{:.0}", memory.each()),
-                    memory.alive.to_string(),
-                ]);
-                if *kind == Kind::Capuchin {
-                    ours = Some(memory);
-                }
+    let (mut ours, mut starts, mut each) = (None, Vec::new(), Vec::new());
+    for kind in &bench.kinds {
+        let found = match measure(*kind, &bench.place) {
+            Ok(found) => found,
+            Err(message) => {
+                bench.report.not_run(&message);
+                continue;
             }
-            Err(message) => println!("NOT RUN: {message}"),
+        };
+        table.row(&[
+            kind.name().into(),
+            found.private.show(0),
+            found.anonymous.show(0),
+            (found.warm / 1_024).to_string(),
+            (found.full / 1_024).to_string(),
+            format!("{:.0}", found.each()),
+            found.alive.to_string(),
+        ]);
+        let bar = |value| Bar {
+            name: kind.name().into(),
+            value,
+            decimals: 0,
+        };
+        starts.push(bar(found.private));
+        each.push(bar(Spread::of(vec![found.each()])));
+        if *kind == Kind::Capuchin {
+            ours = Some(found);
         }
     }
-    println!(
-        "\n### idle: memory of keep-alive connections that wait, each after one request\n\n{table}"
-    );
-    if let Some(memory) = ours {
+    bench.report.table(&table);
+    for (name, title, bars) in [
+        ("start-memory", "private memory at start: KB", starts),
+        (
+            "idle",
+            "private memory of an idle keep-alive connection: bytes",
+            each,
+        ),
+    ] {
+        bench.report.plot(Plot {
+            name: name.into(),
+            title: title.into(),
+            figure: Figure::Bars(bars),
+        });
+    }
+    if let Some(found) = ours {
+        let all_alive = found.alive == CONNECTIONS;
         goals::idle(
-            memory.each(),
-            memory.alive == CONNECTIONS,
-            memory.start.middle as u64,
+            bench,
+            found.each(),
+            all_alive,
+            found.private,
+            found.anonymous,
         );
     }
     Ok(())
 }
 
 /// Private bytes of a server.
-struct Memory {
+struct Found {
     /// In KB, of several starts.
-    start: Spread,
+    private: Spread,
+    anonymous: Spread,
     warm: u64,
     full: u64,
-    /// Connections that answered once more after the measurement: closed ones would cost nothing.
+    /// Connections that answered once more after the measurement.
     alive: usize,
 }
 
-impl Memory {
+impl Found {
     fn each(&self) -> f64 {
         self.full.saturating_sub(self.warm) as f64 / CONNECTIONS as f64
     }
 }
 
-fn measure(kind: Kind, place: &Place) -> Result<Memory, String> {
+fn measure(kind: Kind, place: &Place) -> Result<Found, String> {
     let failed = |error: io::Error| format!("{}: idle connections: {error}", kind.name());
-    let mut starts = Vec::with_capacity(STARTS);
+    let mut starts: Vec<Memory> = Vec::with_capacity(STARTS);
     let server = loop {
-        let server = Server::start(kind, place, 4_096, false)?;
+        let server = Server::start(kind, place, Setup::file(4_096))?;
         thread::sleep(SETTLE);
-        starts.push(server.private_bytes() as f64 / 1_024.0);
+        starts.push(server.memory());
         if starts.len() == STARTS {
             break server;
         }
     };
-    let start = Spread::of(starts);
-    let warm_clients = open(server.address, WARM).map_err(failed)?;
+    let kilobytes = |part: fn(&Memory) -> u64| {
+        Spread::of(starts.iter().map(|m| part(m) as f64 / 1_024.0).collect())
+    };
+    let warm_crowd = Crowd::open(server.address, WARM).map_err(failed)?;
     thread::sleep(SETTLE);
-    let warm = server.private_bytes();
-    let mut clients = open(server.address, CONNECTIONS).map_err(failed)?;
+    let warm = server.memory().private;
+    let mut crowd = Crowd::open(server.address, CONNECTIONS).map_err(failed)?;
     thread::sleep(SETTLE);
-    let full = server.private_bytes();
-    let alive = clients
-        .iter_mut()
-        .filter_map(|client| ask(client).ok())
-        .count();
-    drop((warm_clients, clients));
-    Ok(Memory {
-        start,
+    let full = server.memory().private;
+    let alive = crowd.alive();
+    drop((warm_crowd, crowd));
+    Ok(Found {
+        private: kilobytes(|memory| memory.private),
+        anonymous: kilobytes(|memory| memory.anonymous),
         warm,
         full,
         alive,
     })
-}
-
-/// Opens connections and has each answered once.
-fn open(address: SocketAddr, count: usize) -> io::Result<Vec<TcpStream>> {
-    let mut clients = Vec::with_capacity(count);
-    for _ in 0..count {
-        let mut client = TcpStream::connect(address)?;
-        client.set_read_timeout(Some(Duration::from_secs(5)))?;
-        ask(&mut client)?;
-        clients.push(client);
-    }
-    Ok(clients)
-}
-
-/// One request, its reply read to the last byte.
-fn ask(client: &mut TcpStream) -> io::Result<()> {
-    client.write_all(b"GET /4096.bin HTTP/1.1\r\nHost: bench\r\n\r\n")?;
-    let (mut buffer, mut filled) = ([0u8; 8_192], 0);
-    loop {
-        let count = client.read(&mut buffer[filled..])?;
-        filled += count;
-        let head = memchr::memmem::find(&buffer[..filled], b"\r\n\r\n");
-        match head {
-            Some(head) if filled >= head + 4 + 4_096 => break,
-            _ if count == 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            _ => {}
-        }
-    }
-    if buffer.starts_with(b"HTTP/1.1 200") {
-        Ok(())
-    } else {
-        Err(io::ErrorKind::InvalidData.into())
-    }
 }

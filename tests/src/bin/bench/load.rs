@@ -1,11 +1,23 @@
-//! wrk as the load: 64 connections from one thread.
+//! wrk as the load.
 
 use crate::machine;
+use capuchin_tests::process;
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::time::Duration;
 
-/// Connections of the load.
-const CONNECTIONS: &str = "64";
+/// What a load generator may take longer than it was told to.
+pub const GRACE: Duration = Duration::from_secs(10);
+
+/// How wrk is run.
+#[derive(Clone, Copy, Debug)]
+pub struct Wrk {
+    pub connections: usize,
+    /// Each request asks that its connection be closed.
+    pub close: bool,
+    /// More than one share all cores.
+    pub threads: usize,
+}
 
 /// What a load generator counted.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -16,25 +28,22 @@ pub struct Count {
     pub errors: Vec<(String, u64)>,
 }
 
-/// Runs wrk; with `close`, each request asks that its connection be closed.
-pub fn wrk(address: SocketAddr, path: &str, seconds: u64, close: bool) -> Result<Count, String> {
-    let program =
-        machine::program("wrk").ok_or_else(|| format!("wrk makes the load: {}", machine::TOOLS))?;
+pub fn wrk(address: SocketAddr, path: &str, seconds: u64, how: Wrk) -> Result<Count, String> {
+    let program = machine::need("wrk")?;
     let mut command = Command::new(program);
-    command.args(["-t1", "-c", CONNECTIONS, "-d", &format!("{seconds}s")]);
-    if close {
+    command
+        .args(["-t", &how.threads.to_string()])
+        .args(["-c", &how.connections.to_string()])
+        .args(["-d", &format!("{seconds}s")]);
+    if how.close {
         command.args(["-H", "Connection: close"]);
     }
-    command
-        .arg(format!("http://{address}{path}"))
-        .stdin(Stdio::null());
-    machine::confine(&mut command, machine::cores().load);
-    let output = command.output().map_err(|error| format!("wrk: {error}"))?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    parse(&text).ok_or_else(|| {
-        let errors = String::from_utf8_lossy(&output.stderr);
-        format!("wrk said: {text}{errors}")
-    })
+    command.arg(format!("http://{address}{path}"));
+    let core = (how.threads == 1).then(|| machine::cores().load);
+    machine::confine(&mut command, core);
+    let limit = Duration::from_secs(seconds) + GRACE;
+    let (_, text) = process::run_within(command, limit).map_err(|error| error.to_string())?;
+    parse(&text).ok_or_else(|| format!("wrk said: {text}"))
 }
 
 fn parse(text: &str) -> Option<Count> {

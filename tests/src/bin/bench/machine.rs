@@ -10,7 +10,7 @@ use std::{fs, io};
 const SYSTEM_PROGRAMS: [&str; 3] = ["/usr/sbin", "/usr/local/sbin", "/sbin"];
 
 /// What each program is for, and the Debian package it comes in.
-pub const TOOLS: &str = "apt-get install nginx-light lighttpd wrk httperf";
+pub const TOOLS: &str = "apt-get install nginx-light lighttpd wrk httperf apache2-utils strace";
 
 /// The core of the servers and the core of the load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +39,8 @@ pub fn cores() -> Cores {
     })
 }
 
-/// Keeps a program on one core, and ends it when the bench is ended.
-pub fn confine(command: &mut Command, core: usize) {
+/// Keeps a program on one core, if one is named, and ends it when the bench is ended.
+pub fn confine(command: &mut Command, core: Option<usize>) {
     let parent = std::process::id() as i32;
     // SAFETY: between fork and exec only system calls that are async-signal-safe are made.
     unsafe {
@@ -49,7 +49,7 @@ pub fn confine(command: &mut Command, core: usize) {
             if libc::getppid() != parent {
                 return Err(io::ErrorKind::Interrupted.into());
             }
-            pin_self(core);
+            core.into_iter().for_each(pin_self);
             Ok(())
         });
     }
@@ -74,6 +74,11 @@ pub fn program(name: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
+/// Where a program is, or how to get it.
+pub fn need(name: &str) -> Result<PathBuf, String> {
+    program(name).ok_or_else(|| format!("{name} is not installed: {TOOLS}"))
+}
+
 /// Processor, kernel and versions, as one line.
 pub fn describe() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -88,10 +93,11 @@ pub fn describe() -> String {
         .filter(|line| line.starts_with("processor"))
         .count();
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let versions: Vec<String> = ["nginx", "lighttpd", "wrk", "httperf"]
+    let mut versions: Vec<String> = ["nginx", "lighttpd", "wrk", "httperf", "ab", "strace"]
         .into_iter()
         .filter_map(version)
         .collect();
+    versions.extend(hyper_version().map(|number| format!("hyper {number}")));
     format!(
         "machine: {count} × {model}, Linux {}; {}",
         kernel.trim(),
@@ -101,7 +107,11 @@ pub fn describe() -> String {
 
 /// The first word with a number in it that a program says when asked for its version.
 fn version(name: &str) -> Option<String> {
-    let flag = if name == "httperf" { "--version" } else { "-v" };
+    let flag = match name {
+        "httperf" | "strace" => "--version",
+        "ab" => "-V",
+        _ => "-v",
+    };
     let output = Command::new(program(name)?).arg(flag).output().ok()?;
     let text = [output.stdout, output.stderr].concat();
     let number = String::from_utf8_lossy(&text)
@@ -109,6 +119,13 @@ fn version(name: &str) -> Option<String> {
         .find(|word| word.contains('.') && word.starts_with(|c: char| c.is_ascii_digit()))?
         .to_owned();
     Some(format!("{name} {number}"))
+}
+
+/// That of the lock file of its program.
+fn hyper_version() -> Option<&'static str> {
+    let lock = include_str!("../../../peers/hyper/Cargo.lock");
+    let (_, rest) = lock.split_once("name = \"hyper\"\nversion = \"")?;
+    rest.split('"').next()
 }
 
 /// What decides whether one-request connections run out of ports, as one line.
@@ -130,4 +147,13 @@ pub fn ports() -> String {
         setting("tcp_tw_reuse"),
         setting("tcp_max_tw_buckets"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn version_of_hyper_is_a_number() {
+        let version = super::hyper_version().expect("in the lock file");
+        assert!(version.starts_with("1."), "{version}");
+    }
 }

@@ -1,11 +1,15 @@
 //! The servers that are compared, each configured for speed: one worker, no logs, no limit on
 //! keep-alive, open files cached, accepting deferred as ours does by default.
 
+mod place;
+
+pub use place::Place;
+
 use crate::machine;
-use std::net::{SocketAddr, TcpListener};
+use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
-use std::{fs, io};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -13,10 +17,55 @@ pub enum Kind {
     Capuchin,
     Nginx,
     Lighttpd,
+    Hyper,
+    /// Capuchin with handlers: the server of the black-box suites. Files are not what it is for.
+    Fixture,
+}
+
+/// What the floor, which does not parse, has to know of the requests, and hyper of several at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Manner {
+    /// Connections live on, as is usual.
+    #[default]
+    Stay,
+    /// Every request asks for its connection to be closed, or is of HTTP/1.0.
+    Leave,
+    /// They live on, and the client wants to be told: HTTP/1.0 with `Connection: Keep-Alive`.
+    StayTold,
+    /// They live on, and many requests come together.
+    Together,
+}
+
+/// How a server is started.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    /// Of the file that it is asked for.
+    pub bytes: usize,
+    pub manner: Manner,
+    /// Of Capuchin; every other server has one.
+    pub workers: usize,
+}
+
+impl Setup {
+    /// One worker, connections that live on.
+    pub fn file(bytes: usize) -> Self {
+        Self {
+            bytes,
+            manner: Manner::Stay,
+            workers: 1,
+        }
+    }
 }
 
 impl Kind {
-    pub const ALL: [Self; 4] = [Self::Floor, Self::Capuchin, Self::Nginx, Self::Lighttpd];
+    /// Those that every scenario compares.
+    pub const ALL: [Self; 5] = [
+        Self::Floor,
+        Self::Capuchin,
+        Self::Nginx,
+        Self::Lighttpd,
+        Self::Hyper,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -24,12 +73,9 @@ impl Kind {
             Self::Capuchin => "capuchin",
             Self::Nginx => "nginx",
             Self::Lighttpd => "lighttpd",
+            Self::Hyper => "hyper",
+            Self::Fixture => "fixture",
         }
-    }
-
-    /// Whether it is another project's server.
-    pub fn is_peer(self) -> bool {
-        matches!(self, Self::Nginx | Self::Lighttpd)
     }
 
     pub fn is_installed(self) -> bool {
@@ -37,139 +83,68 @@ impl Kind {
     }
 
     pub fn how_to_get(self) -> &'static str {
-        if self.is_peer() {
-            machine::TOOLS
-        } else {
-            "cargo build --release --workspace"
+        match self {
+            Self::Nginx | Self::Lighttpd => machine::TOOLS,
+            Self::Hyper => {
+                "cargo build --release --manifest-path tests/peers/hyper/Cargo.toml --target-dir target"
+            }
+            Self::Floor | Self::Capuchin | Self::Fixture => "cargo build --release --workspace",
         }
     }
 
-    /// Ours are built beside this program.
+    /// What cargo builds lies beside this program.
     fn program(self) -> Option<PathBuf> {
-        if self.is_peer() {
-            return machine::program(self.name());
-        }
-        let beside = std::env::current_exe().ok()?.with_file_name(self.name());
+        let name = match self {
+            Self::Nginx | Self::Lighttpd => return machine::program(self.name()),
+            Self::Hyper => "hyper-peer",
+            Self::Floor | Self::Capuchin | Self::Fixture => self.name(),
+        };
+        let beside = std::env::current_exe().ok()?.with_file_name(name);
         beside.is_file().then_some(beside)
     }
 
-    /// What starts it, and its address unless it prints one. `close` tells the floor, which does
-    /// not parse, that every request asks for its connection to be closed.
-    pub fn command(
-        self,
-        place: &Place,
-        bytes: usize,
-        close: bool,
-    ) -> io::Result<(Command, Option<SocketAddr>)> {
+    /// What starts it, and its address unless it prints one.
+    pub fn command(self, place: &Place, setup: Setup) -> io::Result<(Command, Option<SocketAddr>)> {
         let program = self.program().ok_or(io::ErrorKind::NotFound)?;
         let mut command = Command::new(program);
         match self {
             Self::Floor => {
-                command.args(["--body", &bytes.to_string()]);
-                command.args(["--close", if close { "1" } else { "0" }]);
-                return Ok((command, None));
+                command.args(["--body", &setup.bytes.to_string()]);
+                match setup.manner {
+                    Manner::Stay | Manner::Together => {}
+                    Manner::Leave => drop(command.args(["--close", "1"])),
+                    Manner::StayTold => drop(command.args(["--keep", "1"])),
+                }
             }
             Self::Capuchin => {
+                let workers = setup.workers.to_string();
                 command
                     .arg(place.site())
-                    .args(["--listen", "127.0.0.1:0", "--workers", "1"])
+                    .args(["--listen", "127.0.0.1:0", "--workers", &workers])
                     .args(&place.capuchin_arguments);
-                return Ok((command, None));
             }
-            Self::Nginx | Self::Lighttpd => {}
+            Self::Fixture => {
+                command.arg("--site").arg(place.site());
+                command.args(["--limit", "body_bytes=1000000000000"]);
+            }
+            Self::Hyper => {
+                command.arg(place.site());
+                if setup.manner == Manner::Together {
+                    command.arg("pipelined");
+                }
+            }
+            Self::Nginx => {
+                let (address, config) = place.nginx()?;
+                command.arg("-c").arg(config);
+                command.arg("-e").arg(place.file("nginx-start.log"));
+                return Ok((command, Some(address)));
+            }
+            Self::Lighttpd => {
+                let (address, config) = place.lighttpd()?;
+                command.arg("-D").arg("-f").arg(config);
+                return Ok((command, Some(address)));
+            }
         }
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let config = place.directory.join(format!("{}.conf", self.name()));
-        if self == Self::Nginx {
-            fs::write(&config, place.nginx(address.port()))?;
-            let errors = place.directory.join("nginx-start.log");
-            command.arg("-c").arg(config).arg("-e").arg(errors);
-        } else {
-            fs::write(&config, place.lighttpd(address.port()))?;
-            command.arg("-D").arg("-f").arg(config);
-        }
-        Ok((command, Some(address)))
-    }
-}
-
-/// A directory for the files that are served and for the servers' own; gone when dropped.
-pub struct Place {
-    directory: PathBuf,
-    descriptors: u64,
-    /// What else the `capuchin` command is given.
-    pub capuchin_arguments: Vec<String>,
-}
-
-impl Place {
-    /// `descriptors` is how many a server may have open.
-    pub fn make(descriptors: u64, capuchin_arguments: Vec<String>) -> io::Result<Self> {
-        let name = format!("capuchin-bench-{}", std::process::id());
-        let place = Self {
-            directory: std::env::temp_dir().join(name),
-            descriptors,
-            capuchin_arguments,
-        };
-        fs::create_dir_all(place.site())?;
-        for bytes in [128, 4_096] {
-            let file = place.site().join(format!("{bytes}.bin"));
-            fs::write(file, vec![b'x'; bytes])?;
-        }
-        // nginx's worker may run as another user.
-        fs::set_permissions(
-            &place.directory,
-            std::os::unix::fs::PermissionsExt::from_mode(0o755),
-        )?;
-        Ok(place)
-    }
-
-    fn site(&self) -> PathBuf {
-        self.directory.join("site")
-    }
-
-    fn nginx(&self, port: u16) -> String {
-        let (own, site) = (self.directory.display(), self.site());
-        let (site, descriptors) = (site.display(), self.descriptors);
-        let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-            .map(|name| format!("{name}_temp_path {own}/nginx-{name};\n"))
-            .concat();
-        format!(
-            "daemon off; worker_processes 1; worker_rlimit_nofile {descriptors};\n\
-             pid {own}/nginx.pid; error_log {own}/nginx.log crit;\n\
-             events {{ use epoll; worker_connections {descriptors}; multi_accept on; }}\n\
-             http {{\n\
-             access_log off; sendfile on; tcp_nodelay on;\n\
-             keepalive_requests 1000000000; keepalive_timeout 300s;\n\
-             open_file_cache max=1000 inactive=300s; open_file_cache_valid 60s;\n\
-             {temporary}\
-             server {{ listen 127.0.0.1:{port} backlog=65535 deferred; root {site}; }}\n\
-             }}\n"
-        )
-    }
-
-    fn lighttpd(&self, port: u16) -> String {
-        let (own, site) = (self.directory.display(), self.site());
-        let (site, descriptors) = (site.display(), self.descriptors);
-        // Its count of keep-alive requests has 16 bits: 65,535 is the most.
-        format!(
-            "server.document-root = \"{site}\"\n\
-             server.bind = \"127.0.0.1\"\n\
-             server.port = {port}\n\
-             server.max-fds = {descriptors}\n\
-             server.max-connections = {descriptors}\n\
-             server.listen-backlog = 65535\n\
-             server.defer-accept = 1\n\
-             server.event-handler = \"linux-sysepoll\"\n\
-             server.stat-cache-engine = \"simple\"\n\
-             server.max-keep-alive-requests = 65535\n\
-             server.max-keep-alive-idle = 300\n\
-             server.errorlog = \"{own}/lighttpd.log\"\n\
-             mimetype.assign = ( \".bin\" => \"application/octet-stream\" )\n"
-        )
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.directory);
+        Ok((command, None))
     }
 }

@@ -1,83 +1,90 @@
-//! The scenarios that measure requests per second and CPU time for each: keep-alive, a connection
-//! for each request, pipelined.
+//! The scenarios that measure requests per second and CPU time for each request.
 
-use crate::load::{self, Count};
-use crate::peers::{Kind, Place};
+use crate::crowd::Crowd;
+use crate::load::{self, Count, Wrk};
+use crate::peers::{Kind, Manner, Setup};
 use crate::quota::{self, Quota};
+use crate::readers::Readers;
+use crate::scenarios::Scenario;
 use crate::server::Server;
-use crate::table::{Sample, Summary, Table, errors_text};
-use crate::{goals, machine, pipeline};
-use std::time::Instant;
+use crate::table::{Sample, Summary};
+use crate::usage::Memory;
+use crate::{Bench, ab, goals, machine, pipeline};
+use std::time::Duration;
+use std::{io, thread};
 
-/// A server that had its core for less than this part of the run was not at its limit.
-const SATURATED: f64 = 0.95;
+mod show;
 
-/// More than this part of a run spent waiting for the core, and other work spoils the figures.
-const DISTURBED: f64 = 0.02;
+/// What is asked for, and how.
+#[derive(Clone, Copy)]
+pub struct Rates {
+    /// Of the file.
+    pub bytes: usize,
+    pub load: Load,
+    pub manner: Manner,
+    pub beside: Beside,
+    /// Each server is held to part of its core, so that the load is not the limit.
+    pub quota: bool,
+    /// Servers that cannot do it.
+    pub without: &'static [Kind],
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Load {
-    KeepAlive,
-    Connections,
+    Wrk {
+        connections: usize,
+        close: bool,
+    },
+    /// HTTP/1.0, 64 connections; with `keep`, they live on.
+    Ab {
+        keep: bool,
+    },
     Pipelined,
 }
 
-impl Load {
-    fn name(self) -> &'static str {
-        match self {
-            Self::KeepAlive => "keepalive",
-            Self::Connections => "connections",
-            Self::Pipelined => "pipelined",
-        }
-    }
+/// What goes on beside the load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beside {
+    Nothing,
+    /// So many connections that wait.
+    Idle(usize),
+    /// So many readers of a large file who take their time.
+    Slow(usize),
+}
 
-    fn title(self) -> &'static str {
-        match self {
-            Self::KeepAlive => "4 KB file, 64 connections, keep-alive",
-            Self::Connections => "4 KB file, a connection for each request, 64 at a time",
-            Self::Pipelined => "128-byte file, 16 requests deep, 32 connections",
-        }
-    }
-
-    fn bytes(self) -> usize {
-        match self {
-            Self::KeepAlive | Self::Connections => 4_096,
-            Self::Pipelined => pipeline::BODY,
-        }
-    }
-
-    fn drive(self, server: &Server, seconds: u64) -> Result<Count, String> {
-        let path = format!("/{}.bin", self.bytes());
-        match self {
-            Self::KeepAlive => load::wrk(server.address, &path, seconds, false),
-            Self::Connections => load::wrk(server.address, &path, seconds, true),
-            Self::Pipelined => pipeline::run(server.address, &path, seconds),
+impl Rates {
+    fn drive(&self, server: &Server, seconds: u64) -> Result<Count, String> {
+        let path = format!("/{}.bin", self.bytes);
+        match self.load {
+            Load::Wrk { connections, close } => {
+                let how = Wrk {
+                    connections,
+                    close,
+                    threads: 1,
+                };
+                load::wrk(server.address, &path, seconds, how)
+            }
+            Load::Ab { keep } => ab::run(server.address, &path, seconds, keep),
+            Load::Pipelined => pipeline::run(server.address, &path, seconds),
         }
     }
 }
 
 /// Servers take turns, A B C A B C, so that a change of the machine's mood meets all of them.
-pub fn run(
-    load: Load,
-    place: &Place,
-    kinds: &[Kind],
-    seconds: u64,
-    rounds: usize,
-) -> Result<(), String> {
-    if load != Load::Pipelined && machine::program("wrk").is_none() {
-        println!("\nNOT RUN: {}: {}", load.name(), machine::TOOLS);
-        return Ok(());
+pub fn run(scenario: &Scenario, what: &Rates, bench: &Bench) -> Result<(), String> {
+    match what.load {
+        Load::Wrk { .. } => drop(machine::need("wrk")?),
+        Load::Ab { .. } => drop(machine::need("ab")?),
+        Load::Pipelined => {}
     }
-    // Pipelined requests are compared by CPU time, which does not need it.
-    let quota = match load {
-        Load::Pipelined => None,
-        _ => Quota::make(),
-    };
-    let mut entrants: Vec<Entrant> = kinds.iter().copied().map(Entrant::new).collect();
-    for _ in 0..rounds {
-        for entrant in &mut entrants {
-            if let Err(message) = entrant.round(load, place, seconds, quota.as_ref()) {
-                println!("NOT RUN: {message}");
+    let quota = what.quota.then(|| Quota::make(quota::SHARE)).flatten();
+    let able = |kind: &Kind| !what.without.contains(kind);
+    let kinds = bench.kinds.iter().copied().filter(able);
+    let mut entrants: Vec<Entrant> = kinds.map(Entrant::new).collect();
+    for _ in 0..bench.rounds {
+        for entrant in entrants.iter_mut().filter(|entrant| !entrant.failed) {
+            if let Err(message) = entrant.round(what, bench, quota.as_ref()) {
+                bench.report.not_run(&message);
                 entrant.failed = true;
             }
         }
@@ -91,23 +98,12 @@ pub fn run(
         .iter()
         .map(|entrant| (entrant.kind, Summary::of(&entrant.samples)))
         .collect();
-    println!(
-        "\n### {}: {}\n\n{}",
-        load.name(),
-        load.title(),
-        table(&results)
-    );
-    if load == Load::Connections {
-        println!("note: {}", machine::ports());
+    show::all(scenario, what, bench, quota.as_ref(), &results);
+    if scenario.name == "keepalive" {
+        let rates = results.iter().map(|(kind, s)| (*kind, s.rate.middle));
+        bench.keepalive.replace(rates.collect());
     }
-    if quota.is_some() {
-        println!(
-            "note: each server had {:.0} % of its core, so that the load is not the limit",
-            quota::SHARE * 100.0
-        );
-    }
-    notes(&results);
-    goals::rates(load.name(), &results);
+    goals::rates(bench, scenario.name, &results);
     Ok(())
 }
 
@@ -129,111 +125,83 @@ impl Entrant {
         }
     }
 
-    fn round(
-        &mut self,
-        load: Load,
-        place: &Place,
-        seconds: u64,
-        quota: Option<&Quota>,
-    ) -> Result<(), String> {
-        if self.failed {
-            return Ok(());
-        }
+    fn round(&mut self, what: &Rates, bench: &Bench, quota: Option<&Quota>) -> Result<(), String> {
+        let named = |message: String| format!("{}: {message}", self.kind.name());
+        let setup = Setup {
+            bytes: what.bytes,
+            manner: what.manner,
+            workers: 1,
+        };
         let server = match self.running.take() {
             Some(server) => server,
-            None => Server::start(self.kind, place, load.bytes(), load == Load::Connections)?,
+            None => Server::start(self.kind, &bench.place, setup)?,
         };
+        let mut others = Others::start(what.beside, &server)
+            .map_err(|error| named(format!("connections beside the load: {error}")))?;
         let share = match quota {
-            Some(quota) if quota.hold(&server.processes()) => quota::SHARE,
-            Some(_) => return Err(format!("{} cannot be held to its share", self.kind.name())),
+            Some(quota) if quota.hold(&server.processes()) => quota.share,
+            Some(_) => return Err(named("it cannot be held to its share".into())),
             None => 1.0,
         };
-        let (before, begin) = (server.cpu(), Instant::now());
-        let count = load
-            .drive(&server, seconds)
-            .map_err(|message| format!("{}: {message}", self.kind.name()))?;
-        let (used, whole) = (server.cpu() - before, begin.elapsed().as_secs_f64());
+        let seconds = bench.seconds;
+        let watch = server.watch();
+        let (count, memory) = thread::scope(|scope| {
+            let memory = (what.beside != Beside::Nothing)
+                .then(|| scope.spawn(|| memory_amid(&server, seconds)));
+            let count = what.drive(&server, seconds);
+            (count, memory.and_then(|memory| memory.join().ok()))
+        });
+        let mut count = count.map_err(named)?;
+        let used = watch.end();
+        count.errors.extend(others.errors());
         let each = |seconds: f64| seconds * 1e6 / count.requests.max(1) as f64;
         self.samples.push(Sample {
             rate: count.requests as f64 / count.seconds,
-            user: each(used.user),
-            cpu: each(used.total()),
-            busy: used.total() / whole / share,
-            // Waiting for the next share is no disturbance.
-            disturbed: if quota.is_some() {
-                0.0
-            } else {
-                used.waited / whole
-            },
+            user: each(used.cpu.user),
+            cpu: each(used.cpu.total()),
+            busy: used.cpu.total() / used.seconds / share,
+            disturbed: used.disturbed,
             errors: count.errors,
+            memory,
         });
         // Each connection leaves a port in TIME_WAIT. With the same server port in every round they
         // stay below the kernel's limit, beyond which closing would become cheaper.
-        if load == Load::Connections {
+        if what.manner == Manner::Leave {
             self.running = Some(server);
         }
         Ok(())
     }
 }
 
-fn table(results: &[(Kind, Summary)]) -> Table {
-    let floor = results
-        .iter()
-        .find(|(kind, _)| *kind == Kind::Floor)
-        .map(|(_, summary)| summary);
-    let mut table = Table::new(&[
-        "server",
-        "requests/s (range)",
-        "of floor",
-        "user µs (range)",
-        "of floor",
-        "user+system µs (range)",
-        "of floor",
-        "share busy",
-        "errors",
-    ]);
-    for (kind, summary) in results {
-        let of = |value: fn(&Summary) -> f64| {
-            floor.map_or_else(
-                || "—".into(),
-                |floor| format!("{:.2}", value(summary) / value(floor)),
-            )
-        };
-        table.row(&[
-            kind.name().into(),
-            summary.rate.show(0),
-            of(|summary| summary.rate.middle),
-            summary.user.show(3),
-            of(|summary| summary.user.middle),
-            summary.cpu.show(2),
-            of(|summary| summary.cpu.middle),
-            format!("{:.0} %", summary.busy.middle * 100.0),
-            errors_text(&summary.errors),
-        ]);
-    }
-    table
+/// Memory of a server in the middle of a run.
+fn memory_amid(server: &Server, seconds: u64) -> Memory {
+    thread::sleep(Duration::from_secs(seconds) / 2);
+    server.memory()
 }
 
-/// What a reader must know to trust the table.
-fn notes(results: &[(Kind, Summary)]) {
-    let idle: Vec<&str> = results
-        .iter()
-        .filter(|(_, summary)| summary.busy.middle < SATURATED)
-        .map(|(kind, _)| kind.name())
-        .collect();
-    if !idle.is_empty() {
-        println!(
-            "note: the load, not the server, was the limit for {}: compare the CPU time",
-            idle.join(", ")
-        );
+/// Connections beside the load, while this lives.
+enum Others {
+    None,
+    Idle(Crowd, usize),
+    Slow(Readers),
+}
+
+impl Others {
+    fn start(beside: Beside, server: &Server) -> io::Result<Self> {
+        Ok(match beside {
+            Beside::Nothing => Self::None,
+            Beside::Idle(count) => Self::Idle(Crowd::open(server.address, count)?, count),
+            Beside::Slow(count) => Self::Slow(Readers::start(server, count)?),
+        })
     }
-    for (kind, summary) in results {
-        if summary.disturbed.most > DISTURBED {
-            println!(
-                "note: DISTURBED: {} waited up to {:.0} % of a run for its core; something else ran",
-                kind.name(),
-                summary.disturbed.most * 100.0
-            );
-        }
+
+    /// What went wrong with them.
+    fn errors(&mut self) -> Option<(String, u64)> {
+        let (what, number) = match self {
+            Self::None => return None,
+            Self::Idle(crowd, count) => ("idle closed", (*count - crowd.alive()) as u64),
+            Self::Slow(readers) => ("slow cut off", readers.end()),
+        };
+        (number > 0).then(|| (what.into(), number))
     }
 }

@@ -1,8 +1,8 @@
 //! A server under test: started on its core, asked once, watched, ended.
 
 use crate::machine;
-use crate::peers::{Kind, Place};
-use crate::usage::{self, Cpu};
+use crate::peers::{Kind, Place, Setup};
+use crate::usage::{self, Cpu, Memory};
 use capuchin_tests::process;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -28,12 +28,15 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts it and waits until it answers with the file of so many bytes. `close`
-    /// says that every request will ask for its connection to be closed.
-    pub fn start(kind: Kind, place: &Place, bytes: usize, close: bool) -> Result<Self, String> {
-        let failed = |error: io::Error| format!("{} does not start: {error}", kind.name());
-        let (mut command, address) = kind.command(place, bytes, close).map_err(failed)?;
-        machine::confine(&mut command, machine::cores().server);
+    /// Starts it and waits until it answers with the file.
+    pub fn start(kind: Kind, place: &Place, setup: Setup) -> Result<Self, String> {
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound => format!("{}: {}", kind.name(), kind.how_to_get()),
+            _ => format!("{} does not start: {error}", kind.name()),
+        };
+        let (mut command, address) = kind.command(place, setup).map_err(failed)?;
+        let core = (setup.workers == 1).then(|| machine::cores().server);
+        machine::confine(&mut command, core);
         let out = match address {
             Some(_) => Stdio::null(),
             None => Stdio::piped(),
@@ -54,7 +57,7 @@ impl Server {
             server.address = printed_address(&mut server.child)
                 .ok_or_else(|| format!("{} did not print its URL", kind.name()))?;
         }
-        server.wait_until_it_answers(&format!("/{bytes}.bin"), bytes)?;
+        server.wait_until_it_answers(&format!("/{}.bin", setup.bytes), setup.bytes)?;
         Ok(server)
     }
 
@@ -62,12 +65,22 @@ impl Server {
         self.child.id()
     }
 
+    /// Watches what it uses from now on.
+    pub fn watch(&self) -> Watch<'_> {
+        Watch {
+            server: self,
+            cpu: self.cpu(),
+            elsewhere: usage::elsewhere(),
+            begin: Instant::now(),
+        }
+    }
+
     pub fn cpu(&self) -> Cpu {
         usage::cpu(&self.processes())
     }
 
-    pub fn private_bytes(&self) -> u64 {
-        usage::private_bytes(&self.processes())
+    pub fn memory(&self) -> Memory {
+        usage::memory(&self.processes())
     }
 
     /// The server's processes: itself and its children.
@@ -135,6 +148,38 @@ impl Drop for Server {
     }
 }
 
+/// A server that is watched during a run.
+pub struct Watch<'a> {
+    server: &'a Server,
+    cpu: Cpu,
+    elsewhere: f64,
+    begin: Instant,
+}
+
+/// What came to pass during a run.
+#[derive(Clone, Copy, Debug)]
+pub struct Used {
+    pub cpu: Cpu,
+    pub seconds: f64,
+    /// Of a core, what neither the server nor the load worked.
+    pub disturbed: f64,
+}
+
+impl Watch<'_> {
+    pub fn end(self) -> Used {
+        let (cpu, seconds) = (
+            self.server.cpu() - self.cpu,
+            self.begin.elapsed().as_secs_f64(),
+        );
+        let elsewhere = usage::elsewhere() - self.elsewhere;
+        Used {
+            cpu,
+            seconds,
+            disturbed: (elsewhere - cpu.total()) / seconds,
+        }
+    }
+}
+
 /// Reads the URL off the first line that a server prints.
 fn printed_address(child: &mut Child) -> Option<SocketAddr> {
     let out = child.stdout.as_mut()?;
@@ -150,5 +195,6 @@ fn printed_address(child: &mut Child) -> Option<SocketAddr> {
     }
     let mut line = String::new();
     BufReader::new(out).read_line(&mut line).ok()?;
-    process::address_in(&line)
+    // A URL, or an address alone.
+    process::address_in(&line).or_else(|| line.split_whitespace().last()?.parse().ok())
 }

@@ -1,5 +1,6 @@
 //! Medians, ranges, and Markdown tables.
 
+use crate::usage::Memory;
 use std::fmt;
 
 /// What one run of one server gave.
@@ -12,9 +13,11 @@ pub struct Sample {
     pub cpu: f64,
     /// How much of the run the server had its core.
     pub busy: f64,
-    /// How much of the run it waited for its core while another had it.
+    /// Of a core, what neither it nor the load worked.
     pub disturbed: f64,
     pub errors: Vec<(String, u64)>,
+    /// While the load ran, where that is asked for.
+    pub memory: Option<Memory>,
 }
 
 /// The middle of some rounds, and between what they lie.
@@ -52,6 +55,15 @@ impl Spread {
         }
     }
 
+    /// The same in another unit.
+    pub fn times(&self, factor: f64) -> Self {
+        Self {
+            middle: self.middle * factor,
+            least: self.least * factor,
+            most: self.most * factor,
+        }
+    }
+
     /// `middle (least–most)` with so many decimals.
     pub fn show(&self, decimals: usize) -> String {
         format!(
@@ -71,6 +83,8 @@ pub struct Summary {
     pub disturbed: Spread,
     /// By kind, summed over the rounds.
     pub errors: Vec<(String, u64)>,
+    /// All private kilobytes, and the anonymous ones among them.
+    pub memory: Option<(Spread, Spread)>,
 }
 
 impl Summary {
@@ -91,6 +105,20 @@ impl Summary {
             busy: spread(|sample| sample.busy),
             disturbed: spread(|sample| sample.disturbed),
             errors,
+            memory: samples
+                .iter()
+                .all(|sample| sample.memory.is_some())
+                .then(|| {
+                    let kilobytes = |part: fn(Memory) -> u64| {
+                        let of = |sample: &Sample| part(sample.memory.unwrap_or_default());
+                        let all = samples.iter().map(|sample| of(sample) as f64 / 1_024.0);
+                        Spread::of(all.collect())
+                    };
+                    (
+                        kilobytes(|memory| memory.private),
+                        kilobytes(|memory| memory.anonymous),
+                    )
+                }),
         }
     }
 }

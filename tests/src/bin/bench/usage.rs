@@ -1,7 +1,9 @@
 //! What processes use: CPU time and private memory, read from /proc (proc(5)).
 
+use capuchin_tests::process;
 use std::fs;
 use std::ops::Sub;
+use std::path::Path;
 
 /// `utime` and `stime` are in these on every Linux (USER_HZ).
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -11,8 +13,6 @@ const TICKS_PER_SECOND: f64 = 100.0;
 pub struct Cpu {
     pub user: f64,
     pub system: f64,
-    /// Ready to run, but the core was another's: other work disturbs the measurement.
-    pub waited: f64,
 }
 
 impl Cpu {
@@ -28,7 +28,6 @@ impl Sub for Cpu {
         Self {
             user: self.user - before.user,
             system: self.system - before.system,
-            waited: self.waited - before.waited,
         }
     }
 }
@@ -41,11 +40,10 @@ pub fn cpu(processes: &[u32]) -> Cpu {
     let mut sum = Cpu::default();
     for pid in processes {
         let (user, system) = ticks(*pid);
-        let (ran, waited) = scheduled(*pid).unwrap_or((user + system, 0.0));
+        let ran = scheduled(*pid).unwrap_or(user + system);
         let share = user / (user + system).max(f64::MIN_POSITIVE);
         sum.user += ran * share;
         sum.system += ran * (1.0 - share);
-        sum.waited += waited;
     }
     sum
 }
@@ -64,27 +62,71 @@ fn ticks(pid: u32) -> (f64, f64) {
     (fields.next().unwrap_or(0.0), fields.next().unwrap_or(0.0))
 }
 
-/// Seconds on a core and seconds waiting for one, summed over the threads that live.
-fn scheduled(pid: u32) -> Option<(f64, f64)> {
-    let mut sum = (0.0, 0.0);
+/// Seconds on a core, summed over the threads that live.
+fn scheduled(pid: u32) -> Option<f64> {
+    let mut sum = 0.0;
     for task in fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten() {
         let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
-        let mut fields = text
-            .split_whitespace()
-            .map(|field| field.parse::<f64>().unwrap_or(0.0) / 1e9);
-        sum.0 += fields.next()?;
-        sum.1 += fields.next()?;
+        sum += text.split_whitespace().next()?.parse::<f64>().ok()? / 1e9;
     }
     Some(sum)
 }
 
-/// Bytes of memory that belong to these processes alone, summed.
-pub fn private_bytes(processes: &[u32]) -> u64 {
-    let of = |pid: &u32| {
-        let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-        private_kilobytes(&rollup) * 1_024
+/// Seconds that the machine's cores worked, less those of this program and of those that it started
+/// and that have ended; 0 where the system does not count them as the scheduler does. The kernel's
+/// tick would see too much: it falls into what a timer wakes.
+pub fn elsewhere() -> f64 {
+    let of = |who| {
+        // SAFETY: zeros are valid times.
+        let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+        // SAFETY: the structure lives through the call.
+        unsafe { libc::getrusage(who, &raw mut usage) };
+        let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
+        seconds(usage.ru_utime) + seconds(usage.ru_stime)
     };
-    processes.iter().map(of).sum()
+    let ours = of(libc::RUSAGE_SELF) + of(libc::RUSAGE_CHILDREN);
+    worked().map_or(0.0, |worked| worked - ours)
+}
+
+/// Seconds that all control groups together have used (cgroups(7), either version).
+fn worked() -> Option<f64> {
+    let root = Path::new("/sys/fs/cgroup");
+    if let Ok(text) = fs::read_to_string(root.join("cpuacct/cpuacct.usage")) {
+        return Some(text.trim().parse::<f64>().ok()? / 1e9);
+    }
+    // The second version's root counts ticks, what is below it does not.
+    let groups = fs::read_dir(root).ok()?.flatten();
+    let stats = groups.filter_map(|group| fs::read_to_string(group.path().join("cpu.stat")).ok());
+    stats
+        .map(|stat| used_microseconds(&stat).map(|micros| micros / 1e6))
+        .sum()
+}
+
+fn used_microseconds(stat: &str) -> Option<f64> {
+    let line = stat
+        .lines()
+        .find_map(|line| line.strip_prefix("usage_usec "))?;
+    line.parse().ok()
+}
+
+/// Bytes of memory that belong to some processes alone.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Memory {
+    /// All of them, with the pages of the program's own file that nobody else maps.
+    pub private: u64,
+    /// Those that no file stands behind: what the program took.
+    pub anonymous: u64,
+}
+
+/// Memory of these processes, summed.
+pub fn memory(processes: &[u32]) -> Memory {
+    let mut sum = Memory::default();
+    for pid in processes {
+        let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+        sum.private += private_kilobytes(&rollup) * 1_024;
+        sum.anonymous += process::private_memory(*pid).unwrap_or(0) * 1_024;
+    }
+    sum
 }
 
 fn private_kilobytes(rollup: &str) -> u64 {
@@ -104,6 +146,13 @@ mod tests {
         let rollup = "Rss: 900 kB\nShared_Clean: 500 kB\nPrivate_Clean:        100 kB\n\
                       Private_Dirty:        300 kB\nPrivate_Hugetlb: 7 kB\n";
         assert_eq!(private_kilobytes(rollup), 400);
+    }
+
+    #[test]
+    fn use_of_a_control_group_is_read() {
+        let stat = "usage_usec 1650\nuser_usec 1000\nsystem_usec 650\n";
+        assert_eq!(used_microseconds(stat), Some(1_650.0));
+        assert_eq!(used_microseconds("nr_periods 0\n"), None);
     }
 
     #[test]
