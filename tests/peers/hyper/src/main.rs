@@ -131,8 +131,10 @@ impl Files {
             return Some(bytes.clone());
         }
         // A name of one part: nothing above the directory can be asked for.
-        let plain = Path::new(name).file_name()? == name;
-        let bytes = Bytes::from(fs::read(self.directory.join(name)).ok().filter(|_| plain)?);
+        if Path::new(name).file_name()? != name {
+            return None;
+        }
+        let bytes = Bytes::from(fs::read(self.directory.join(name)).ok()?);
         self.known.borrow_mut().insert(name.into(), bytes.clone());
         Some(bytes)
     }

@@ -90,6 +90,17 @@ pub fn rates(bench: &Bench, scenario: &str, results: &[(Kind, Summary)]) {
         "file10m" => {
             at_least(Kind::Nginx, 1.0);
             at_most("CPU time", |s| s.cpu.middle, Kind::Nginx, 1.0);
+            if let (Some(ours), Some(nginx)) = (find(Kind::Sendfile), find(Kind::Nginx)) {
+                let rate = ours.rate.middle / nginx.rate.middle;
+                let cpu = ours.cpu.middle / nginx.cpu.middle;
+                say(
+                    rate >= 1.0 && cpu <= 1.0,
+                    format!(
+                        "with --sendfile on {rate:.2} of nginx's rate and {cpu:.2} of its CPU time, \
+                         wanted at least and at most 1.00"
+                    ),
+                );
+            }
         }
         "busy-idle" => {
             if let Some((private, anonymous)) = ours.memory {

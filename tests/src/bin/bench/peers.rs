@@ -15,6 +15,8 @@ use std::process::Command;
 pub enum Kind {
     Floor,
     Capuchin,
+    /// Capuchin that lets the system send large files.
+    Sendfile,
     Nginx,
     Lighttpd,
     Hyper,
@@ -71,6 +73,7 @@ impl Kind {
         match self {
             Self::Floor => "floor",
             Self::Capuchin => "capuchin",
+            Self::Sendfile => "capuchin --sendfile on",
             Self::Nginx => "nginx",
             Self::Lighttpd => "lighttpd",
             Self::Hyper => "hyper",
@@ -88,7 +91,9 @@ impl Kind {
             Self::Hyper => {
                 "cargo build --release --manifest-path tests/peers/hyper/Cargo.toml --target-dir target"
             }
-            Self::Floor | Self::Capuchin | Self::Fixture => "cargo build --release --workspace",
+            Self::Floor | Self::Capuchin | Self::Sendfile | Self::Fixture => {
+                "cargo build --release --workspace"
+            }
         }
     }
 
@@ -97,6 +102,7 @@ impl Kind {
         let name = match self {
             Self::Nginx | Self::Lighttpd => return machine::program(self.name()),
             Self::Hyper => "hyper-peer",
+            Self::Sendfile => Self::Capuchin.name(),
             Self::Floor | Self::Capuchin | Self::Fixture => self.name(),
         };
         let beside = std::env::current_exe().ok()?.with_file_name(name);
@@ -116,12 +122,15 @@ impl Kind {
                     Manner::StayTold => drop(command.args(["--keep", "1"])),
                 }
             }
-            Self::Capuchin => {
+            Self::Capuchin | Self::Sendfile => {
                 let workers = setup.workers.to_string();
                 command
                     .arg(place.site())
                     .args(["--listen", "127.0.0.1:0", "--workers", &workers])
                     .args(&place.capuchin_arguments);
+                if self == Self::Sendfile {
+                    command.args(["--sendfile", "on"]);
+                }
             }
             Self::Fixture => {
                 command.arg("--site").arg(place.site());

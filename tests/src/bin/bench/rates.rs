@@ -27,6 +27,8 @@ pub struct Rates {
     pub quota: bool,
     /// Servers that cannot do it.
     pub without: &'static [Kind],
+    /// The file is not kept in memory: Capuchin runs with sendfile(2), too.
+    pub large: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,8 +81,13 @@ pub fn run(scenario: &Scenario, what: &Rates, bench: &Bench) -> Result<(), Strin
     }
     let quota = what.quota.then(|| Quota::make(quota::SHARE)).flatten();
     let able = |kind: &Kind| !what.without.contains(kind);
-    let kinds = bench.kinds.iter().copied().filter(able);
-    let mut entrants: Vec<Entrant> = kinds.map(Entrant::new).collect();
+    let mut kinds: Vec<Kind> = bench.kinds.iter().copied().filter(able).collect();
+    if let Some(ours) = kinds.iter().position(|kind| *kind == Kind::Capuchin)
+        && what.large
+    {
+        kinds.insert(ours + 1, Kind::Sendfile);
+    }
+    let mut entrants: Vec<Entrant> = kinds.into_iter().map(Entrant::new).collect();
     for _ in 0..bench.rounds {
         for entrant in entrants.iter_mut().filter(|entrant| !entrant.failed) {
             if let Err(message) = entrant.round(what, bench, quota.as_ref()) {

@@ -40,6 +40,7 @@ const USUAL: Rates = Rates {
     beside: Beside::Nothing,
     quota: true,
     without: &[],
+    large: false,
 };
 
 pub const SCENARIOS: [Scenario; 16] = [
@@ -93,6 +94,7 @@ pub const SCENARIOS: [Scenario; 16] = [
         title: "100 KB file, 64 connections, keep-alive",
         way: Way::Rates(Rates {
             bytes: 100_000,
+            large: true,
             ..USUAL
         }),
     },
@@ -102,6 +104,7 @@ pub const SCENARIOS: [Scenario; 16] = [
         title: "10 MB file, 16 connections, keep-alive",
         way: Way::Rates(Rates {
             bytes: 10_000_000,
+            large: true,
             load: Load::Wrk {
                 connections: 16,
                 close: false,
