@@ -1,4 +1,5 @@
-//! Bounded queues between threads: any number of senders, none of which waits, and one receiver.
+//! Bounded queues between threads: any number of senders, none of which waits for room, and one receiver. A lock is
+//! held for as long as it takes to move an item.
 //!
 //! The standard library's channel does the same and more, in three ways that it chooses between when it
 //! runs: each kind of item that is sent through one makes 10 KB of code, this one hardly one.
@@ -28,15 +29,16 @@ pub enum Nothing {
     Left,
 }
 
-/// A queue in which up to `capacity` items wait.
+/// A queue in which up to `capacity` items wait, at least one.
 #[must_use]
 pub fn queue<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     let shared = Arc::new(Shared {
         state: Mutex::new(State {
             items: VecDeque::with_capacity(capacity),
-            capacity,
+            capacity: capacity.max(1),
             senders: 1,
             open: true,
+            waiting: false,
         }),
         changed: Condvar::new(),
     });
@@ -65,6 +67,8 @@ struct State<T> {
     senders: usize,
     /// There is a receiver.
     open: bool,
+    /// It sleeps: to wake one that does not would be a system call for nothing.
+    waiting: bool,
 }
 
 impl<T> Shared<T> {
@@ -88,8 +92,11 @@ impl<T> Sender<T> {
             return Err(Refused::Full(item));
         }
         state.items.push_back(item);
+        let is_awaited = state.waiting;
         drop(state);
-        self.0.changed.notify_one();
+        if is_awaited {
+            self.0.changed.notify_one();
+        }
         Ok(())
     }
 }
@@ -103,15 +110,20 @@ impl<T> Clone for Sender<T> {
 
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
-        self.0.lock().senders -= 1;
-        self.0.changed.notify_one();
+        let mut state = self.0.lock();
+        state.senders -= 1;
+        let is_awaited = state.waiting && state.senders == 0;
+        drop(state);
+        if is_awaited {
+            self.0.changed.notify_one();
+        }
     }
 }
 
 impl<T> Receiver<T> {
     /// The first item, if there is one.
     #[must_use]
-    pub fn take(&self) -> Option<T> {
+    pub fn take(&mut self) -> Option<T> {
         self.0.lock().items.pop_front()
     }
 
@@ -119,24 +131,27 @@ impl<T> Receiver<T> {
     ///
     /// # Errors
     /// [`Nothing`], when there is none.
-    pub fn wait(&self, patience: Option<Duration>) -> Result<T, Nothing> {
-        let end = patience.map(|patience| Instant::now() + patience);
+    pub fn wait(&mut self, patience: Option<Duration>) -> Result<T, Nothing> {
+        // A time that no clock will show is none.
+        let end = patience.and_then(|patience| Instant::now().checked_add(patience));
         let mut state = self.0.lock();
         loop {
+            state.waiting = false;
             if let Some(item) = state.items.pop_front() {
                 return Ok(item);
             }
             if state.senders == 0 {
                 return Err(Nothing::Left);
             }
+            let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Err(Nothing::Yet);
+            }
+            state.waiting = true;
             let changed = &self.0.changed;
-            state = match end {
+            state = match left {
                 None => changed.wait(state).unwrap_or_else(PoisonError::into_inner),
-                Some(end) => {
-                    let left = end.saturating_duration_since(Instant::now());
-                    if left.is_zero() {
-                        return Err(Nothing::Yet);
-                    }
+                Some(left) => {
                     let woken = changed.wait_timeout(state, left);
                     woken.unwrap_or_else(PoisonError::into_inner).0
                 }
@@ -162,7 +177,7 @@ mod tests {
 
     #[test]
     fn full_queue_gives_the_item_back_and_goes_on_in_order() {
-        let (sender, receiver) = queue(2);
+        let (sender, mut receiver) = queue(2);
         assert_eq!((sender.send(1), sender.send(2)), (Ok(()), Ok(())));
         assert_eq!(sender.send(3), Err(Refused::Full(3)));
         assert_eq!(receiver.take(), Some(1));
@@ -173,7 +188,7 @@ mod tests {
 
     #[test]
     fn what_waits_is_received_after_its_senders_are_gone() {
-        let (sender, receiver) = queue(2);
+        let (sender, mut receiver) = queue(2);
         let other = sender.clone();
         assert_eq!(other.send(1), Ok(()));
         drop((sender, other));
@@ -193,14 +208,14 @@ mod tests {
 
     #[test]
     fn who_waits_is_woken_by_an_item_by_the_last_sender_and_by_time() {
-        let (sender, receiver) = queue(1);
+        let (sender, mut receiver) = queue(1);
         assert_eq!(
             receiver.wait(Some(Duration::from_millis(5))),
             Err(Nothing::Yet)
         );
         let waiting = thread::spawn(move || {
             let first = receiver.wait(None);
-            (first, receiver.wait(Some(Duration::from_secs(60))))
+            (first, receiver.wait(Some(Duration::MAX)))
         });
         thread::sleep(Duration::from_millis(5));
         assert_eq!(sender.send(1), Ok(()));

@@ -9,12 +9,8 @@ const UNWINDER: &str = "libgcc_eh.a";
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     let variable = |name| std::env::var(name).unwrap_or_default();
-    if variable("CARGO_CFG_TARGET_ENV") != "gnu" {
-        return;
-    }
-    // One of the unwinder's functions is the command's own; see src/unwinder.rs.
-    println!("cargo:rustc-link-arg-bins=-Wl,--allow-multiple-definition");
-    if variable("HOST") != variable("TARGET") {
+    let here = variable("HOST") == variable("TARGET");
+    if !here || variable("CARGO_CFG_TARGET_ENV") != "gnu" {
         return;
     }
     let compiler = Command::new("cc")
@@ -28,5 +24,7 @@ fn main() {
     if has_it {
         // Linked before what the standard library asks for, so that nothing is left to ask for.
         println!("cargo:rustc-link-lib=dylib:+verbatim={UNWINDER}");
+        // One of its functions is the command's own; see src/unwinder.rs.
+        println!("cargo:rustc-link-arg-bins=-Wl,--allow-multiple-definition");
     }
 }

@@ -100,7 +100,7 @@ const NAMES: [(Name, &str); 38] = [
 /// Stands for a name that is not known, in tables of bytes.
 pub(super) const UNKNOWN: u8 = NAMES.len() as u8;
 
-/// The names with numbers from 32 on share their bits with the first ones, which only applications ask for.
+/// The names with numbers from 32 on share their bits with the first ones, which the engine does not ask for.
 const _: () = assert!(UNKNOWN as usize % 32 < Name::Host as usize);
 
 impl Name {
@@ -131,7 +131,7 @@ impl Name {
         equal_without_case(bytes, spelling.as_bytes()).then_some(name)
     }
 
-    /// The name's bit in a set of 32. Those that the server asks for share theirs with no other name.
+    /// The name's bit in a set of 32. Those that the engine asks for share theirs with no other name.
     #[inline(always)]
     pub(super) const fn bit(self) -> u32 {
         bit(self as u8)

@@ -61,6 +61,7 @@ impl HeadParser {
         position: usize,
         fields: &mut [Field],
     ) -> Result<usize, HeadError> {
+        let mut is_other = false;
         let end = self.lines(
             bytes,
             position,
@@ -68,14 +69,17 @@ impl HeadParser {
             |usual, rest, lanes| match names::length_of(usual, rest, lanes) {
                 Some(length) => Some((usual, length)),
                 None if usual == UNKNOWN => other_name(bytes, rest, lanes),
-                None => None,
+                None => {
+                    is_other = !rest.starts_with(LINE_END);
+                    None
+                }
             },
         )?;
-        let rest = bytes.get(end..).unwrap_or_default();
-        if rest.len() < Lanes::COUNT || rest.starts_with(LINE_END) {
-            return Ok(end);
+        if is_other {
+            self.other_lines(bytes, end, fields)
+        } else {
+            Ok(end)
         }
-        self.other_lines(bytes, end, fields)
     }
 
     #[inline(never)]
@@ -98,7 +102,7 @@ impl HeadParser {
         bytes: &[u8],
         position: usize,
         fields: &mut [Field],
-        name: impl Fn(u8, &[u8], Lanes) -> Option<(u8, usize)>,
+        mut name: impl FnMut(u8, &[u8], Lanes) -> Option<(u8, usize)>,
     ) -> Result<usize, HeadError> {
         let mut rest = bytes.get(position..).unwrap_or_default();
         let entries = fields.get_mut(usize::from(self.count)..);
@@ -163,7 +167,7 @@ impl Line<'_> {
 
 /// The line that `rest` begins with, given the number and the length of its name.
 #[inline(always)]
-fn plain_line(rest: &[u8], name: impl Fn(Lanes) -> Option<(u8, usize)>) -> Option<Line<'_>> {
+fn plain_line(rest: &[u8], name: impl FnOnce(Lanes) -> Option<(u8, usize)>) -> Option<Line<'_>> {
     let (number, name) = name(Lanes::of(rest.first_chunk()?))?;
     scan::looked_at(name);
     let (separator, text) = rest.get(name..)?.split_first_chunk()?;

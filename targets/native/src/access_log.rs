@@ -193,7 +193,7 @@ impl AccessLog {
         if let Some(receiver) = receiver.take() {
             thread::Builder::new()
                 .name("access log".into())
-                .spawn(move || writer.run(&receiver))?;
+                .spawn(move || writer.run(receiver))?;
         }
         Ok(*self.reach.get_or_init(|| reach))
     }
@@ -280,7 +280,7 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(mut self, batches: &Receiver<Vec<u8>>) {
+    fn run(mut self, mut batches: Receiver<Vec<u8>>) {
         let (mut write_failed, mut open_failed) = (false, false);
         loop {
             let ending = self.shared.end.load(Ordering::SeqCst);

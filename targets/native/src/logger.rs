@@ -42,7 +42,7 @@ impl Queue {
         let shared = Arc::clone(&counts);
         thread::Builder::new()
             .name("log".into())
-            .spawn(move || write_all(&receiver, &shared, out))?;
+            .spawn(move || write_all(receiver, &shared, out))?;
         Ok(Self { sender, counts })
     }
 
@@ -67,7 +67,7 @@ impl Queue {
     }
 }
 
-fn write_all(lines: &Receiver<Vec<u8>>, counts: &Counts, mut out: impl Write) {
+fn write_all(mut lines: Receiver<Vec<u8>>, counts: &Counts, mut out: impl Write) {
     while let Ok(line) = lines.wait(None) {
         // Standard error may be closed; there is no other place to say so.
         let _ = out.write_all(&line);

@@ -641,7 +641,7 @@ fn spawn(
     failures: &Arc<Failures>,
     body: impl FnOnce(Ready) -> Result<(), event::Error> + Send + 'static,
 ) -> Result<(Wake, JoinHandle<()>), StartError> {
-    let (sender, receiver) = queue(1);
+    let (sender, mut receiver) = queue(1);
     let failed = |error: &dyn fmt::Display| {
         StartError::Resources(format!("the {name} cannot be started ({error})"))
     };

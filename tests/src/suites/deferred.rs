@@ -169,16 +169,19 @@ fn others(target: &Target) -> Outcome {
     for client in &mut waiting {
         client.send(get(&format!("/deferred/{LONGEST_MS}/slow")))?;
     }
-    let (start, mut served) = (Instant::now(), 0);
-    while served < target.load(50) {
+    let (start, wanted, mut served) = (Instant::now(), target.load(50), 0);
+    while served < wanted {
         target.get("/hello")?.expect(200)?;
         if start.elapsed() > Duration::from_millis(LONGEST_MS - 100) {
             break;
         }
         served += 1;
     }
-    // A server that waited would have served none.
-    ensure!(served > 2, "beside deferred replies {served} came in time");
+    // A server that waited would have served none; one with much to do besides serves a part.
+    ensure!(
+        served * 5 >= wanted,
+        "beside deferred replies {served} of {wanted} came in time"
+    );
     for client in &mut waiting {
         client.reply(Asked::Get)?.expect_body(200, b"slow\n")?;
     }
