@@ -234,15 +234,15 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
         let begin = Instant::now();
-        // All threads stand still at the same time, once.
-        let (from, to) = (Duration::from_millis(250), Duration::from_millis(450));
+        // All threads stand still at the same time, for 200 of 500 ms: whenever a run begins, it meets that.
+        let (period, from, to) = (500, 250, 450);
         thread::spawn(move || {
             for mut stream in listener.incoming().take(CONNECTIONS).flatten() {
                 thread::spawn(move || {
                     while stream.read(&mut [0; 512]).is_ok_and(|count| count > 0) {
-                        let now = begin.elapsed();
+                        let now = begin.elapsed().as_millis() as u64 % period;
                         if now > from && now < to {
-                            thread::sleep(to - now);
+                            thread::sleep(Duration::from_millis(to - now));
                         }
                         let reply = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
                         // In two pieces.
