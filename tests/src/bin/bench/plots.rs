@@ -53,9 +53,11 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Outcome = Result<(), Box<dyn Error>>;
 
 const WIDTH: i32 = 760;
-/// Where the names end and the bars begin, where the longest bar ends.
+/// Where the names end and the bars begin, unless a name is longer; and where the longest bar ends.
 const LEFT: i32 = 120;
 const RIGHT: i32 = 560;
+/// Of a letter of a name, at the most.
+const LETTER: i32 = 8;
 /// Of a bar with the space below it, and of the title.
 const STEP: i32 = 34;
 const TITLE: i32 = 48;
@@ -107,14 +109,16 @@ fn write(area: &Area<'_>, text: &str, at: (i32, i32), size: i32, (h, v): (HPos, 
 
 fn draw_bars(area: &Area<'_>, bars: &[Bar]) -> Outcome {
     let most = bars.iter().map(|bar| bar.value.most).fold(0.0, f64::max);
-    let x = |value: f64| LEFT + (f64::from(RIGHT - LEFT) * value / most.max(1e-9)) as i32;
+    let longest = bars.iter().map(|bar| bar.name.chars().count()).max();
+    let left = LEFT.max(longest.unwrap_or(0) as i32 * LETTER + 8);
+    let x = |value: f64| left + (f64::from(RIGHT - left) * value / most.max(1e-9)) as i32;
     for (number, bar) in bars.iter().enumerate() {
         let (top, value) = (TITLE + STEP * number as i32, bar.value);
         let (bottom, middle) = (top + STEP - 10, top + (STEP - 10) / 2);
         let name = (HPos::Right, VPos::Center);
-        write(area, &bar.name, (LEFT - 8, middle), 14, name)?;
+        write(area, &bar.name, (left - 8, middle), 14, name)?;
         area.draw(&Rectangle::new(
-            [(LEFT, top), (x(value.middle), bottom)],
+            [(left, top), (x(value.middle), bottom)],
             colour(&bar.name).filled(),
         ))?;
         if value.most > value.least {
