@@ -4,7 +4,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
-use std::{fs, io};
+use std::{fs, io, thread};
 
 /// Where system programs are that an ordinary user's PATH may leave out.
 const SYSTEM_PROGRAMS: [&str; 3] = ["/usr/sbin", "/usr/local/sbin", "/sbin"];
@@ -63,6 +63,19 @@ pub fn pin_self(core: usize) {
     unsafe { libc::CPU_SET(core, &mut set) };
     // SAFETY: the set lives through the call and has the size that is passed.
     unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) };
+}
+
+/// Runs what makes a load on the core of the load: in a thread of its own, so that the affinity is its own, too.
+pub fn on_load_core<T: Send + 'static>(
+    name: &str,
+    load: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, String> {
+    let thread = thread::spawn(|| {
+        pin_self(cores().load);
+        load()
+    });
+    let result = thread.join().map_err(|_| format!("the {name} panicked"))?;
+    result.map_err(|error| format!("{name}: {error}"))
 }
 
 /// Where a program is, if it is installed.

@@ -13,7 +13,6 @@ use hdrhistogram::Histogram;
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::thread;
 use std::time::{Duration, Instant};
 
 const CONNECTIONS: usize = 64;
@@ -48,16 +47,11 @@ pub fn run(
     length: Duration,
 ) -> Result<Outcome, String> {
     let request = format!("GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n");
-    // A thread of its own, so that the affinity is its own, too.
-    thread::spawn(move || {
-        machine::pin_self(machine::cores().load);
+    machine::on_load_core("paced load", move || {
         let mut generator = Generator::connect(address, request.into_bytes())?;
         generator.warm()?;
         generator.run(Schedule::new(rate, length))
     })
-    .join()
-    .map_err(|_| "the paced load panicked".to_string())?
-    .map_err(|error| format!("paced load: {error}"))
 }
 
 /// When requests are due, in nanoseconds from the start.
@@ -204,6 +198,7 @@ mod tests {
     use super::*;
     use std::io::{Read, Write};
     use std::net::TcpListener;
+    use std::thread;
 
     #[test]
     fn requests_are_due_at_their_time_whatever_came_before() {

@@ -5,7 +5,6 @@ use crate::load::Count;
 use crate::machine;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::thread;
 use std::time::{Duration, Instant};
 
 const DEPTH: usize = 16;
@@ -21,14 +20,9 @@ pub const BODY: usize = 128;
 
 pub fn run(address: SocketAddr, path: &str, seconds: u64) -> Result<Count, String> {
     let requests = format!("GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n").repeat(DEPTH);
-    // A thread of its own, so that the affinity is its own, too.
-    thread::spawn(move || {
-        machine::pin_self(machine::cores().load);
+    machine::on_load_core("pipelined load", move || {
         drive(address, requests.as_bytes(), seconds)
     })
-    .join()
-    .map_err(|_| "the pipelined load panicked".to_string())?
-    .map_err(|error| format!("pipelined load: {error}"))
 }
 
 fn drive(address: SocketAddr, requests: &[u8], seconds: u64) -> io::Result<Count> {

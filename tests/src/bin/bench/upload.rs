@@ -8,7 +8,6 @@ use crate::table::{Spread, Table};
 use crate::{Bench, machine};
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::thread;
 use std::time::{Duration, Instant};
 
 const BYTES: usize = 100_000_000;
@@ -99,14 +98,8 @@ fn measure(kind: Kind, bench: &Bench) -> Result<(f64, f64), String> {
     let server = Server::start(kind, &bench.place, Setup::file(4_096))?;
     let watch = server.watch();
     let address = server.address;
-    // A thread of its own, so that the affinity is its own, too.
-    let seconds = thread::spawn(move || {
-        machine::pin_self(machine::cores().load);
-        send(address)
-    })
-    .join()
-    .map_err(|_| "the upload panicked".to_string())?
-    .map_err(|error| format!("{}: upload: {error}", kind.name()))?;
+    let seconds = machine::on_load_core("upload", move || send(address))
+        .map_err(|message| format!("{}: {message}", kind.name()))?;
     let used = watch.end().cpu.total();
     Ok((BYTES as f64 / 1e6 / seconds, used * 1e3))
 }
