@@ -358,8 +358,10 @@ fn counted(
         .map_err(|error| error.to_string())?;
     let mut running = Running(child);
     let address = running.address()?;
-    let done = load(&running, address, scenario, requests).map_err(|error| error.to_string())?;
+    let loaded = load(&running, address, scenario, requests);
+    let (done, connections) = loaded.map_err(|error| error.to_string())?;
     running.end()?;
+    drop(connections);
     let text = std::fs::read_to_string(&out).map_err(|error| error.to_string())?;
     let total = text
         .lines()
@@ -426,13 +428,14 @@ impl Drop for Running {
     }
 }
 
-/// At least so many requests; how many there were.
+/// At least so many requests; how many there were, and the connections: were they closed before the server is told to
+/// end, nobody knew how many of them it had noticed.
 fn load(
     server: &Running,
     address: SocketAddr,
     scenario: &Scenario,
     requests: usize,
-) -> std::io::Result<usize> {
+) -> std::io::Result<(usize, Vec<TcpStream>)> {
     let ending = if scenario.closes {
         "Connection: close\r\n"
     } else {
@@ -454,18 +457,20 @@ fn load(
         Ok::<_, std::io::Error>(stream)
     };
     // In parts that the system keeps for a server that is stopped, and each of them to its end: it is known then
-    // in how many turns they are accepted.
+    // in how many turns they are accepted. Each asks once: the system may keep one that has not to itself.
     let mut waiting = Vec::new();
     while waiting.len() < scenario.connections - scenario.busy {
-        let part = (scenario.connections - scenario.busy - waiting.len()).min(64);
+        let begin = waiting.len();
+        let part = (scenario.connections - scenario.busy - begin).min(64);
         server.stop();
         for _ in 0..part {
-            waiting.push(connect()?);
+            let mut stream = connect()?;
+            stream.write_all(batch(0).as_bytes())?;
+            waiting.push(stream);
         }
-        if let Some(last) = waiting.last_mut() {
-            last.write_all(batch(0).as_bytes())?;
-            server.go_on();
-            first_reply(last)?;
+        server.go_on();
+        for stream in &mut waiting[begin..] {
+            first_reply(stream)?;
         }
     }
     let clients = (0..scenario.busy).map(|number| Ok((connect()?, batch(number))));
@@ -500,7 +505,8 @@ fn load(
             }
         }
     }
-    Ok(done)
+    waiting.extend(clients.into_iter().map(|(client, _)| client));
+    Ok((done, waiting))
 }
 
 /// Reads a reply with a length; its bytes.
