@@ -9,7 +9,7 @@ use crate::scenarios::Scenario;
 use crate::server::Server;
 use crate::table::{Sample, Summary};
 use crate::usage::Memory;
-use crate::{Bench, ab, goals, machine, pipeline};
+use crate::{Bench, ab, goals, machine, pipeline, rounds};
 use std::time::Duration;
 use std::{io, thread};
 
@@ -72,7 +72,6 @@ impl Rates {
     }
 }
 
-/// Servers take turns, A B C A B C, so that a change of the machine's mood meets all of them.
 pub fn run(scenario: &Scenario, what: &Rates, bench: &Bench) -> Result<(), String> {
     match what.load {
         Load::Wrk { .. } => drop(machine::need("wrk")?),
@@ -88,14 +87,9 @@ pub fn run(scenario: &Scenario, what: &Rates, bench: &Bench) -> Result<(), Strin
         kinds.insert(ours + 1, Kind::Sendfile);
     }
     let mut entrants: Vec<Entrant> = kinds.into_iter().map(Entrant::new).collect();
-    for _ in 0..bench.rounds {
-        for entrant in entrants.iter_mut().filter(|entrant| !entrant.failed) {
-            if let Err(message) = entrant.round(what, bench, quota.as_ref()) {
-                bench.report.not_run(&message);
-                entrant.failed = true;
-            }
-        }
-    }
+    rounds::in_turn(&bench.report, bench.rounds, &mut entrants, |entrant| {
+        entrant.round(what, bench, quota.as_ref())
+    });
     for entrant in &mut entrants {
         // Ended before the group that it is in.
         entrant.running = None;
@@ -119,7 +113,6 @@ struct Entrant {
     kind: Kind,
     running: Option<Server>,
     samples: Vec<Sample>,
-    failed: bool,
 }
 
 impl Entrant {
@@ -128,7 +121,6 @@ impl Entrant {
             kind,
             running: None,
             samples: Vec::new(),
-            failed: false,
         }
     }
 
