@@ -15,6 +15,9 @@ use std::{io, thread};
 
 mod show;
 
+/// Bytes of a file so long that there are a few hundred replies in a run, and 16 are cut off at its end.
+const CUT_OFF: usize = 1_000_000;
+
 /// What is asked for, and how.
 #[derive(Clone, Copy)]
 pub struct Rates {
@@ -27,7 +30,7 @@ pub struct Rates {
     pub quota: bool,
     /// Servers that cannot do it.
     pub without: &'static [Kind],
-    /// The file is not kept in memory: Capuchin runs with sendfile(2), too.
+    /// The file is not kept in memory: what sends it by sendfile(2) and what copies it run beside each other.
     pub large: bool,
 }
 
@@ -70,6 +73,14 @@ impl Rates {
             Load::Pipelined => pipeline::run(server.address, &path, seconds),
         }
     }
+
+    /// How many requests were answered, by what came of them where those matter that the end of a run cuts off.
+    fn requests(&self, count: &Count) -> f64 {
+        match count.bytes {
+            Some(bytes) if self.bytes >= CUT_OFF => bytes as f64 / self.bytes as f64,
+            _ => count.requests as f64,
+        }
+    }
 }
 
 pub fn run(scenario: &Scenario, what: &Rates, bench: &Bench) -> Result<(), String> {
@@ -79,13 +90,12 @@ pub fn run(scenario: &Scenario, what: &Rates, bench: &Bench) -> Result<(), Strin
         Load::Pipelined => {}
     }
     let quota = what.quota.then(|| Quota::make(quota::SHARE)).flatten();
-    let able = |kind: &Kind| !what.without.contains(kind);
-    let mut kinds: Vec<Kind> = bench.kinds.iter().copied().filter(able).collect();
-    if let Some(ours) = kinds.iter().position(|kind| *kind == Kind::Capuchin)
-        && what.large
-    {
-        kinds.insert(ours + 1, Kind::Sendfile);
+    let mut kinds = bench.kinds.clone();
+    if what.large {
+        let is_there = |kind: &Kind| bench.kinds.contains(&kind.usual());
+        kinds = Kind::LARGE.into_iter().filter(is_there).collect();
     }
+    kinds.retain(|kind| !what.without.contains(kind));
     let mut entrants: Vec<Entrant> = kinds.into_iter().map(Entrant::new).collect();
     rounds::in_turn(&bench.report, bench.rounds, &mut entrants, |entrant| {
         entrant.round(what, bench, quota.as_ref())
@@ -153,9 +163,10 @@ impl Entrant {
         let mut count = count.map_err(named)?;
         let used = watch.end();
         count.errors.extend(others.errors());
-        let each = |seconds: f64| seconds * 1e6 / count.requests.max(1) as f64;
+        let requests = what.requests(&count);
+        let each = |seconds: f64| seconds * 1e6 / requests.max(1.0);
         self.samples.push(Sample {
-            rate: count.requests as f64 / count.seconds,
+            rate: requests / count.seconds,
             user: each(used.cpu.user),
             cpu: each(used.cpu.total()),
             busy: used.cpu.total() / used.seconds / share,

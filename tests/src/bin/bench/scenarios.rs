@@ -90,7 +90,7 @@ pub const SCENARIOS: [Scenario; 16] = [
     },
     Scenario {
         name: "file100k",
-        help: "100 KB file, 64 connections (wrk)",
+        help: "100 KB file, 64 connections (wrk); capuchin and nginx copy it, or use sendfile(2)",
         title: "100 KB file, 64 connections, keep-alive",
         way: Way::Rates(Rates {
             bytes: 100_000,
@@ -100,7 +100,7 @@ pub const SCENARIOS: [Scenario; 16] = [
     },
     Scenario {
         name: "file10m",
-        help: "10 MB file, 16 connections (wrk)",
+        help: "10 MB file, 16 connections (wrk); as before",
         title: "10 MB file, 16 connections, keep-alive",
         way: Way::Rates(Rates {
             bytes: 10_000_000,

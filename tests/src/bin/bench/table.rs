@@ -39,6 +39,12 @@ impl Spread {
         }
     }
 
+    /// Median and range of ratios, round by round: neighbours in time met the same mood of the machine. At least
+    /// one round of both.
+    pub fn of_ratios(ours: &[f64], theirs: &[f64]) -> Self {
+        Self::of(ours.iter().zip(theirs).map(|(a, b)| a / b).collect())
+    }
+
     /// Median and range of at least one value.
     pub fn of(mut values: Vec<f64>) -> Self {
         values.sort_by(f64::total_cmp);
@@ -73,9 +79,15 @@ impl Spread {
     }
 }
 
+/// A server that had its core for less than this part of the run was not at its limit.
+const SATURATED: f64 = 0.95;
+
 /// The rounds of one server.
 #[derive(Clone, Debug)]
 pub struct Summary {
+    /// Round by round.
+    pub rates: Vec<f64>,
+    pub cpus: Vec<f64>,
     pub rate: Spread,
     pub user: Spread,
     pub cpu: Spread,
@@ -90,7 +102,8 @@ pub struct Summary {
 impl Summary {
     /// Of at least one sample.
     pub fn of(samples: &[Sample]) -> Self {
-        let spread = |value: fn(&Sample) -> f64| Spread::of(samples.iter().map(value).collect());
+        let all = |value: fn(&Sample) -> f64| samples.iter().map(value).collect::<Vec<f64>>();
+        let spread = |value| Spread::of(all(value));
         let mut errors: Vec<(String, u64)> = Vec::new();
         for (kind, number) in samples.iter().flat_map(|sample| &sample.errors) {
             match errors.iter_mut().find(|(known, _)| known == kind) {
@@ -99,8 +112,10 @@ impl Summary {
             }
         }
         Self {
+            rates: all(|sample| sample.rate),
+            cpus: all(|sample| sample.cpu),
             rate: spread(|sample| sample.rate),
-            user: Spread::mean_of(samples.iter().map(|sample| sample.user).collect()),
+            user: Spread::mean_of(all(|sample| sample.user)),
             cpu: spread(|sample| sample.cpu),
             busy: spread(|sample| sample.busy),
             disturbed: spread(|sample| sample.disturbed),
@@ -120,6 +135,11 @@ impl Summary {
                     )
                 }),
         }
+    }
+
+    /// Whether the load, or what else ran, was the limit: then the rate is not the server's.
+    pub fn is_load_s(&self) -> bool {
+        self.busy.middle < SATURATED
     }
 }
 
@@ -171,6 +191,8 @@ mod tests {
         assert_eq!((odd.middle, odd.least, odd.most), (2.0, 1.0, 3.0));
         assert_eq!(Spread::of(vec![4.0, 1.0, 2.0, 3.0]).middle, 2.5);
         assert_eq!(odd.show(1), "2.0 (1.0–3.0)");
+        let ratios = Spread::of_ratios(&[2.0, 6.0, 3.0], &[1.0, 2.0, 3.0]);
+        assert_eq!(ratios.show(0), "2 (1–3)");
         assert_eq!(Spread::mean_of(vec![1.0, 6.0, 2.0]).middle, 3.0);
     }
 

@@ -46,12 +46,12 @@ impl Place {
         self.directory.join(name)
     }
 
-    /// An address for nginx, and its configuration for it.
-    pub fn nginx(&self) -> io::Result<(SocketAddr, PathBuf)> {
-        self.configure("nginx.conf", |port| self.nginx_text(port))
+    /// An address for nginx, and its configuration for it, with sendfile(2) or without.
+    pub fn nginx(&self, sendfile: bool) -> io::Result<(SocketAddr, PathBuf)> {
+        self.configure("nginx.conf", |port| self.nginx_text(port, sendfile))
     }
 
-    /// The same for lighttpd.
+    /// An address for lighttpd, and its configuration for it.
     pub fn lighttpd(&self) -> io::Result<(SocketAddr, PathBuf)> {
         self.configure("lighttpd.conf", |port| self.lighttpd_text(port))
     }
@@ -67,7 +67,8 @@ impl Place {
         Ok((address, config))
     }
 
-    fn nginx_text(&self, port: u16) -> String {
+    fn nginx_text(&self, port: u16, sendfile: bool) -> String {
+        let sendfile = if sendfile { "on" } else { "off" };
         let (own, site) = (self.directory.display(), self.site());
         let (site, descriptors) = (site.display(), self.descriptors);
         let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
@@ -78,7 +79,7 @@ impl Place {
              pid {own}/nginx.pid; error_log {own}/nginx.log crit;\n\
              events {{ use epoll; worker_connections {descriptors}; multi_accept on; }}\n\
              http {{\n\
-             access_log off; sendfile on; tcp_nodelay on;\n\
+             access_log off; sendfile {sendfile}; tcp_nodelay on;\n\
              keepalive_requests 1000000000; keepalive_timeout 300s;\n\
              open_file_cache max=1000 inactive=300s; open_file_cache_valid 60s;\n\
              {temporary}\

@@ -9,9 +9,6 @@ use crate::scenarios::Scenario;
 use crate::table::{Spread, Summary, Table, errors_text};
 use crate::{Bench, report::Report};
 
-/// A server that had its core for less than this part of the run was not at its limit.
-const SATURATED: f64 = 0.95;
-
 /// From so many bytes a reply, bytes per second say more than requests per second.
 const LARGE: usize = 100_000;
 
@@ -34,6 +31,13 @@ pub fn all(
         ));
     } else if what.quota {
         report.note("no CPU controller here: servers were not held to a part of their core");
+    }
+    if what.large {
+        report.note(
+            "capuchin copies by default, so that no reply is of two versions of a file; nginx copies by its own \
+             default, too, and is configured here, as by Debian, with `sendfile on` where its name says nothing; \
+             lighttpd sends by sendfile(2), hyper has the file in memory",
+        );
     }
     notes(report, results);
     plots(scenario, what, report, results);
@@ -117,7 +121,7 @@ fn megabytes(what: &Rates, summary: &Summary) -> Spread {
 fn notes(report: &Report, results: &[(Kind, Summary)]) {
     let idle: Vec<&str> = results
         .iter()
-        .filter(|(_, summary)| summary.busy.middle < SATURATED)
+        .filter(|(_, summary)| summary.is_load_s())
         .map(|(kind, _)| kind.name())
         .collect();
     if !idle.is_empty() {
