@@ -105,14 +105,9 @@ pub fn rates(bench: &Bench, scenario: &str, results: &[(Kind, Summary)]) {
             }
         }
         "busy-idle" => {
-            if let Some((private, anonymous)) = ours.memory {
-                memory(
-                    bench,
-                    "with all connections open",
-                    private,
-                    anonymous,
-                    FULL_KILOBYTES,
-                );
+            if let Some((dirty, private)) = ours.memory {
+                let when = "with all connections open";
+                memory(bench, when, dirty, private, FULL_KILOBYTES);
             }
         }
         _ => {}
@@ -172,7 +167,7 @@ pub fn workers(bench: &Bench, rate: f64, cpu: f64) {
 }
 
 /// For the memory of idle connections.
-pub fn idle(bench: &Bench, bytes_each: f64, all_alive: bool, private: Spread, anonymous: Spread) {
+pub fn idle(bench: &Bench, bytes_each: f64, all_alive: bool, dirty: Spread, private: Spread) {
     let but = if all_alive {
         ""
     } else {
@@ -184,12 +179,15 @@ pub fn idle(bench: &Bench, bytes_each: f64, all_alive: bool, private: Spread, an
             "{bytes_each:.0} bytes for each idle connection{but}, wanted at most {IDLE_BYTES}"
         ),
     );
-    memory(bench, "at start", private, anonymous, START_KILOBYTES);
+    memory(bench, "at start", dirty, private, START_KILOBYTES);
 }
 
-/// Both ways of counting are judged: which one is meant is for the reader to say.
-fn memory(bench: &Bench, when: &str, private: Spread, anonymous: Spread, wanted: f64) {
-    for (name, value) in [("anonymous", anonymous), ("private", private)] {
+/// What the process costs is what decides; the stricter reading is judged beside it.
+fn memory(bench: &Bench, when: &str, dirty: Spread, private: Spread, wanted: f64) {
+    for (name, value) in [
+        ("Private_Dirty", dirty),
+        ("private, if clean pages of its file count,", private),
+    ] {
         let value = value.middle;
         let what = format!("{value:.0} KB {name} {when}, wanted at most {wanted:.0}");
         bench.report.goal(value <= wanted, &what);

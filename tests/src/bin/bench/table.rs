@@ -95,7 +95,7 @@ pub struct Summary {
     pub disturbed: Spread,
     /// By kind, summed over the rounds.
     pub errors: Vec<(String, u64)>,
-    /// All private kilobytes, and the anonymous ones among them.
+    /// Kilobytes that are private and dirty, and all private ones.
     pub memory: Option<(Spread, Spread)>,
 }
 
@@ -130,8 +130,8 @@ impl Summary {
                         Spread::of(all.collect())
                     };
                     (
+                        kilobytes(|memory| memory.dirty),
                         kilobytes(|memory| memory.private),
-                        kilobytes(|memory| memory.anonymous),
                     )
                 }),
         }

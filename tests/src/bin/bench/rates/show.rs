@@ -63,7 +63,11 @@ fn table(what: &Rates, bench: &Bench, results: &[(Kind, Summary)]) -> Table {
         "errors",
     ]);
     if memory {
-        columns.extend(["private KB", "of it anonymous KB", "rate of its keepalive"]);
+        columns.extend([
+            "Private_Dirty KB",
+            "all private KB",
+            "rate of its keepalive",
+        ]);
     }
     let mut table = Table::new(&columns);
     for (kind, summary) in results {
@@ -96,8 +100,8 @@ fn table(what: &Rates, bench: &Bench, results: &[(Kind, Summary)]) -> Table {
             let alone = bench.keepalive.borrow();
             let alone = alone.iter().find(|(known, _)| known == kind);
             row.extend([
-                show(summary.memory.map(|(private, _)| private)),
-                show(summary.memory.map(|(_, anonymous)| anonymous)),
+                show(summary.memory.map(|(dirty, _)| dirty)),
+                show(summary.memory.map(|(_, private)| private)),
                 alone.map_or("—".into(), |(_, rate)| {
                     format!("{:.2}", summary.rate.middle / rate)
                 }),
@@ -167,7 +171,11 @@ fn plots(scenario: &Scenario, what: &Rates, report: &Report, results: &[(Kind, S
     let unit = "user+system µs per request";
     plot(format!("{}-cpu", scenario.name), unit, figure);
     if results.iter().any(|(_, summary)| summary.memory.is_some()) {
-        let figure = bars(0, &|summary| summary.memory.map(|(private, _)| private));
-        plot(format!("{}-memory", scenario.name), "private KB", figure);
+        let figure = bars(0, &|summary| summary.memory.map(|(dirty, _)| dirty));
+        plot(
+            format!("{}-memory", scenario.name),
+            "Private_Dirty KB",
+            figure,
+        );
     }
 }
