@@ -3,7 +3,7 @@
 
 use crate::Bench;
 use crate::peers::Kind;
-use crate::table::{Spread, Summary, errors_text};
+use crate::table::{Spread, Summary, error_of_ratio, errors_text};
 
 /// Keep-alive requests per second, of each other's.
 const KEEP_ALIVE: [(Kind, f64); 3] = [
@@ -87,6 +87,13 @@ pub fn rates(bench: &Bench, scenario: &str, results: &[(Kind, Summary)]) {
                 .into_iter()
                 .for_each(|(kind, wanted)| at_least(kind, wanted));
             at_most("user time", |s| s.user.middle, Kind::Floor, USER_OF_FLOOR);
+            let error = find(Kind::Floor).map(|floor| error_of_ratio(&ours.users, &floor.users));
+            if let Some(error) = error.filter(|error| error.is_finite()) {
+                bench.report.note(&format!(
+                    "the kernel's tick samples user time: standard error of that ratio {error:.2}, by how the rounds \
+                     differ"
+                ));
+            }
         }
         "connections" => [Kind::Nginx, Kind::Lighttpd, Kind::Hyper]
             .into_iter()

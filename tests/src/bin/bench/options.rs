@@ -19,8 +19,8 @@ const REST: &str = "  \
   serve          starts the servers, prints their process numbers and waits for a line: to profile
 
 Options
-  --seconds N    of each run [4]
-  --rounds N     runs of each server in each scenario [5]
+  --seconds N    of each run [4]; with twice the effort, twice as many
+  --rounds N     runs of each server in each scenario [5]; with twice the effort, twice as many
   --only NAMES   servers, with commas: floor,capuchin,nginx,lighttpd,hyper [all that are there]
   --with WORD    one more argument for capuchin, may be repeated: --with --accept --with one
   --write FILE   writes what is printed to FILE, too

@@ -32,6 +32,8 @@ pub struct Rates {
     pub without: &'static [Kind],
     /// The file is not kept in memory: what sends it by sendfile(2) and what copies it run beside each other.
     pub large: bool,
+    /// Goals depend on small differences: twice as many rounds, each twice as long.
+    pub thorough: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +60,11 @@ pub enum Beside {
 }
 
 impl Rates {
+    /// How many times what other scenarios take, in rounds and in seconds.
+    fn effort(&self) -> u8 {
+        if self.thorough { 2 } else { 1 }
+    }
+
     fn drive(&self, server: &Server, seconds: u64) -> Result<Count, String> {
         let path = format!("/{}.bin", self.bytes);
         match self.load {
@@ -97,7 +104,8 @@ pub fn run(scenario: &Scenario, what: &Rates, bench: &Bench) -> Result<(), Strin
     }
     kinds.retain(|kind| !what.without.contains(kind));
     let mut entrants: Vec<Entrant> = kinds.into_iter().map(Entrant::new).collect();
-    rounds::in_turn(&bench.report, bench.rounds, &mut entrants, |entrant| {
+    let rounds = bench.rounds * usize::from(what.effort());
+    rounds::in_turn(&bench.report, rounds, &mut entrants, |entrant| {
         entrant.round(what, bench, quota.as_ref())
     });
     for entrant in &mut entrants {
@@ -152,7 +160,7 @@ impl Entrant {
             Some(_) => return Err(named("it cannot be held to its share".into())),
             None => 1.0,
         };
-        let seconds = bench.seconds;
+        let seconds = bench.seconds * u64::from(what.effort());
         let watch = server.watch();
         let (count, memory) = thread::scope(|scope| {
             let memory = (what.beside != Beside::Nothing)

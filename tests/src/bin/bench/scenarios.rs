@@ -41,14 +41,18 @@ const USUAL: Rates = Rates {
     quota: true,
     without: &[],
     large: false,
+    thorough: false,
 };
 
 pub const SCENARIOS: [Scenario; 16] = [
     Scenario {
         name: "keepalive",
-        help: "4 KB file, 64 connections (wrk); servers have half a core, if that can be had",
+        help: "4 KB file, 64 connections (wrk); half a core for a server, if that can be had; twice the effort",
         title: "4 KB file, 64 connections, keep-alive",
-        way: Way::Rates(USUAL),
+        way: Way::Rates(Rates {
+            thorough: true,
+            ..USUAL
+        }),
     },
     Scenario {
         name: "connections",
@@ -100,11 +104,12 @@ pub const SCENARIOS: [Scenario; 16] = [
     },
     Scenario {
         name: "file10m",
-        help: "10 MB file, 16 connections (wrk); as before",
+        help: "10 MB file, 16 connections (wrk); as before; twice the effort",
         title: "10 MB file, 16 connections, keep-alive",
         way: Way::Rates(Rates {
             bytes: 10_000_000,
             large: true,
+            thorough: true,
             load: Load::Wrk {
                 connections: 16,
                 close: false,

@@ -28,6 +28,20 @@ pub struct Spread {
     pub most: f64,
 }
 
+/// Of means of rounds, how far their ratio may be off: its standard error, by how much the rounds differ.
+pub fn error_of_ratio(ours: &[f64], theirs: &[f64]) -> f64 {
+    let (mean, error) = mean_and_error(ours);
+    let (other_mean, other_error) = mean_and_error(theirs);
+    mean / other_mean * (error / mean).hypot(other_error / other_mean)
+}
+
+fn mean_and_error(values: &[f64]) -> (f64, f64) {
+    let count = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / count;
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    (mean, (squares / (count - 1.0) / count).sqrt())
+}
+
 impl Spread {
     /// Mean and range of at least one value: for what is sampled coarsely, where each round adds to
     /// the precision.
@@ -87,6 +101,7 @@ const SATURATED: f64 = 0.95;
 pub struct Summary {
     /// Round by round.
     pub rates: Vec<f64>,
+    pub users: Vec<f64>,
     pub cpus: Vec<f64>,
     pub rate: Spread,
     pub user: Spread,
@@ -113,6 +128,7 @@ impl Summary {
         }
         Self {
             rates: all(|sample| sample.rate),
+            users: all(|sample| sample.user),
             cpus: all(|sample| sample.cpu),
             rate: spread(|sample| sample.rate),
             user: Spread::mean_of(all(|sample| sample.user)),
@@ -194,6 +210,14 @@ mod tests {
         let ratios = Spread::of_ratios(&[2.0, 6.0, 3.0], &[1.0, 2.0, 3.0]);
         assert_eq!(ratios.show(0), "2 (1–3)");
         assert_eq!(Spread::mean_of(vec![1.0, 6.0, 2.0]).middle, 3.0);
+    }
+
+    #[test]
+    fn error_of_a_ratio_is_by_how_the_rounds_differ() {
+        // 2 and 1 on average; 2 differs by a quarter of itself, which two rounds make good by their root.
+        let error = error_of_ratio(&[1.5, 2.5], &[1.0, 1.0]);
+        assert!((error - 0.5).abs() < 1e-9, "{error}");
+        assert_eq!(error_of_ratio(&[3.0, 3.0], &[1.0, 1.0]), 0.0);
     }
 
     #[test]
