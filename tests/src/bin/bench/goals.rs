@@ -12,6 +12,9 @@ const KEEP_ALIVE: [(Kind, f64); 3] = [
     (Kind::Nginx, 1.50),
 ];
 
+/// The same with paths in turn; the floor does not look at them.
+const KEEP_ALIVE_PATHS: [(Kind, f64); 2] = [(Kind::Lighttpd, 1.20), (Kind::Nginx, 1.50)];
+
 /// User time of a keep-alive request, in floor's.
 const USER_OF_FLOOR: f64 = 1.5;
 
@@ -95,6 +98,9 @@ pub fn rates(bench: &Bench, scenario: &str, results: &[(Kind, Summary)]) {
                 ));
             }
         }
+        "keepalive-paths" => KEEP_ALIVE_PATHS
+            .into_iter()
+            .for_each(|(kind, wanted)| at_least(kind, wanted)),
         "connections" => [Kind::Nginx, Kind::Lighttpd, Kind::Hyper]
             .into_iter()
             .for_each(|kind| at_least(kind, 1.0)),

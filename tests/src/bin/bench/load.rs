@@ -3,6 +3,7 @@
 use crate::machine;
 use capuchin_tests::process;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -31,6 +32,17 @@ pub struct Count {
 }
 
 pub fn wrk(address: SocketAddr, path: &str, seconds: u64, how: Wrk) -> Result<Count, String> {
+    wrk_by(None, address, path, seconds, how)
+}
+
+/// By a script that tells wrk what to ask for; without one it is `path` all the time.
+pub fn wrk_by(
+    script: Option<&Path>,
+    address: SocketAddr,
+    path: &str,
+    seconds: u64,
+    how: Wrk,
+) -> Result<Count, String> {
     let program = machine::need("wrk")?;
     let mut command = Command::new(program);
     command
@@ -39,6 +51,9 @@ pub fn wrk(address: SocketAddr, path: &str, seconds: u64, how: Wrk) -> Result<Co
         .args(["-d", &format!("{seconds}s")]);
     if how.close {
         command.args(["-H", "Connection: close"]);
+    }
+    if let Some(script) = script {
+        command.arg("-s").arg(script);
     }
     command.arg(format!("http://{address}{path}"));
     let core = (how.threads == 1).then(|| machine::cores().load);

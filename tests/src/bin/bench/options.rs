@@ -16,7 +16,7 @@ Scenarios (default: all)
 ";
 
 const REST: &str = "  \
-  serve          starts the servers, prints their process numbers and waits for a line: to profile
+  serve           starts the servers, prints their process numbers and waits for a line: to profile
 
 Options
   --seconds N    of each run [4]; with twice the effort, twice as many
@@ -53,7 +53,7 @@ pub struct Options {
 pub fn help() -> String {
     let scenarios: String = SCENARIOS
         .iter()
-        .map(|scenario| format!("  {:<14} {}\n", scenario.name, scenario.help))
+        .map(|scenario| format!("  {:<15} {}\n", scenario.name, scenario.help))
         .collect();
     format!("{HELP}{scenarios}{REST}")
 }

@@ -2,7 +2,7 @@
 
 use crate::crowd::Crowd;
 use crate::load::{self, Count, Wrk};
-use crate::peers::{Kind, Manner, Setup};
+use crate::peers::{Kind, Manner, Place, Setup};
 use crate::quota::{self, Quota};
 use crate::readers::Readers;
 use crate::scenarios::Scenario;
@@ -42,6 +42,8 @@ pub enum Load {
         connections: usize,
         close: bool,
     },
+    /// wrk with 64 connections that ask for 16 files in turn.
+    InTurn,
     /// HTTP/1.0, 64 connections; with `keep`, they live on.
     Ab {
         keep: bool,
@@ -65,16 +67,20 @@ impl Rates {
         if self.thorough { 2 } else { 1 }
     }
 
-    fn drive(&self, server: &Server, seconds: u64) -> Result<Count, String> {
+    fn drive(&self, server: &Server, place: &Place, seconds: u64) -> Result<Count, String> {
         let path = format!("/{}.bin", self.bytes);
+        let how = |connections, close| Wrk {
+            connections,
+            close,
+            threads: 1,
+        };
         match self.load {
             Load::Wrk { connections, close } => {
-                let how = Wrk {
-                    connections,
-                    close,
-                    threads: 1,
-                };
-                load::wrk(server.address, &path, seconds, how)
+                load::wrk(server.address, &path, seconds, how(connections, close))
+            }
+            Load::InTurn => {
+                let (script, how) = (place.in_turn(), how(64, false));
+                load::wrk_by(Some(&script), server.address, &path, seconds, how)
             }
             Load::Ab { keep } => ab::run(server.address, &path, seconds, keep),
             Load::Pipelined => pipeline::run(server.address, &path, seconds),
@@ -92,7 +98,7 @@ impl Rates {
 
 pub fn run(scenario: &Scenario, what: &Rates, bench: &Bench) -> Result<(), String> {
     match what.load {
-        Load::Wrk { .. } => drop(machine::need("wrk")?),
+        Load::Wrk { .. } | Load::InTurn => drop(machine::need("wrk")?),
         Load::Ab { .. } => drop(machine::need("ab")?),
         Load::Pipelined => {}
     }
@@ -165,7 +171,7 @@ impl Entrant {
         let (count, memory) = thread::scope(|scope| {
             let memory = (what.beside != Beside::Nothing)
                 .then(|| scope.spawn(|| memory_amid(&server, seconds)));
-            let count = what.drive(&server, seconds);
+            let count = what.drive(&server, &bench.place, seconds);
             (count, memory.and_then(|memory| memory.join().ok()))
         });
         let mut count = count.map_err(named)?;

@@ -44,7 +44,7 @@ const USUAL: Rates = Rates {
     thorough: false,
 };
 
-pub const SCENARIOS: [Scenario; 16] = [
+pub const SCENARIOS: [Scenario; 17] = [
     Scenario {
         name: "keepalive",
         help: "4 KB file, 64 connections (wrk); half a core for a server, if that can be had; twice the effort",
@@ -55,8 +55,17 @@ pub const SCENARIOS: [Scenario; 16] = [
         }),
     },
     Scenario {
+        name: "keepalive-paths",
+        help: "as keepalive, 16 files of 4 KB in turn: heads are not those that came before",
+        title: "16 files of 4 KB in turn, 64 connections, keep-alive",
+        way: Way::Rates(Rates {
+            load: Load::InTurn,
+            ..USUAL
+        }),
+    },
+    Scenario {
         name: "connections",
-        help: "4 KB file, a connection for each request (wrk); as before",
+        help: "4 KB file, a connection for each request (wrk); half a core for a server, too",
         title: "4 KB file, a connection for each request, 64 at a time",
         way: Way::Rates(Rates {
             load: Load::Wrk {

@@ -7,6 +7,10 @@ use std::{fs, io};
 /// Bytes of the files that are served, each by the name `BYTES.bin`.
 const FILES: [usize; 4] = [128, 4_096, 100_000, 10_000_000];
 
+/// Files that are asked for in turn, and bytes of each.
+const IN_TURN: usize = 16;
+const IN_TURN_BYTES: usize = 4_096;
+
 /// A directory for the files that are served and for the servers' own; gone when dropped.
 pub struct Place {
     directory: PathBuf,
@@ -29,6 +33,11 @@ impl Place {
             let file = place.site().join(format!("{bytes}.bin"));
             fs::write(file, vec![b'x'; bytes])?;
         }
+        for number in 0..IN_TURN {
+            let file = place.site().join(format!("in-turn-{number:02}.bin"));
+            fs::write(file, vec![b'x'; IN_TURN_BYTES])?;
+        }
+        fs::write(place.in_turn(), in_turn_text())?;
         // nginx's worker may run as another user.
         fs::set_permissions(
             &place.directory,
@@ -44,6 +53,11 @@ impl Place {
     /// One of the servers' own files.
     pub fn file(&self, name: &str) -> PathBuf {
         self.directory.join(name)
+    }
+
+    /// The script for wrk that asks for files in turn.
+    pub fn in_turn(&self) -> PathBuf {
+        self.file("in-turn.lua")
     }
 
     /// An address for nginx, and its configuration for it, with sendfile(2) or without.
@@ -109,6 +123,25 @@ impl Place {
              mimetype.assign = ( \".bin\" => \"application/octet-stream\" )\n"
         )
     }
+}
+
+/// Heads differ in the path alone, and are made once. 64 connections that take turns would each get the
+/// same path again and again, so that the paths move on by one with each turn.
+fn in_turn_text() -> String {
+    format!(
+        "local heads, sent = {{}}, 0\n\
+         init = function()\n\
+         \x20 for number = 0, {IN_TURN} - 1 do\n\
+         \x20   heads[number] = wrk.format('GET', string.format('/in-turn-%02d.bin', number))\n\
+         \x20 end\n\
+         end\n\
+         request = function()\n\
+         \x20 local turn = math.floor(sent / 64)\n\
+         \x20 local number = (sent + turn) % {IN_TURN}\n\
+         \x20 sent = sent + 1\n\
+         \x20 return heads[number]\n\
+         end\n"
+    )
 }
 
 impl Drop for Place {
