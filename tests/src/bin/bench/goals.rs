@@ -12,7 +12,7 @@ const KEEP_ALIVE: [(Kind, f64); 3] = [
     (Kind::Nginx, 1.50),
 ];
 
-/// The same with paths in turn; the floor does not look at them.
+/// The same with paths in turn, and with heads of which none comes twice; the floor does not look at them.
 const KEEP_ALIVE_PATHS: [(Kind, f64); 2] = [(Kind::Lighttpd, 1.20), (Kind::Nginx, 1.50)];
 
 /// User time of a keep-alive request, in floor's.
@@ -98,7 +98,7 @@ pub fn rates(bench: &Bench, scenario: &str, results: &[(Kind, Summary)]) {
                 ));
             }
         }
-        "keepalive-paths" => KEEP_ALIVE_PATHS
+        "keepalive-paths" | "keepalive-fresh" => KEEP_ALIVE_PATHS
             .into_iter()
             .for_each(|(kind, wanted)| at_least(kind, wanted)),
         "connections" => [Kind::Nginx, Kind::Lighttpd, Kind::Hyper]

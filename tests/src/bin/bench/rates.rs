@@ -42,8 +42,10 @@ pub enum Load {
         connections: usize,
         close: bool,
     },
-    /// wrk with 64 connections that ask for 16 files in turn.
-    InTurn,
+    /// wrk with 64 connections that ask for 16 files in turn; with `fresh`, by a head that did not come before.
+    InTurn {
+        fresh: bool,
+    },
     /// HTTP/1.0, 64 connections; with `keep`, they live on.
     Ab {
         keep: bool,
@@ -78,8 +80,8 @@ impl Rates {
             Load::Wrk { connections, close } => {
                 load::wrk(server.address, &path, seconds, how(connections, close))
             }
-            Load::InTurn => {
-                let (script, how) = (place.in_turn(), how(64, false));
+            Load::InTurn { fresh } => {
+                let (script, how) = (place.in_turn(fresh), how(64, false));
                 load::wrk_by(Some(&script), server.address, &path, seconds, how)
             }
             Load::Ab { keep } => ab::run(server.address, &path, seconds, keep),
@@ -98,7 +100,7 @@ impl Rates {
 
 pub fn run(scenario: &Scenario, what: &Rates, bench: &Bench) -> Result<(), String> {
     match what.load {
-        Load::Wrk { .. } | Load::InTurn => drop(machine::need("wrk")?),
+        Load::Wrk { .. } | Load::InTurn { .. } => drop(machine::need("wrk")?),
         Load::Ab { .. } => drop(machine::need("ab")?),
         Load::Pipelined => {}
     }

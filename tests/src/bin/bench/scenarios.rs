@@ -44,7 +44,7 @@ const USUAL: Rates = Rates {
     thorough: false,
 };
 
-pub const SCENARIOS: [Scenario; 17] = [
+pub const SCENARIOS: [Scenario; 18] = [
     Scenario {
         name: "keepalive",
         help: "4 KB file, 64 connections (wrk); half a core for a server, if that can be had; twice the effort",
@@ -56,10 +56,19 @@ pub const SCENARIOS: [Scenario; 17] = [
     },
     Scenario {
         name: "keepalive-paths",
-        help: "as keepalive, 16 files of 4 KB in turn: heads are not those that came before",
+        help: "as keepalive, 16 files of 4 KB in turn",
         title: "16 files of 4 KB in turn, 64 connections, keep-alive",
         way: Way::Rates(Rates {
-            load: Load::InTurn,
+            load: Load::InTurn { fresh: false },
+            ..USUAL
+        }),
+    },
+    Scenario {
+        name: "keepalive-fresh",
+        help: "as before, with a field in each head that no other has: none comes twice",
+        title: "16 files of 4 KB in turn, no head twice, 64 connections, keep-alive",
+        way: Way::Rates(Rates {
+            load: Load::InTurn { fresh: true },
             ..USUAL
         }),
     },

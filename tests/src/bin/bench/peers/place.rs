@@ -37,7 +37,9 @@ impl Place {
             let file = place.site().join(format!("in-turn-{number:02}.bin"));
             fs::write(file, vec![b'x'; IN_TURN_BYTES])?;
         }
-        fs::write(place.in_turn(), in_turn_text())?;
+        for fresh in [false, true] {
+            fs::write(place.in_turn(fresh), in_turn_text(fresh))?;
+        }
         // nginx's worker may run as another user.
         fs::set_permissions(
             &place.directory,
@@ -55,9 +57,9 @@ impl Place {
         self.directory.join(name)
     }
 
-    /// The script for wrk that asks for files in turn.
-    pub fn in_turn(&self) -> PathBuf {
-        self.file("in-turn.lua")
+    /// The script for wrk that asks for files in turn; with `fresh`, by no head that it has sent before.
+    pub fn in_turn(&self, fresh: bool) -> PathBuf {
+        self.file(if fresh { "fresh.lua" } else { "in-turn.lua" })
     }
 
     /// An address for nginx, and its configuration for it, with sendfile(2) or without.
@@ -125,21 +127,27 @@ impl Place {
     }
 }
 
-/// Heads differ in the path alone, and are made once. 64 connections that take turns would each get the
-/// same path again and again, so that the paths move on by one with each turn.
-fn in_turn_text() -> String {
+/// Heads differ in the path alone, and are made once; those that are fresh end with a field of their own. 64
+/// connections that take turns would each get the same path again and again, so that the paths move on by one with
+/// each turn.
+fn in_turn_text(fresh: bool) -> String {
+    let (head, own) = if fresh {
+        (":sub(1, -3)", " .. 'X-Request: ' .. sent .. '\\r\\n\\r\\n'")
+    } else {
+        ("", "")
+    };
     format!(
         "local heads, sent = {{}}, 0\n\
          init = function()\n\
          \x20 for number = 0, {IN_TURN} - 1 do\n\
-         \x20   heads[number] = wrk.format('GET', string.format('/in-turn-%02d.bin', number))\n\
+         \x20   heads[number] = wrk.format('GET', string.format('/in-turn-%02d.bin', number)){head}\n\
          \x20 end\n\
          end\n\
          request = function()\n\
          \x20 local turn = math.floor(sent / 64)\n\
          \x20 local number = (sent + turn) % {IN_TURN}\n\
          \x20 sent = sent + 1\n\
-         \x20 return heads[number]\n\
+         \x20 return heads[number]{own}\n\
          end\n"
     )
 }
