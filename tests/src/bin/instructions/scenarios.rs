@@ -141,7 +141,7 @@ const ALONE: Scenario = Scenario {
     pipelined: 1,
     closes: false,
     few: 320,
-    many: 3_520,
+    many: 9_920,
 };
 
 impl Scenario {
