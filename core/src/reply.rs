@@ -84,7 +84,8 @@ pub(crate) struct Made {
     pub written: usize,
     pub close: bool,
     pub content: Source,
-    /// What all of was promised with nothing but its own fields: [`crate::site::Site::prepared`] may have the reply.
+    /// The content, where the reply has all of it and no fields but its own: [`crate::site::Site::prepared`] may have
+    /// such a reply in one piece.
     #[cfg(not(target_os = "rtems"))]
     pub whole: Option<ContentId>,
 }
@@ -98,6 +99,17 @@ impl Made {
         #[cfg(not(target_os = "rtems"))]
         whole: None,
     };
+}
+
+#[cfg(not(target_os = "rtems"))]
+impl Made {
+    /// Bytes of the whole reply.
+    pub fn bytes(&self) -> usize {
+        match self.content {
+            Source::Written(_) => self.written,
+            ref content => self.written + content.length() as usize,
+        }
+    }
 }
 
 /// Where a reply's content comes from.

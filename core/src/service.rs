@@ -170,14 +170,15 @@ pub trait Service {
     /// A reply needs the content no more.
     fn release(&mut self, id: ContentId);
 
-    /// As [`crate::site::Site::prepared`].
+    /// As [`crate::site::Site::prepared`]. In a pipeline, requests that repeat the one before them byte for byte, and
+    /// got such a reply, are answered by this alone, without [`Service::request`]: a service that looks at requests
+    /// before a site does, and not only at their heads, must not pass this on, nor [`Service::recall`].
     fn prepared(&mut self, id: ContentId, opening: &Opening) -> Option<&[u8]> {
         let _ = (id, opening);
         None
     }
 
-    /// As [`crate::site::Site::recall`]: a service that answers so is not asked by [`Service::request`]. One that
-    /// looks at requests before a site does, and not only at their heads, must not pass this on.
+    /// As [`crate::site::Site::recall`]: a service that answers so is not asked by [`Service::request`].
     fn recall(&mut self, head: &[u8], now: u64, unix_time: u64) -> Option<ContentId> {
         let _ = (head, now, unix_time);
         None

@@ -173,15 +173,15 @@ pub trait Site {
         None
     }
 
-    /// The content that was remembered for exactly this head, if [`Site::find`] would find the same now, of the same
-    /// time of modification, and [`Site::prepared`] has it. `unix_time` is in seconds.
+    /// The content that was remembered for exactly this head, if [`Site::find`] would find the same now, if it was not
+    /// modified after `unix_time` (in seconds), and if [`Site::prepared`] has it.
     fn recall(&mut self, head: &[u8], now: u64, unix_time: u64) -> Option<ContentId> {
         let _ = (head, now, unix_time);
         None
     }
 
     /// A request with this head, and nothing else, was answered by all of `id`'s content: should the same bytes come
-    /// again, they need not be read again. Heads with credentials or cookies are not remembered.
+    /// again, they need not be read again. Heads with `Authorization` or `Cookie` are not handed over.
     fn remember(&mut self, head: &[u8], id: ContentId) {
         let _ = (head, id);
     }

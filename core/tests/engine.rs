@@ -898,3 +898,39 @@ fn reply_to_a_head_that_came_before_has_its_own_date() {
         assert_eq!(replies[0][54..], replies[1][54..]);
     });
 }
+
+#[test]
+fn body_that_repeats_its_head_is_no_request() {
+    let head = "GET /ready/10 HTTP/1.1\r\nHost: a\r\nContent-Length: LENGTH\r\n\r\n";
+    let head = head.replace("LENGTH", &(head.len() - 4).to_string());
+    for pieces in [&[head.repeat(2)][..], &[head.clone(), head.clone()]] {
+        run_plain(&Setup::default(), |net, turn, _, stats| {
+            let client = net.connect(1_000_000);
+            // What was learnt from one is of no use to the next.
+            for round in 1..=3 {
+                for piece in pieces {
+                    net.send(client, piece.as_bytes());
+                    turns(turn, 3);
+                }
+                let replies = String::from_utf8_lossy(&net.read(client)).into_owned();
+                assert_eq!(replies.matches("HTTP/1.1 200").count(), 1, "{replies}");
+                assert_eq!(stats.value(Counter::Requests), round);
+            }
+        });
+    }
+}
+
+#[test]
+fn repeated_request_of_http_1_0_is_told_that_the_connection_stays() {
+    run_plain(&Setup::default(), |net, turn, _, _| {
+        let client = net.connect(1_000_000);
+        let one = "GET /ready/10 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n";
+        for count in [1, 1, 3] {
+            net.send(client, one.repeat(count).as_bytes());
+            turns(turn, 3);
+            let replies = String::from_utf8_lossy(&net.read(client)).into_owned();
+            let told = replies.matches("\r\nConnection: keep-alive\r\n").count();
+            assert_eq!(told, count, "{replies}");
+        }
+    });
+}

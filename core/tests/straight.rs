@@ -462,6 +462,7 @@ fn play(seed: u64, straight: bool, recalled: &Rc<Cell<u32>>) -> Vec<String> {
         stats.value(Counter::LeasesTaken),
         stats.value(Counter::LeasesReturned)
     );
+    assert!(worker.service().inner.site().holds_nothing());
     trace.push(
         clients
             .iter()
@@ -486,5 +487,5 @@ fn straight_way_comes_to_what_the_general_way_comes_to() {
             );
         }
     }
-    assert!(sum > 500, "{sum} heads were recalled");
+    assert!(sum > 300, "{sum} heads were recalled");
 }

@@ -208,11 +208,6 @@ pub(super) fn copy_limit(slot: &Slot) -> usize {
     }
 }
 
-/// Whether a connection may make no request after the one at hand.
-pub(super) fn is_last(slot: &Slot, limits: &Limits) -> bool {
-    slot.sequence.wrapping_add(1) >= limits.requests_per_connection
-}
-
 /// Whether a reply given now leaves a body behind that would take too long to read only to throw it
 /// away, or that may never come. The client is told to close then.
 pub(super) fn leaves_unread(slot: &Slot, limits: &Limits) -> bool {

@@ -10,6 +10,7 @@
 use super::output::send_parts;
 use super::requests::Asked;
 use super::*;
+use crate::http::fields::Name;
 use crate::site::ContentId;
 
 /// What came of sending a reply in one go.
@@ -85,6 +86,7 @@ where
             return GO_ON;
         };
         let sent = if is_simple(slot, &next, &made) {
+            self.remember(slot, lease, &made);
             self.send_made(slot, lease, &made, budget)
         } else {
             None
@@ -118,6 +120,20 @@ where
         self.send_prepared(slot, id, budget)
     }
 
+    /// Has the service remember a head that came alone, if its reply depends on nothing else.
+    #[inline(always)]
+    fn remember(&mut self, slot: &Slot, lease: LeaseId, made: &Made) {
+        let Some(id) = made.whole.filter(|_| !slot.flags.has(Flags::OBSERVED)) else {
+            return;
+        };
+        let (bytes, fields) = self.leases.parts(lease);
+        let bytes = &bytes[..usize::from(slot.end)];
+        let head = Head::new(&slot.parser, bytes, fields);
+        if !head.has_any(&[Name::Authorization, Name::Cookie]) {
+            self.service.remember(bytes, id);
+        }
+    }
+
     #[inline(always)]
     fn send_prepared(&mut self, slot: &Slot, id: ContentId, budget: &Budget) -> Option<Offer> {
         let reply = self.service.prepared(id, &self.opening)?;
@@ -142,12 +158,13 @@ where
         made: &Made,
         budget: &Budget,
     ) -> Option<Offer> {
+        let length = made.content.length();
         if let Some(id) = made.whole
             && let Some(offer) = self.send_prepared(slot, id, budget)
         {
+            debug_assert_eq!(offer.length, made.bytes());
             return Some(offer);
         }
-        let length = made.content.length();
         if length > budget.bytes as u64 {
             return None;
         }
@@ -202,12 +219,9 @@ where
             return Some(Want::Abort);
         };
         self.act(slot, token, &next, &made);
-        let length = match made.content {
-            Source::Written(_) => 0,
-            ref content => content.length(),
-        };
         // The same head in the same turn gets the same reply. Were it not so, it could not go on.
-        if made.written as u64 + length != offer.length as u64 {
+        debug_assert_eq!(offer.length, made.bytes());
+        if offer.length != made.bytes() {
             return Some(Want::Abort);
         }
         self.sent_in_part(slot, offer)
@@ -300,4 +314,9 @@ fn is_simple(slot: &Slot, next: &Next, made: &Made) -> bool {
         && !made.close
         && !slot.flags.has(Flags::CLOSE | Flags::HEAD_ONLY)
         && slot.body.is_done()
+}
+
+/// Whether a connection may make no request after the one at hand.
+fn is_last(slot: &Slot, limits: &Limits) -> bool {
+    slot.sequence.wrapping_add(1) >= limits.requests_per_connection
 }

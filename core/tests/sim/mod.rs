@@ -215,12 +215,17 @@ impl Transport for Net {
     }
 }
 
+/// The day's time at a moment of the monotonic clock.
+pub fn unix_time(now: u64) -> u64 {
+    784_111_777 + now / 1_000
+}
+
 impl Clock for Net {
     fn monotonic(&mut self) -> u64 {
         self.world().now
     }
     fn unix_time(&mut self) -> u64 {
-        784_111_777 + self.world().now / 1_000
+        unix_time(self.world().now)
     }
 }
 

@@ -186,6 +186,8 @@ pub struct SimSite {
     held: Vec<Option<(u64, bool)>>,
     memory: Vec<u8>,
     fields: Vec<u8>,
+    /// When something was found last.
+    now: u64,
     /// Replies in one piece, by the number of what was found.
     ready: HashMap<u32, Vec<u8>>,
     /// Heads, and what was found for them.
@@ -195,10 +197,18 @@ pub struct SimSite {
 /// A head with any of these must not be remembered.
 const SECRETS: [&[u8]; 2] = [b"Cookie:", b"Authorization:"];
 
+impl SimSite {
+    /// Whether all that was found was released.
+    pub fn holds_nothing(&self) -> bool {
+        self.held.iter().all(Option::is_none)
+    }
+}
+
 impl Site for SimSite {
     type File = SimFile;
 
-    fn find(&mut self, path: &[u8], _: Accepts<'_>, _: u64) -> Result<Found<'_>, SiteError> {
+    fn find(&mut self, path: &[u8], _: Accepts<'_>, now: u64) -> Result<Found<'_>, SiteError> {
+        self.now = now;
         let path = std::str::from_utf8(path).map_err(|_| SiteError::NotFound)?;
         if path == "/busy" {
             return Err(SiteError::Busy);
@@ -266,7 +276,9 @@ impl Site for SimSite {
         Some(reply)
     }
 
-    fn recall(&mut self, head: &[u8], _: u64, _: u64) -> Option<ContentId> {
+    fn recall(&mut self, head: &[u8], now: u64, unix_time: u64) -> Option<ContentId> {
+        assert!(now >= self.now);
+        assert_eq!(unix_time, super::unix_time(now));
         self.remembered.get(head).copied()
     }
 
@@ -275,6 +287,9 @@ impl Site for SimSite {
             assert!(!head.windows(secret.len()).any(|part| part == secret));
         }
         assert!(head.trim_ascii_start().starts_with(b"GET ") && head.ends_with(b"\r\n\r\n"));
+        // Of a pipeline none comes alone again.
+        let ends = head.windows(4).filter(|part| part == b"\r\n\r\n").count();
+        assert_eq!(ends - usize::from(head.starts_with(b"\r\n\r\n")), 1);
         self.remembered.insert(head.to_vec(), id);
     }
 }
@@ -371,7 +386,7 @@ pub fn run<C, T>(
         "every lease came back"
     );
     assert!(
-        worker.service().site().held.iter().all(Option::is_none),
+        worker.service().site().holds_nothing(),
         "all content was released"
     );
     drop(worker);

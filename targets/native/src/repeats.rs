@@ -55,7 +55,7 @@ impl<T: Copy> Repeats<T> {
         if self.worth == 0 {
             self.passed = self.passed.wrapping_add(1);
         }
-        if head.len() > HEAD_BYTES || !self.looks() {
+        if head.len() > HEAD_BYTES || !self.is_worth_it() {
             return None;
         }
         let found = self.known.get(head).copied();
@@ -73,7 +73,7 @@ impl<T: Copy> Repeats<T> {
     /// Remembers what a head led to, unless it is long.
     #[inline(never)]
     pub fn put(&mut self, head: &[u8], what: T) {
-        if head.len() > HEAD_BYTES || !self.looks() {
+        if head.len() > HEAD_BYTES || !self.is_worth_it() {
             return;
         }
         if let Some(known) = self.known.get_mut(head) {
@@ -95,7 +95,7 @@ impl<T: Copy> Repeats<T> {
         self.turned_away = 0;
     }
 
-    fn looks(&self) -> bool {
+    fn is_worth_it(&self) -> bool {
         self.worth > 0 || self.passed.is_multiple_of(SAMPLE)
     }
 }

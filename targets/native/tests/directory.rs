@@ -3,7 +3,9 @@
 mod common;
 
 use capuchin::{Directory, DirectoryOptions};
+use capuchin_core::http::head::{Field, Head, HeadParser, Progress};
 use capuchin_core::reply::Opening;
+use capuchin_core::service::Request;
 use capuchin_core::site::{Accepts, Content, ContentId, Found, Site, SiteError};
 use common::Place;
 use std::fs;
@@ -506,6 +508,46 @@ fn recall(site: &mut Directory, head: &[u8], now: u64) -> Option<String> {
     let reply = site.prepared(id, &OPENING).expect("in one piece");
     let rest = reply.strip_prefix(&OPENING).expect("its opening");
     Some(String::from_utf8(rest.to_vec()).expect("UTF-8"))
+}
+
+/// A request for what its client takes best.
+fn request<'r>(head: &'r [u8], fields: &'r mut [Field]) -> Request<'r> {
+    let mut parser = HeadParser::default();
+    let complete = parser.advance(head, fields);
+    assert!(matches!(complete, Ok(Progress::Complete { .. })));
+    let head = Head::new(&parser, head, fields);
+    Request::new(head, head.path())
+}
+
+#[test]
+fn head_is_answered_by_the_coding_that_its_client_takes() {
+    let place = Place::new("recalled-coded");
+    for (name, content) in [("a", "plain"), ("a.gz", "zipped"), ("a.br", "br")] {
+        place.write(name, content);
+    }
+    let mut site = open(&place, |options| options.precompressed = true);
+    let wanted = [("gzip", "zipped"), ("br", "br"), ("identity", "plain")];
+    let heads = wanted.map(|(coding, _)| {
+        format!("GET /a HTTP/1.1\r\nHost: a\r\nAccept-Encoding: {coding}\r\n\r\n")
+    });
+    for head in &heads {
+        let mut fields = [Field::EMPTY; 8];
+        let request = request(head.as_bytes(), &mut fields);
+        let found = site.find(b"/a", Accepts::of(&request), 0);
+        let Ok(Found::Content(id, _)) = found else {
+            panic!("{found:?}");
+        };
+        site.release(id);
+        site.remember(head.as_bytes(), id);
+    }
+    for (head, (coding, content)) in heads.iter().zip(wanted) {
+        let reply = recall(&mut site, head.as_bytes(), 0).expect("known");
+        let (fields, rest) = reply.split_once("\r\n\r\n").expect("a whole reply");
+        assert_eq!(rest, content);
+        let told = format!("Content-Encoding: {coding}");
+        assert_eq!(fields.contains(&told), coding != "identity", "{fields}");
+        assert!(fields.contains("Vary: Accept-Encoding"), "{fields}");
+    }
 }
 
 fn unix_time() -> u64 {

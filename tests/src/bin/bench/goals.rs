@@ -189,7 +189,7 @@ pub fn idle(bench: &Bench, bytes_each: f64, all_alive: bool, dirty: Spread, priv
     bench.report.goal(
         bytes_each <= IDLE_BYTES && all_alive,
         &format!(
-            "{bytes_each:.0} bytes for each idle connection{but}, wanted at most {IDLE_BYTES}"
+            "{bytes_each:.1} bytes for each idle connection{but}, wanted at most {IDLE_BYTES}"
         ),
     );
     memory(bench, "at start", dirty, private, START_KILOBYTES);

@@ -13,12 +13,20 @@ use std::time::Duration;
 
 const CONNECTIONS: usize = 8_000;
 
-/// What the first connections cost once (caches, first touches) is not what each costs.
-const WARM: usize = 64;
+/// What the first connections cost once (caches, first touches, also of what many at a time need) is not what each
+/// costs.
+const WARM: usize = 1_000;
 
 /// The kernel maps as much of a program around what it touches as lies together in its cache, so that
 /// no two starts are alike.
 const STARTS: usize = 9;
+
+/// Servers that are filled with connections. The least counts: whatever else a process writes meanwhile only adds to it,
+/// and memory is counted in pages.
+const CROWDS: usize = 5;
+
+/// After so long a server looks whether its files are as they were.
+const LOOK_AGAIN: Duration = Duration::from_millis(1_100);
 
 /// For a server to finish what it does after a reply.
 const SETTLE: Duration = Duration::from_millis(300);
@@ -30,9 +38,9 @@ pub fn run(bench: &Bench) -> Result<(), String> {
         "all private at start, KB (range)",
         "all private beside a second instance, KB (range)",
         "Rss at start, KB (range)",
-        "all private after 64 connections, KB",
-        "with 8,000 more, KB",
-        "bytes for each",
+        "Private_Dirty after 1,000 connections, KB (range)",
+        "with 8,000 more, KB (range)",
+        "bytes for each, the least (range)",
         "of them alive",
     ]);
     let (mut ours, mut starts, mut each) = (None, Vec::new(), Vec::new());
@@ -50,9 +58,9 @@ pub fn run(bench: &Bench) -> Result<(), String> {
             found.private.show(0),
             found.in_company.show(0),
             found.resident.show(0),
-            (found.warm / 1_024).to_string(),
-            (found.full / 1_024).to_string(),
-            format!("{:.0}", found.each()),
+            found.warm.show(0),
+            found.full.show(0),
+            found.each.show(1),
             found.alive.to_string(),
         ]);
         let bar = |value| Bar {
@@ -61,7 +69,7 @@ pub fn run(bench: &Bench) -> Result<(), String> {
             decimals: 0,
         };
         starts.push(bar(found.dirty));
-        each.push(bar(Spread::of(vec![found.each()])));
+        each.push(bar(found.each));
         if *kind == Kind::Capuchin {
             ours = Some(found);
         }
@@ -97,7 +105,13 @@ pub fn run(bench: &Bench) -> Result<(), String> {
             found.in_company.middle
         ));
         let all_alive = found.alive == CONNECTIONS;
-        goals::idle(bench, found.each(), all_alive, found.dirty, found.private);
+        goals::idle(
+            bench,
+            found.each.middle,
+            all_alive,
+            found.dirty,
+            found.private,
+        );
     }
     Ok(())
 }
@@ -110,17 +124,13 @@ struct Found {
     resident: Spread,
     /// What is private while a second instance runs.
     in_company: Spread,
-    /// Private bytes.
-    warm: u64,
-    full: u64,
+    /// `Private_Dirty` with connections, in KB: which pages of the program's file are there is another matter.
+    warm: Spread,
+    full: Spread,
+    /// Bytes for each connection; in the middle stands the least.
+    each: Spread,
     /// Connections that answered once more after the measurement.
     alive: usize,
-}
-
-impl Found {
-    fn each(&self) -> f64 {
-        self.full.saturating_sub(self.warm) as f64 / CONNECTIONS as f64
-    }
 }
 
 fn measure(kind: Kind, place: &Place) -> Result<Found, String> {
@@ -131,34 +141,40 @@ fn measure(kind: Kind, place: &Place) -> Result<Found, String> {
         Ok::<_, String>(server)
     };
     let (mut alone, mut in_company) = (Vec::with_capacity(STARTS), Vec::with_capacity(STARTS));
-    let server = loop {
+    while alone.len() < STARTS {
         let server = start()?;
         alone.push(server.memory());
         let second = start()?;
         in_company.push(server.memory());
         drop(second);
-        if alone.len() == STARTS {
-            break server;
-        }
-    };
+    }
     let kilobytes = |of: &[Memory], part: fn(&Memory) -> u64| {
         Spread::of(of.iter().map(|m| part(m) as f64 / 1_024.0).collect())
     };
-    let warm_crowd = Crowd::open(server.address, WARM).map_err(failed)?;
-    thread::sleep(SETTLE);
-    let warm = server.memory().private;
-    let mut crowd = Crowd::open(server.address, CONNECTIONS).map_err(failed)?;
-    thread::sleep(SETTLE);
-    let full = server.memory().private;
-    let alive = crowd.alive();
-    drop((warm_crowd, crowd));
+    let (mut warm, mut full, mut alive) = (Vec::new(), Vec::new(), CONNECTIONS);
+    for _ in 0..CROWDS {
+        let server = start()?;
+        let mut first = Crowd::open(server.address, WARM).map_err(failed)?;
+        thread::sleep(LOOK_AGAIN);
+        first.alive();
+        thread::sleep(SETTLE);
+        warm.push(server.memory());
+        let mut crowd = Crowd::open(server.address, CONNECTIONS).map_err(failed)?;
+        thread::sleep(SETTLE);
+        full.push(server.memory());
+        alive = alive.min(crowd.alive());
+    }
+    let each = warm.iter().zip(&full);
+    let each = each.map(|(warm, full)| full.dirty.saturating_sub(warm.dirty) as f64);
+    let each = Spread::least_of(each.map(|bytes| bytes / CONNECTIONS as f64).collect());
     Ok(Found {
         dirty: kilobytes(&alone, |memory| memory.dirty),
         private: kilobytes(&alone, |memory| memory.private),
         resident: kilobytes(&alone, |memory| memory.resident),
         in_company: kilobytes(&in_company, |memory| memory.private),
-        warm,
-        full,
+        warm: kilobytes(&warm, |memory| memory.dirty),
+        full: kilobytes(&full, |memory| memory.dirty),
+        each,
         alive,
     })
 }

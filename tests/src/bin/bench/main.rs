@@ -96,6 +96,10 @@ fn run(options: Options, words: &[String]) -> Result<(), String> {
     if cores.server == cores.load {
         report.note("one core only: servers and load share it, and the ratios mean little");
     }
+    // The programs may have been built just now: pages of theirs that have yet to reach the disk would count as written
+    // by who runs them.
+    // SAFETY: no memory is passed.
+    unsafe { libc::sync() };
     let place = Place::make(descriptors, options.capuchin_arguments)
         .map_err(|error| format!("no place for files: {error}"))?;
     let bench = Bench {

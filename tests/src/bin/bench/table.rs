@@ -53,6 +53,15 @@ impl Spread {
         }
     }
 
+    /// The least and the range of at least one value.
+    pub fn least_of(values: Vec<f64>) -> Self {
+        let spread = Self::of(values);
+        Self {
+            middle: spread.least,
+            ..spread
+        }
+    }
+
     /// Median and range of ratios, round by round: neighbours in time met the same mood of the machine. At least
     /// one round of both.
     pub fn of_ratios(ours: &[f64], theirs: &[f64]) -> Self {
