@@ -100,6 +100,16 @@ pub const SCENARIOS: &[Scenario] = &[
         ..ALONE
     },
     Scenario {
+        name: "pipelined-16-that-differ",
+        path: "/128.bin",
+        numbers: Numbers::Fresh,
+        fields: &[NUMBERED],
+        connections: 16,
+        busy: 16,
+        pipelined: 16,
+        ..ALONE
+    },
+    Scenario {
         name: "connection-per-request",
         connections: 16,
         busy: 16,
@@ -152,11 +162,16 @@ impl Scenario {
 
     /// What a client sends at once in a turn.
     pub fn batch(&self, client: usize, turn: usize) -> String {
+        let requests = 0..self.pipelined;
+        requests.map(|at| self.request(client, turn, at)).collect()
+    }
+
+    fn request(&self, client: usize, turn: usize, at: usize) -> String {
         let file = self.file(client, turn);
         let number = match self.numbers {
             Numbers::PerClient => client,
             Numbers::Same => 0,
-            Numbers::Fresh => turn * self.busy + client,
+            Numbers::Fresh => (turn * self.busy + client) * self.pipelined + at,
         };
         let (_, accept) = resource(file);
         let path = match self.files {
@@ -173,7 +188,7 @@ impl Scenario {
             ""
         };
         let version = self.version;
-        format!("GET {path} HTTP/{version}\r\n{fields}{ending}\r\n").repeat(self.pipelined)
+        format!("GET {path} HTTP/{version}\r\n{fields}{ending}\r\n")
     }
 }
 
@@ -244,6 +259,9 @@ const RESOURCES: [(&str, &str); 4] = [
 
 /// A load generator's.
 const SHORT: &str = "Host: 127.0.0.1:8080\r\n";
+
+/// The same with a number.
+const NUMBERED: &str = "Host: 127.0.0.1:8080\r\nX-Number: NUMBER\r\n";
 
 #[cfg(test)]
 mod tests {
