@@ -132,6 +132,7 @@ impl<'m> Leases<'m> {
         self.taken.into()
     }
 
+    #[cfg_attr(not(target_os = "rtems"), inline(always))]
     pub(crate) fn take(&mut self) -> Option<LeaseId> {
         let id = match self.free {
             Some(id) => {

@@ -76,6 +76,7 @@ impl Wheel {
 
     /// Sets the deadline of `entries[index]` to `after` milliseconds from `now`, or to 24 days, which
     /// is as far as the wheel can tell before from after.
+    #[cfg_attr(not(target_os = "rtems"), inline(always))]
     pub fn set<E: Timed>(&mut self, entries: &mut [E], index: u32, now: u64, after: u32) {
         let after = after.min(i32::MAX as u32);
         let link = entries[index as usize].timer_mut();
@@ -131,7 +132,7 @@ impl Wheel {
     pub fn next(&self, now: u64) -> Option<u32> {
         let start = (self.current % BUCKETS as u64) as usize;
         // The word of `start` is looked at twice: its upper part first, its lower part last.
-        for step in 0..=self.occupied.len() {
+        for step in 0..self.occupied.len() + 1 {
             let word = (start / 64 + step) % self.occupied.len();
             let mask = match step {
                 0 => !0 << (start % 64),

@@ -4,6 +4,7 @@ use crate::errno::{errno, retry};
 use crate::sys;
 use core::ffi::c_int;
 use core::fmt;
+use core::mem::MaybeUninit;
 
 /// What becomes of symbolic links on the way to a file and in its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,13 +124,13 @@ impl File {
     /// # Errors
     /// What the system answers, for a descriptor that is not open.
     pub fn status(self) -> Result<FileStatus, OpenError> {
-        // SAFETY: zeros are a valid `stat`.
-        let mut status: sys::Status = unsafe { core::mem::zeroed() };
+        let mut status = MaybeUninit::<sys::Status>::uninit();
         // SAFETY: `status` is valid for writing.
-        if unsafe { sys::fstat(self.0, &raw mut status) } < 0 {
+        if unsafe { sys::fstat(self.0, status.as_mut_ptr()) } < 0 {
             return Err(OpenError::of(errno()));
         }
-        Ok(FileStatus::of(&status))
+        // SAFETY: the call has filled it in.
+        Ok(FileStatus::of(unsafe { status.assume_init_ref() }))
     }
 
     /// Reads from `offset` on; less than there was room for only at the end of the file.

@@ -34,13 +34,21 @@ cfg_if::cfg_if! {
         mod entries;
         pub mod mailbox;
         mod process;
+        mod processors;
         pub mod queue;
         mod sandbox;
+        mod signals;
+        mod stream;
+        mod thread;
         pub use descriptor::pipe;
         pub use directory::Root;
         pub use entries::Entries;
         pub use process::{UserError, become_user, ignore_broken_pipes, raise_descriptor_limit};
+        pub use processors::processors;
         pub use sandbox::{Folder, HAS_SANDBOX, enter_sandbox, pause};
+        pub use signals::Signals;
+        pub use stream::{open_missing_streams, standard_error, standard_output};
+        pub use thread::start_thread;
     }
 }
 

@@ -10,6 +10,7 @@ mod door;
 pub mod failure;
 pub mod pattern;
 pub mod process;
+pub mod release;
 pub mod reply;
 #[cfg(test)]
 mod reply_tests;

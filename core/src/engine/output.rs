@@ -140,6 +140,7 @@ where
         true
     }
 
+    #[cfg_attr(not(target_os = "rtems"), inline(always))]
     pub(super) fn lease_of(&mut self, slot: &mut Slot) -> Option<LeaseId> {
         if slot.lease.is_none() {
             if !self.leases_promised {
@@ -184,6 +185,7 @@ where
     }
 
     /// A handler is promised room for its reply: earlier replies leave first if they take it.
+    #[cfg_attr(not(target_os = "rtems"), inline(always))]
     pub(super) fn make_room(&mut self, slot: &mut Slot, budget: &mut Budget) -> Flow {
         if slot.has_output() && self.room(slot) < self.reply_room() {
             match self.flush(slot, budget) {
@@ -219,6 +221,7 @@ where
 }
 
 /// Sends what lies in the lease and what follows it, of which one may be empty. `last`: then the reply is sent.
+#[cfg_attr(not(target_os = "rtems"), inline(always))]
 pub(super) fn send_parts<T: Transport>(
     transport: &mut T,
     slot: &Slot,

@@ -215,6 +215,7 @@ where
         slot.flags.set(Flags::REARM);
     }
 
+    #[cfg_attr(not(target_os = "rtems"), inline(always))]
     pub(super) fn tell_end(&mut self, slot: &mut Slot, token: Token, complete: bool) {
         if slot.flags.has(Flags::OBSERVED) {
             slot.flags.clear(Flags::OBSERVED);

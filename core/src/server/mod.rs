@@ -380,12 +380,15 @@ where
         if let Deadline::After(caller) = until {
             consider(caller);
         }
-        self.listeners
-            .iter()
-            .flatten()
-            .filter_map(|listener| listener.paused_until)
-            .map(left)
-            .for_each(&mut consider);
+        for listener in &self.listeners {
+            if let Some(Listener {
+                paused_until: Some(until),
+                ..
+            }) = listener
+            {
+                consider(left(*until));
+            }
+        }
         self.drain_until
             .map(left)
             .into_iter()

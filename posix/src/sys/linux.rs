@@ -6,7 +6,7 @@ use capuchin_core::transport::Then;
 use core::ffi::c_int;
 use libc::off_t;
 use rustix::fd::BorrowedFd;
-use rustix::io::{Errno, IoSlice, retry_on_intr};
+use rustix::io::{Errno, IoSlice};
 use rustix::net::{self, RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg};
 
 pub(crate) use libc::__errno_location as errno_location;
@@ -59,6 +59,19 @@ pub(crate) fn accept(listener: c_int) -> isize {
     socket as isize
 }
 
+/// Makes a call until no signal cuts it short. A function would have to be given a closure, and that is
+/// called where code is made to be small.
+macro_rules! uninterrupted {
+    ($call:expr) => {
+        loop {
+            match $call {
+                Err(Errno::INTR) => {}
+                result => break result.map_err(Errno::raw_os_error),
+            }
+        }
+    };
+}
+
 /// Receives into `buffer`; the error is an `errno`.
 ///
 /// By `rustix`, which makes the system call in place. recv(2) of the C library is a cancellation
@@ -68,9 +81,7 @@ pub(crate) fn accept(listener: c_int) -> isize {
 #[inline(always)]
 pub(crate) fn receive(socket: c_int, buffer: &mut [u8]) -> Result<usize, i32> {
     let socket = borrow(socket)?;
-    retry_on_intr(|| recv(socket, &mut *buffer, RecvFlags::empty()))
-        .map(|(count, _)| count)
-        .map_err(Errno::raw_os_error)
+    uninterrupted!(recv(socket, &mut *buffer, RecvFlags::empty())).map(|(count, _)| count)
 }
 
 /// Sends; a broken pipe is an error number, not a signal. A short packet may wait for
@@ -79,21 +90,23 @@ pub(crate) fn receive(socket: c_int, buffer: &mut [u8]) -> Result<usize, i32> {
 pub(crate) fn send(socket: c_int, bytes: &[u8], then: Then) -> Result<usize, i32> {
     let socket = borrow(socket)?;
     let flags = send_flags(then);
-    retry_on_intr(|| net::send(socket, bytes, flags)).map_err(Errno::raw_os_error)
+    uninterrupted!(net::send(socket, bytes, flags))
 }
 
 /// Sends parts by one call; of more than [`PARTS`] the first. As [`send`] otherwise.
 #[inline(always)]
 pub(crate) fn gather(socket: c_int, parts: &[&[u8]], then: Then) -> Result<usize, i32> {
     let socket = borrow(socket)?;
-    let mut slices = [IoSlice::new(&[]); PARTS];
-    for (slice, part) in slices.iter_mut().zip(parts) {
-        *slice = IoSlice::new(part);
-    }
+    let part = |at: usize| IoSlice::new(parts.get(at).copied().unwrap_or_default());
+    let slices: [_; PARTS] = [part(0), part(1), part(2), part(3)];
     let slices = &slices[..parts.len().min(PARTS)];
     let flags = send_flags(then);
-    retry_on_intr(|| sendmsg(socket, slices, &mut SendAncillaryBuffer::default(), flags))
-        .map_err(Errno::raw_os_error)
+    uninterrupted!(sendmsg(
+        socket,
+        slices,
+        &mut SendAncillaryBuffer::default(),
+        flags
+    ))
 }
 
 /// The number as `rustix` takes it; a negative one is no descriptor and must not be made one.

@@ -11,7 +11,7 @@ use capuchin_core::http::fields::Name;
 use capuchin_core::http::head::{Head, Version};
 use capuchin_core::service::Outcome;
 use capuchin_posix::queue::{Nothing, Receiver, Refused, Sender, queue};
-use capuchin_posix::{Folder, pause};
+use capuchin_posix::{Folder, pause, standard_output, start_thread};
 use std::ffi::CString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -22,7 +22,6 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// What a line tells.
@@ -191,9 +190,7 @@ impl AccessLog {
             torn: false,
         };
         if let Some(receiver) = receiver.take() {
-            thread::Builder::new()
-                .name("access log".into())
-                .spawn(move || writer.run(receiver))?;
+            start_thread("access log", Box::new(move || writer.run(receiver)))?;
         }
         Ok(*self.reach.get_or_init(|| reach))
     }
@@ -252,7 +249,7 @@ impl AccessLog {
     }
 
     /// Waits until all is written that was handed over, but no longer than a second.
-    pub fn finish(self) {
+    pub fn finish(&self) {
         let receiver = self.receiver.lock().map(|receiver| receiver.is_some());
         if receiver.unwrap_or(false) {
             return; // it never began
@@ -420,11 +417,13 @@ impl Place {
     /// `None` for a named pipe that nobody reads yet.
     fn open(&self) -> io::Result<Option<Box<dyn Write + Send>>> {
         let file = match self.append(true) {
-            Ok(Some(file)) => file,
-            Ok(None) => return Ok(Some(Box::new(io::stdout()))),
+            Ok(file) => file,
             Err(error) if error.raw_os_error() == Some(libc::ENXIO) => return Ok(None),
             Err(error) => return Err(error),
         };
+        if matches!(self, Self::Stdout) {
+            return Ok(Some(Box::new(file)));
+        }
         // The writer itself may wait: it is there so that nobody else has to.
         // SAFETY: the descriptor is open, and no memory is passed.
         let result = unsafe {
@@ -437,21 +436,18 @@ impl Place {
         Ok(Some(Box::new(file)))
     }
 
-    /// Opens the file to add to it; `None` for standard output. Without O_NONBLOCK the opening of a pipe
-    /// would wait for its reader.
-    fn append(&self, create: bool) -> io::Result<Option<File>> {
+    /// Opens the file to add to it. Without O_NONBLOCK the opening of a pipe would wait for its reader.
+    fn append(&self, create: bool) -> io::Result<File> {
         match self {
-            Self::Stdout => Ok(None),
+            Self::Stdout => standard_output(),
             Self::Path(path) => OpenOptions::new()
                 .append(true)
                 .create(create)
                 .mode(LOG_MODE)
                 .custom_flags(libc::O_NONBLOCK)
-                .open(path)
-                .map(Some),
+                .open(path),
             Self::Directory(folder, name) => folder
                 .append(name, create.then_some(LOG_MODE))
-                .map(Some)
                 .map_err(io::Error::from_raw_os_error),
         }
     }
@@ -693,7 +689,7 @@ mod tests {
     use super::*;
     use capuchin_core::http::head::{Field, HeadParser};
     use capuchin_core::http::status::Status;
-    use std::fs;
+    use std::{fs, thread};
 
     fn outcome(status: Status, content: u64) -> Outcome {
         Outcome {

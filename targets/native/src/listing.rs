@@ -4,10 +4,11 @@
 //! byte of them is escaped: for HTML in texts, by percent-encoding in links, which begin with `./`
 //! so that no name can be taken for a scheme.
 
+use std::collections::BinaryHeap;
 use std::fmt::Write;
 
 /// One entry.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Row {
     pub name: Vec<u8>,
     pub directory: bool,
@@ -35,11 +36,8 @@ const PAGE_LIMIT: usize = 1 << 20;
 
 /// The page for the directory at `path`, which is decoded and ends with `/`. `more` says that not
 /// all entries are among the rows.
-pub(crate) fn page(path: &[u8], mut rows: Vec<Row>, more: bool) -> Vec<u8> {
-    rows.sort_by_cached_key(|row| {
-        let folded = row.name.to_ascii_lowercase();
-        (!row.directory, folded, row.name.clone())
-    });
+pub(crate) fn page(path: &[u8], rows: Vec<Row>, more: bool) -> Vec<u8> {
+    let rows = in_order(rows);
     let mut page = String::with_capacity(1_024 + rows.len() * 200);
     let title = text_of(path);
     // Writing to a string cannot fail.
@@ -74,8 +72,7 @@ pub(crate) fn page(path: &[u8], mut rows: Vec<Row>, more: bool) -> Vec<u8> {
         let (date, time) = civil(row.modified);
         let _ = writeln!(
             page,
-            "</td><td><time datetime=\"{date}T{time}Z\">{date} {}</time></td></tr>",
-            &time[..5]
+            "</td><td><time datetime=\"{date}T{time}Z\">{date} {time:.5}</time></td></tr>"
         );
     }
     let _ = write!(
@@ -148,6 +145,19 @@ fn text_of(bytes: &[u8]) -> String {
         }
     }
     text
+}
+
+/// Directories first, then by name, whatever its case. By a heap: the standard library's sorting is 8 KB of
+/// code more.
+fn in_order(rows: Vec<Row>) -> Vec<Row> {
+    let keyed = rows
+        .into_iter()
+        .map(|row| (!row.directory, row.name.to_ascii_lowercase(), row));
+    let heap: BinaryHeap<_> = keyed.collect();
+    heap.into_sorted_vec()
+        .into_iter()
+        .map(|(_, _, row)| row)
+        .collect()
 }
 
 /// A name in a link: every byte but the unreserved ones of RFC 3986 section 2.3.

@@ -6,12 +6,13 @@
 
 use capuchin_core::http::date::HttpDate;
 use capuchin_posix::queue::{Receiver, Sender, queue};
+use capuchin_posix::{standard_error, start_thread};
 use log::{LevelFilter, Log, Metadata, Record};
+use std::io;
 use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use std::{io, thread};
 
 /// Lines that may wait to be written.
 const QUEUE: usize = 256;
@@ -40,9 +41,7 @@ impl Queue {
         let (sender, receiver) = queue(QUEUE);
         let counts = Arc::new(Counts::default());
         let shared = Arc::clone(&counts);
-        thread::Builder::new()
-            .name("log".into())
-            .spawn(move || write_all(receiver, &shared, out))?;
+        start_thread("log", Box::new(move || write_all(receiver, &shared, out)))?;
         Ok(Self { sender, counts })
     }
 
@@ -112,14 +111,11 @@ impl Log for Stderr {
 /// Logs what is at least as important as `level`, panics included.
 pub(crate) fn start(level: LevelFilter) -> io::Result<()> {
     // Both fail only if it was done before, which the command does once.
-    let _ = STDERR.set(Queue::start(io::stderr())?);
+    let _ = STDERR.set(Queue::start(standard_error()?)?);
     let _ = log::set_logger(&Stderr);
     log::set_max_level(level);
     std::panic::set_hook(Box::new(|panic| {
         log::error!("{}", panic.to_string().replace('\n', " "));
-        if thread::current().name() == Some("main") {
-            flush(); // the process ends with it
-        }
     }));
     Ok(())
 }
@@ -133,6 +129,7 @@ pub(crate) fn flush() -> bool {
 mod tests {
     use super::*;
     use std::io::Read;
+    use std::thread;
 
     #[test]
     fn pipe_that_nobody_reads_stalls_nobody_and_losses_are_said_later() {

@@ -1,4 +1,9 @@
 //! The `capuchin` command: serves a directory.
+//!
+//! It begins in C's `main`, not in Rust's, which comes with 13 KB of code for telling that a thread ran out
+//! of stack. What else that would do is done here.
+
+#![cfg_attr(not(test), no_main)]
 
 mod logger;
 mod options;
@@ -7,41 +12,60 @@ mod unwinder;
 
 use capuchin::access_log::AccessLog;
 use capuchin::{Running, Server};
+use capuchin_posix::{
+    Signals, ignore_broken_pipes, open_missing_streams, standard_error, standard_output,
+    start_thread,
+};
+use libc::{SIGHUP, SIGINT, SIGTERM};
 use options::{Command, Options};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
+use std::ffi::{CStr, OsStr, OsString, c_char, c_int};
 use std::io::Write;
-use std::process::ExitCode;
+use std::os::unix::ffi::OsStrExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+const SUCCESS: c_int = 0;
+
 /// A mistake of the operator's, or something that the server needs and cannot have.
-const MISTAKE: u8 = 2;
+const MISTAKE: c_int = 2;
 
 /// Cut short: by a second signal, or because a part of the server broke.
-const CUT_SHORT: i32 = 1;
+const CUT_SHORT: c_int = 1;
 
-fn main() -> ExitCode {
-    match run() {
-        Ok(()) => {
-            logger::flush();
-            ExitCode::SUCCESS
-        }
-        Err(message) => {
+#[cfg_attr(not(test), unsafe(no_mangle))]
+extern "C" fn main(count: c_int, words: *const *const c_char) -> c_int {
+    open_missing_streams();
+    ignore_broken_pipes();
+    let words = (1..count as usize).map(|number| {
+        // SAFETY: there are as many words, ended by NUL, for as long as the process lives.
+        let word = unsafe { CStr::from_ptr(*words.add(number)) };
+        OsStr::from_bytes(word.to_bytes()).to_owned()
+    });
+    match catch_unwind(AssertUnwindSafe(|| run(words))) {
+        Ok(Ok(())) => SUCCESS,
+        Ok(Err(message)) => {
             // Where this cannot be written the status still tells.
-            if logger::flush() {
-                let _ = writeln!(std::io::stderr(), "capuchin: {message}");
+            if logger::flush()
+                && let Ok(mut error) = standard_error()
+            {
+                let _ = error.write_all(format!("capuchin: {message}\n").as_bytes());
             }
-            ExitCode::from(MISTAKE)
+            MISTAKE
         }
+        // The log has the panic.
+        Err(_) => cut_short(),
     }
 }
 
-fn run() -> Result<(), String> {
-    let options = match options::parse(std::env::args_os().skip(1))? {
+/// Comes back when nothing is to be served, or cannot be.
+fn run(words: impl Iterator<Item = OsString>) -> Result<(), String> {
+    let options = match options::parse(words)? {
         Command::Help => return print(options::HELP),
         Command::Version => return print(concat!("capuchin ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Serve(options) => *options,
     };
+    // Before there are threads.
+    let signals = Signals::hold(&[SIGTERM, SIGINT, SIGHUP]);
     logger::start(options.log_level).map_err(|error| format!("cannot log: {error}"))?;
     let log = options
         .access_log
@@ -50,47 +74,55 @@ fn run() -> Result<(), String> {
     let server = server(&options, log.clone());
     if options.check {
         server.check().map_err(|error| error.to_string())?;
+        logger::flush();
         return print("the options are right\n");
     }
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])
-        .map_err(|error| format!("signals cannot be handled: {error}"))?;
     let running = server.start().map_err(|error| error.to_string())?;
     announce(&running)?;
-    let signals_handle = signals.handle();
+    serve(running, log, signals)
+}
+
+/// Does what signals ask for until the process ends.
+fn serve(running: Running, log: Option<Arc<AccessLog>>, signals: Signals) -> ! {
     let mut running = Some(running);
-    let mut joiner = None;
-    for signal in signals.forever() {
-        match signal {
+    loop {
+        match signals.wait() {
             SIGHUP => log.iter().for_each(|log| log.reopen()),
             _ => match running.take() {
                 Some(draining) => {
                     log::info!("finishing the requests in flight; another signal ends at once");
                     draining.drain();
-                    let handle = signals_handle.clone();
-                    joiner = Some(std::thread::spawn(move || {
-                        draining.join();
-                        handle.close();
-                    }));
+                    let log = log.clone();
+                    let body = Box::new(move || end_with(draining, log));
+                    if start_thread("end", body).is_err() {
+                        cut_short();
+                    }
                 }
                 // Whoever asks twice does not want to wait.
                 None => cut_short(),
             },
         }
     }
-    if let Some(joiner) = joiner
-        && joiner.join().is_err()
-    {
-        log::error!("the server did not end as it should");
-    }
-    if let Some(log) = log.and_then(Arc::into_inner) {
+}
+
+/// Ends the process once the last request is served and logged.
+fn end_with(running: Running, log: Option<Arc<AccessLog>>) -> ! {
+    running.join();
+    if let Some(log) = log {
         log.finish();
     }
-    Ok(())
+    end(SUCCESS)
 }
 
 fn cut_short() -> ! {
+    end(CUT_SHORT)
+}
+
+/// Ends the process at once, from whatever thread, once its log is written.
+fn end(status: c_int) -> ! {
     logger::flush();
-    std::process::exit(CUT_SHORT)
+    // SAFETY: no memory is passed, and nothing runs afterwards.
+    unsafe { libc::_exit(status) }
 }
 
 fn server(options: &Options, log: Option<Arc<AccessLog>>) -> Server<()> {
@@ -136,8 +168,7 @@ fn announce(running: &Running) -> Result<(), String> {
 }
 
 fn print(text: &str) -> Result<(), String> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())
-        .and_then(|()| out.flush())
+    standard_output()
+        .and_then(|mut out| out.write_all(text.as_bytes()))
         .map_err(|error| format!("cannot print: {error}"))
 }

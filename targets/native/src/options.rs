@@ -3,10 +3,10 @@
 
 use capuchin::access_log::{Destination, Format};
 use capuchin::{Accept, DirectoryOptions, Limits, Links};
-use lexopt::prelude::*;
 use log::LevelFilter;
-use std::ffi::{CString, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 /// What `--help` prints.
@@ -112,191 +112,43 @@ pub(crate) struct Options {
 
 /// Reads the command line.
 pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, String> {
-    parse_words(lexopt::Parser::from_args(words)).map_err(|error| match error {
-        lexopt::Error::UnexpectedOption(name) => {
-            format!("there is no option {name}: see capuchin --help")
-        }
-        lexopt::Error::MissingValue { option: Some(name) } => {
-            format!("{name} needs a value: see capuchin --help")
-        }
-        other => other.to_string(),
-    })
+    read(&mut words.into_iter())
 }
 
-fn parse_words(mut words: lexopt::Parser) -> Result<Command, lexopt::Error> {
+fn read(words: &mut dyn Iterator<Item = OsString>) -> Result<Command, String> {
+    let mut options = Options::default();
     let mut directory: Option<PathBuf> = None;
-    let mut index = Vec::new();
-    let mut options = Options {
-        directory: PathBuf::new(),
-        site: DirectoryOptions::default(),
-        listen: Vec::new(),
-        workers: std::thread::available_parallelism().map_or(1, usize::from),
-        accept: Accept::Each,
-        limits: Limits::DEFAULT,
-        access_log: None,
-        access_format: Format::Common,
-        log_level: LevelFilter::Info,
-        status: None,
-        status_path: None,
-        user: None,
-        sandbox: false,
-        check: false,
-        fast_open: false,
-        defer_accept: 1,
-    };
-    let limits = &mut options.limits;
-    while let Some(word) = words.next()? {
-        match word {
-            Short('h') | Long("help") => return Ok(Command::Help),
-            Short('V') | Long("version") => return Ok(Command::Version),
-            Long("listen") => options.listen.push(address("--listen", &words.value()?)?),
-            Long("workers") => {
-                options.workers = number("--workers", &words.value()?, 1, 1_024)? as usize
-            }
-            Long("accept") => {
-                options.accept = choice(
-                    "--accept",
-                    &words.value()?,
-                    &[("each", Accept::Each), ("one", Accept::One)],
-                )?;
-            }
-            Long("user") => {
-                let name = text("--user", words.value()?)?;
-                options.user =
-                    Some(CString::new(name).map_err(|_| "--user: a name has no NUL byte")?);
-            }
-            Long("sandbox") => options.sandbox = true,
-            Long("check") => options.check = true,
-            Long("index") => index.push(file_name("--index", words.value()?)?),
-            Long("listing") => {
-                options.site.listing = choice(
-                    "--listing",
-                    &words.value()?,
-                    &[("on", true), ("off", false)],
-                )?
-            }
-            Long("links") => {
-                let links = [
-                    ("none", Links::None),
-                    ("beneath", Links::Beneath),
-                    ("all", Links::All),
-                ];
-                options.site.links = choice("--links", &words.value()?, &links)?;
-            }
-            Long("sendfile") => {
-                options.site.sendfile = choice(
-                    "--sendfile",
-                    &words.value()?,
-                    &[("on", true), ("off", false)],
-                )?
-            }
-            Long("hidden") => options.site.hidden = true,
-            Long("precompressed") => options.site.precompressed = true,
-            Long("cache-files") => {
-                options.site.cache_files =
-                    number("--cache-files", &words.value()?, 0, 1 << 20)? as usize
-            }
-            Long("cache-bytes") => {
-                options.site.cache_bytes =
-                    size("--cache-bytes", &words.value()?, 0, 1 << 40)? as usize
-            }
-            Long("cache-file-bytes") => {
-                options.site.cache_file_bytes =
-                    size("--cache-file-bytes", &words.value()?, 0, 1 << 30)? as usize;
-            }
-            Long("access-log") => {
-                let value = words.value()?;
-                options.access_log = Some(if value == "-" {
-                    Destination::Stdout
-                } else {
-                    Destination::File(value.into())
-                });
-            }
-            Long("access-format") => {
-                let formats = [("common", Format::Common), ("combined", Format::Combined)];
-                options.access_format = choice("--access-format", &words.value()?, &formats)?;
-            }
-            Long("log-level") => {
-                use LevelFilter::{Debug, Error, Info, Off, Trace, Warn};
-                let levels = [
-                    ("off", Off),
-                    ("error", Error),
-                    ("warn", Warn),
-                    ("info", Info),
-                    ("debug", Debug),
-                    ("trace", Trace),
-                ];
-                options.log_level = choice("--log-level", &words.value()?, &levels)?;
-            }
-            Long("status") => options.status = Some(address("--status", &words.value()?)?),
-            Long("status-path") => {
-                let path = text("--status-path", words.value()?)?;
-                if !is_status_path(&path) {
-                    return Err(format!(
-                        "--status-path: '{path}' is no path of letters, digits and -._~, which begins with '/': try /status"
-                    )
-                    .into());
-                }
-                options.status_path = Some(path);
-            }
-            Long("max-connections") => {
-                limits.connections =
-                    number("--max-connections", &words.value()?, 1, 1 << 24)? as u32
-            }
-            Long("max-requests") => {
-                limits.requests_per_connection =
-                    number("--max-requests", &words.value()?, 1, u64::from(u32::MAX))? as u32
-            }
-            Long("max-head") => {
-                // Two of them fit a buffer, whose positions have 16 bits.
-                limits.head_bytes = size("--max-head", &words.value()?, 512, 32_767)? as u16
-            }
-            Long("max-body") => {
-                limits.body_bytes = size("--max-body", &words.value()?, 0, u64::MAX)?
-            }
-            Long("max-drain") => {
-                limits.drain_bytes = size("--max-drain", &words.value()?, 0, u64::MAX)?
-            }
-            Long("max-waiting") => {
-                limits.waiting = number("--max-waiting", &words.value()?, 1, 1 << 24)? as u32
-            }
-            Long("turn-requests") => {
-                limits.turn_requests =
-                    number("--turn-requests", &words.value()?, 1, 1 << 20)? as u32
-            }
-            Long("turn-bytes") => {
-                limits.turn_bytes = size("--turn-bytes", &words.value()?, 1_024, 1 << 30)? as u32
-            }
-            Long("turn-accepts") => {
-                limits.turn_accepts = number("--turn-accepts", &words.value()?, 1, 1 << 20)? as u32
-            }
-            Long("timeout-first-byte") => {
-                limits.first_byte_ms = seconds("--timeout-first-byte", &words.value()?)?
-            }
-            Long("timeout-head") => limits.head_ms = seconds("--timeout-head", &words.value()?)?,
-            Long("timeout-body") => limits.body_ms = seconds("--timeout-body", &words.value()?)?,
-            Long("timeout-handler") => {
-                limits.handler_ms = seconds("--timeout-handler", &words.value()?)?
-            }
-            Long("timeout-write") => limits.write_ms = seconds("--timeout-write", &words.value()?)?,
-            Long("timeout-idle") => limits.idle_ms = seconds("--timeout-idle", &words.value()?)?,
-            Long("timeout-linger") => {
-                limits.linger_ms = seconds("--timeout-linger", &words.value()?)?
-            }
-            Long("timeout-drain") => limits.drain_ms = seconds("--timeout-drain", &words.value()?)?,
-            Long("fast-open") => options.fast_open = true,
-            Long("defer-accept") => {
-                options.defer_accept = number("--defer-accept", &words.value()?, 0, 3_600)? as u16
-            }
-            Value(value) if directory.is_none() => directory = Some(value.into()),
-            Value(value) => {
+    let mut only_directories = false;
+    while let Some(word) = words.next() {
+        let is_option = word.len() > 1 && word.as_bytes().starts_with(b"-");
+        if only_directories || !is_option {
+            if directory.is_some() {
+                let word = word.display();
                 return Err(format!(
-                    "'{}' is one directory too many: name the one to serve",
-                    value.to_string_lossy()
-                )
-                .into());
+                    "'{word}' is one directory too many: name the one to serve"
+                ));
             }
-            other => return Err(other.unexpected()),
+            directory = Some(word.into());
+            continue;
+        }
+        // Both `--name VALUE` and `--name=VALUE`; a value may be any bytes.
+        let mut parts = word.as_bytes().splitn(2, |&byte| byte == b'=');
+        let option = &*String::from_utf8_lossy(parts.next().unwrap_or_default());
+        let value = parts
+            .next()
+            .map(|value| OsStr::from_bytes(value).to_owned());
+        match option {
+            "--" => only_directories = true,
+            "-h" | "--help" => return Ok(Command::Help),
+            "-V" | "--version" => return Ok(Command::Version),
+            _ => match options.flag(option) {
+                Some(_) if value.is_some() => return Err(format!("{option} takes no value")),
+                Some(flag) => *flag = true,
+                None => {
+                    let value = value.or_else(|| words.next());
+                    options.set(option, value)?;
+                }
+            },
         }
     }
     options.directory = directory
@@ -311,100 +163,235 @@ fn parse_words(mut words: lexopt::Parser) -> Result<Command, lexopt::Error> {
             .listen
             .push(SocketAddr::from(([127, 0, 0, 1], 8080)));
     }
-    if !index.is_empty() {
-        options.site.index = index;
+    if options.site.index.is_empty() {
+        options.site.index = DirectoryOptions::default().index;
     }
     Ok(Command::Serve(Box::new(options)))
 }
 
-/// Whether requests can name it, and it is not the directory's own `/`. What would have to be
-/// encoded in a URL is refused: it was hardly meant.
-fn is_status_path(path: &str) -> bool {
-    path.strip_prefix('/').is_some_and(|names| {
-        names.split('/').all(|name| {
-            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-            !matches!(name, "" | "." | "..") && name.bytes().all(plain)
-        })
-    })
-}
-
-fn text(option: &str, value: OsString) -> Result<String, lexopt::Error> {
-    value
-        .into_string()
-        .map_err(|value| format!("{option}: '{}' is not UTF-8", value.to_string_lossy()).into())
-}
-
-fn file_name(option: &str, value: OsString) -> Result<String, lexopt::Error> {
-    let name = text(option, value)?;
-    if name.is_empty() || name.contains('/') || name == "." || name == ".." {
-        return Err(format!("{option}: '{name}' is no file name: try index.html").into());
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            directory: PathBuf::new(),
+            site: DirectoryOptions {
+                index: Vec::new(),
+                ..DirectoryOptions::default()
+            },
+            listen: Vec::new(),
+            workers: capuchin_posix::processors(),
+            accept: Accept::Each,
+            limits: Limits::DEFAULT,
+            access_log: None,
+            access_format: Format::Common,
+            log_level: LevelFilter::Info,
+            status: None,
+            status_path: None,
+            user: None,
+            sandbox: false,
+            check: false,
+            fast_open: false,
+            defer_accept: 1,
+        }
     }
-    Ok(name)
 }
 
-fn address(option: &str, value: &OsString) -> Result<SocketAddr, lexopt::Error> {
-    let value = value.to_string_lossy();
-    value.parse().map_err(|_| {
-        format!("{option}: '{value}' is no address with a port: try 127.0.0.1:8080, or [::1]:8080 for IPv6").into()
-    })
+impl Options {
+    /// What an option without a value turns on, if it is one.
+    fn flag(&mut self, option: &str) -> Option<&mut bool> {
+        Some(match option {
+            "--sandbox" => &mut self.sandbox,
+            "--check" => &mut self.check,
+            "--hidden" => &mut self.site.hidden,
+            "--precompressed" => &mut self.site.precompressed,
+            "--fast-open" => &mut self.fast_open,
+            _ => return None,
+        })
+    }
+
+    /// Takes an option that has a value.
+    fn set(&mut self, option: &str, value: Option<OsString>) -> Result<(), String> {
+        use LevelFilter::{Debug, Error, Info, Off, Trace, Warn};
+        const SWITCH: [(&str, bool); 2] = [("on", true), ("off", false)];
+        let (site, limits) = (&mut self.site, &mut self.limits);
+        let value = Value { option, value };
+        match option {
+            "--listen" => self.listen.push(value.address()?),
+            "--workers" => self.workers = value.number(1, 1_024)? as usize,
+            "--accept" => {
+                self.accept = value.choice(&[("each", Accept::Each), ("one", Accept::One)])?;
+            }
+            "--user" => self.user = Some(value.name()?),
+            "--index" => site.index.push(value.file_name()?),
+            "--listing" => site.listing = value.choice(&SWITCH)?,
+            "--links" => {
+                site.links = value.choice(&[
+                    ("none", Links::None),
+                    ("beneath", Links::Beneath),
+                    ("all", Links::All),
+                ])?;
+            }
+            "--sendfile" => site.sendfile = value.choice(&SWITCH)?,
+            "--cache-files" => site.cache_files = value.number(0, 1 << 20)? as usize,
+            "--cache-bytes" => site.cache_bytes = value.size(0, 1 << 40)? as usize,
+            "--cache-file-bytes" => site.cache_file_bytes = value.size(0, 1 << 30)? as usize,
+            "--access-log" => self.access_log = Some(value.destination()?),
+            "--access-format" => {
+                let formats = [("common", Format::Common), ("combined", Format::Combined)];
+                self.access_format = value.choice(&formats)?;
+            }
+            "--log-level" => {
+                self.log_level = value.choice(&[
+                    ("off", Off),
+                    ("error", Error),
+                    ("warn", Warn),
+                    ("info", Info),
+                    ("debug", Debug),
+                    ("trace", Trace),
+                ])?;
+            }
+            "--status" => self.status = Some(value.address()?),
+            "--status-path" => self.status_path = Some(value.status_path()?),
+            "--max-connections" => limits.connections = value.number(1, 1 << 24)? as u32,
+            "--max-requests" => {
+                limits.requests_per_connection = value.number(1, u32::MAX.into())? as u32;
+            }
+            // Two of them fit a buffer, whose positions have 16 bits.
+            "--max-head" => limits.head_bytes = value.size(512, 32_767)? as u16,
+            "--max-body" => limits.body_bytes = value.size(0, u64::MAX)?,
+            "--max-drain" => limits.drain_bytes = value.size(0, u64::MAX)?,
+            "--max-waiting" => limits.waiting = value.number(1, 1 << 24)? as u32,
+            "--turn-requests" => limits.turn_requests = value.number(1, 1 << 20)? as u32,
+            "--turn-bytes" => limits.turn_bytes = value.size(1_024, 1 << 30)? as u32,
+            "--turn-accepts" => limits.turn_accepts = value.number(1, 1 << 20)? as u32,
+            "--timeout-first-byte" => limits.first_byte_ms = value.seconds()?,
+            "--timeout-head" => limits.head_ms = value.seconds()?,
+            "--timeout-body" => limits.body_ms = value.seconds()?,
+            "--timeout-handler" => limits.handler_ms = value.seconds()?,
+            "--timeout-write" => limits.write_ms = value.seconds()?,
+            "--timeout-idle" => limits.idle_ms = value.seconds()?,
+            "--timeout-linger" => limits.linger_ms = value.seconds()?,
+            "--timeout-drain" => limits.drain_ms = value.seconds()?,
+            "--defer-accept" => self.defer_accept = value.number(0, 3_600)? as u16,
+            _ => return Err(format!("there is no option {option}: see capuchin --help")),
+        }
+        Ok(())
+    }
 }
 
-fn choice<T: Copy>(
-    option: &str,
-    value: &OsString,
-    choices: &[(&str, T)],
-) -> Result<T, lexopt::Error> {
-    let found = choices.iter().find(|(name, _)| value == *name);
-    found.map(|&(_, choice)| choice).ok_or_else(|| {
+/// What an option was given.
+struct Value<'a> {
+    option: &'a str,
+    value: Option<OsString>,
+}
+
+impl Value<'_> {
+    /// The word itself, which may be any bytes.
+    fn word(&self) -> Result<&OsStr, String> {
+        let missing = || format!("{} needs a value: see capuchin --help", self.option);
+        self.value.as_deref().ok_or_else(missing)
+    }
+
+    fn text(&self) -> Result<&str, String> {
+        let word = self.word()?;
+        word.to_str().ok_or_else(|| self.wrong("is not UTF-8"))
+    }
+
+    /// Says what is wrong with it.
+    fn wrong(&self, what: &str) -> String {
+        let word = self.value.as_deref().unwrap_or_default().display();
+        format!("{}: '{word}' {what}", self.option)
+    }
+
+    fn address(&self) -> Result<SocketAddr, String> {
+        self.text()?.parse().map_err(|_| {
+            self.wrong("is no address with a port: try 127.0.0.1:8080, or [::1]:8080 for IPv6")
+        })
+    }
+
+    fn choice<T: Copy>(&self, choices: &[(&str, T)]) -> Result<T, String> {
+        let word = self.text()?;
+        if let Some(&(_, choice)) = choices.iter().find(|(name, _)| word == *name) {
+            return Ok(choice);
+        }
         let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-        format!(
-            "{option}: '{}' is not one of: {}",
-            value.to_string_lossy(),
-            names.join(", ")
-        )
-        .into()
-    })
-}
+        Err(self.wrong(&format!("is not one of: {}", names.join(", "))))
+    }
 
-fn number(option: &str, value: &OsString, least: u64, most: u64) -> Result<u64, lexopt::Error> {
-    let value = value.to_string_lossy();
-    let number = value
-        .parse()
-        .ok()
-        .filter(|number| (least..=most).contains(number));
-    number.ok_or_else(|| {
-        format!("{option}: '{value}' is no whole number from {least} to {most}").into()
-    })
-}
+    fn destination(&self) -> Result<Destination, String> {
+        let word = self.word()?;
+        Ok(if word == "-" {
+            Destination::Stdout
+        } else {
+            Destination::File(word.into())
+        })
+    }
 
-/// Bytes: `4096`, `4K`, `1M`, `2G`.
-fn size(option: &str, value: &OsString, least: u64, most: u64) -> Result<u64, lexopt::Error> {
-    let value = value.to_string_lossy();
-    let (digits, unit) = match value.as_bytes().last().map(u8::to_ascii_uppercase) {
-        Some(b'K') => (&value[..value.len() - 1], 1 << 10),
-        Some(b'M') => (&value[..value.len() - 1], 1 << 20),
-        Some(b'G') => (&value[..value.len() - 1], 1 << 30),
-        _ => (&value[..], 1),
-    };
-    let bytes = digits
-        .parse::<u64>()
-        .ok()
-        .and_then(|number| number.checked_mul(unit));
-    bytes.filter(|bytes| (least..=most).contains(bytes)).ok_or_else(|| {
-        format!("{option}: '{value}' is no size from {least} to {most} bytes: try 8192, 64K, 4M or 1G").into()
-    })
+    fn name(&self) -> Result<CString, String> {
+        CString::new(self.text()?).map_err(|_| self.wrong("is no name: it has a NUL byte"))
+    }
+
+    fn file_name(&self) -> Result<String, String> {
+        let name = self.text()?;
+        if matches!(name, "" | "." | "..") || name.contains('/') {
+            return Err(self.wrong("is no file name: try index.html"));
+        }
+        Ok(name.into())
+    }
+
+    /// One that requests can name and that is not the directory's own `/`. What would have to be encoded
+    /// in a URL is refused: it was hardly meant.
+    fn status_path(&self) -> Result<String, String> {
+        let path = self.text()?;
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+        let mut names = path.split('/');
+        let is_rooted = path.len() > 1 && names.next() == Some("");
+        if is_rooted
+            && names.all(|name| !matches!(name, "" | "." | "..") && name.bytes().all(plain))
+        {
+            return Ok(path.into());
+        }
+        Err(self
+            .wrong("is no path of letters, digits and -._~, which begins with '/': try /status"))
+    }
+
+    fn number(&self, least: u64, most: u64) -> Result<u64, String> {
+        let number = self.text()?.parse().ok();
+        number
+            .filter(|number| (least..=most).contains(number))
+            .ok_or_else(|| self.wrong(&format!("is no whole number from {least} to {most}")))
+    }
+
+    /// Bytes: `4096`, `4K`, `1M`, `2G`.
+    fn size(&self, least: u64, most: u64) -> Result<u64, String> {
+        let text = self.text()?.to_ascii_uppercase();
+        let units = [("K", 1 << 10), ("M", 1 << 20), ("G", 1 << 30)];
+        let with_unit = units
+            .iter()
+            .find_map(|&(name, unit)| Some((text.strip_suffix(name)?, unit)));
+        let (digits, unit) = with_unit.unwrap_or((&text, 1));
+        let number = digits.parse().ok();
+        let bytes = number.and_then(|number: u64| number.checked_mul(unit));
+        bytes
+            .filter(|bytes| (least..=most).contains(bytes))
+            .ok_or_else(|| {
+                self.wrong(&format!(
+                    "is no size from {least} to {most} bytes: try 8192, 64K, 4M or 1G"
+                ))
+            })
+    }
+
+    /// Milliseconds of a time in seconds such as `30` or `0.5`.
+    fn seconds(&self) -> Result<u32, String> {
+        milliseconds(self.text()?).ok_or_else(|| {
+            self.wrong(&format!(
+                "is no time in seconds, from 0.001 to {LONGEST_SECONDS}: try 30 or 0.5"
+            ))
+        })
+    }
 }
 
 /// The longest timeout: the engine's deadlines reach 24 days.
 const LONGEST_SECONDS: u32 = 20 * 24 * 3_600;
-
-/// Milliseconds of a time in seconds such as `30` or `0.5`.
-fn seconds(option: &str, value: &OsString) -> Result<u32, lexopt::Error> {
-    let value = value.to_string_lossy();
-    milliseconds(&value).ok_or_else(|| {
-        format!("{option}: '{value}' is no time in seconds, from 0.001 to {LONGEST_SECONDS}: try 30 or 0.5").into()
-    })
-}
 
 fn milliseconds(text: &str) -> Option<u32> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
@@ -465,6 +452,19 @@ mod tests {
     }
 
     #[test]
+    fn value_may_be_part_of_the_word_and_any_bytes() {
+        let words = [&b"--workers=3"[..], b"--access-log=/a=\xff", b"--", b"--d"];
+        let words = words.map(|word| OsStr::from_bytes(word).to_owned());
+        let Ok(Command::Serve(options)) = parse(words) else {
+            panic!("they are right");
+        };
+        assert_eq!(options.workers, 3);
+        let path = PathBuf::from(OsStr::from_bytes(b"/a=\xff"));
+        assert_eq!(options.access_log, Some(Destination::File(path)));
+        assert_eq!(options.directory, PathBuf::from("--d"));
+    }
+
+    #[test]
     fn mistakes_are_one_sentence_that_says_what_to_write() {
         let cases = [
             ("", "which directory?"),
@@ -491,6 +491,8 @@ mod tests {
             ("--sandbox --links all d", "leave out --links all"),
             ("--links all --sandbox d", "leave out --links all"),
             ("--workers", "needs a value"),
+            ("--hidden=yes d", "--hidden takes no value"),
+            ("-x d", "no option -x"),
         ];
         for (line, expected) in cases {
             let message = options(line).unwrap_err();

@@ -19,7 +19,7 @@ use capuchin_core::transport::{Socket, Transport};
 use capuchin_posix::queue::{Nothing, queue};
 use capuchin_posix::{
     File, HAS_SANDBOX, ListenError, ListenOptions, PosixClock, PosixTransport, UserError,
-    enter_sandbox, listen, local_address, pause, raise_descriptor_limit,
+    enter_sandbox, listen, local_address, pause, raise_descriptor_limit, start_thread,
 };
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -27,7 +27,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::{fmt, io, thread};
+use std::{fmt, io};
 
 /// How connections come to workers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -376,7 +376,7 @@ impl<A: Send + Sync + 'static> Server<A> {
             let on_message = self.on_message.clone();
             let mut limits = limits;
             limits.connections = share(limits.connections, self.workers, index);
-            let started = spawn(&format!("worker {index}"), &failures, move |ready| {
+            let body = move |ready: Ready| {
                 let front = Front {
                     inner: Routed::new(&routes, &*app, site),
                     log,
@@ -388,8 +388,8 @@ impl<A: Send + Sync + 'static> Server<A> {
                     },
                 };
                 worker::serve(index as u32, own, front, &stats[index], limits, ready)
-            });
-            match started {
+            };
+            match spawn(&format!("worker {index}"), &failures, Box::new(body)) {
                 Ok((notifier, thread)) => {
                     notifiers.push(notifier);
                     running.threads.push(thread);
@@ -407,18 +407,17 @@ impl<A: Send + Sync + 'static> Server<A> {
                 Arc::clone(&running.notifiers),
                 Arc::clone(&stats),
             );
-            match spawn("acceptor", &failures, move |ready| {
-                accept_for(own, &notifiers, &stats, ready)
-            }) {
+            let body = move |ready: Ready| accept_for(own, &notifiers, &stats, ready);
+            match spawn("acceptor", &failures, Box::new(body)) {
                 Ok(acceptor) => running.acceptor = Some(acceptor),
                 Err(error) => return Err(running.end_with(error)),
             }
         }
         if self.status_address.is_some() {
             let (page, app) = (status_page("/"), Arc::clone(&self.app));
-            match spawn("status", &failures, move |ready| {
-                serve_status(&*app, status_listener, page, limits, ready)
-            }) {
+            let body =
+                move |ready: Ready| serve_status(&*app, status_listener, page, limits, ready);
+            match spawn("status", &failures, Box::new(body)) {
                 Ok((notifier, thread)) => {
                     running.status = Some(notifier);
                     running.threads.push(thread);
@@ -635,21 +634,24 @@ impl Failures {
 
 type Ready = Box<dyn FnOnce(Result<Wake, event::Error>)>;
 
+/// What a thread does. Boxed, so that one [`spawn`] is enough code for all.
+type Body = Box<dyn FnOnce(Ready) -> Result<(), event::Error> + Send>;
+
 /// Starts a thread and waits until it has its channel. When it ends otherwise than it should,
 /// `failures` is told.
 fn spawn(
     name: &str,
     failures: &Arc<Failures>,
-    body: impl FnOnce(Ready) -> Result<(), event::Error> + Send + 'static,
+    body: Body,
 ) -> Result<(Wake, JoinHandle<()>), StartError> {
     let (sender, mut receiver) = queue(1);
     let failed = |error: &dyn fmt::Display| {
         StartError::Resources(format!("the {name} cannot be started ({error})"))
     };
     let (own_name, failures) = (name.to_owned(), Arc::clone(failures));
-    let thread = thread::Builder::new()
-        .name(name.into())
-        .spawn(move || {
+    let thread = start_thread(
+        name,
+        Box::new(move || {
             let ready = Box::new(move |result| {
                 // The receiver waits for exactly this.
                 let _ = sender.send(result);
@@ -663,8 +665,9 @@ fn spawn(
                     std::mem::forget(payload);
                 }
             }
-        })
-        .map_err(|error: io::Error| failed(&error))?;
+        }),
+    )
+    .map_err(|error: io::Error| failed(&error))?;
     let error = match receiver.wait(None) {
         Ok(Ok(notifier)) => return Ok((notifier, thread)),
         Ok(Err(error)) => failed(&error),

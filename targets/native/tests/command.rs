@@ -524,6 +524,53 @@ fn signals_let_requests_in_flight_finish() {
 }
 
 #[test]
+fn signals_that_the_parent_ignored_are_heeded() {
+    let place = Place::new("ignored");
+    let server = concat!(
+        "trap '' HUP INT TERM; exec ",
+        env!("CARGO_BIN_EXE_capuchin")
+    );
+    let words = [
+        "-c",
+        &format!("{server} --listen 127.0.0.1:0 {}", place.path()),
+    ];
+    let mut running = Running::start("sh", &words);
+    running.signal(SIGTERM);
+    assert_eq!(running.end().code(), Some(0));
+}
+
+#[test]
+fn access_log_is_finished_though_it_is_to_be_reopened_at_the_end() {
+    let place = Place::new("log-end");
+    let log = place.0.join("log");
+    let name = log.to_str().expect("UTF-8");
+    for round in 1..=20 {
+        let mut running = Running::capuchin(&["--access-log", name, place.path()]);
+        running.get("/a.txt");
+        running.signal(SIGTERM);
+        while running.child.try_wait().expect("our child").is_none() {
+            running.signal(SIGHUP);
+        }
+        assert_eq!(running.end().code(), Some(0));
+        assert_eq!(lines(&log, round).lines().count(), round);
+    }
+}
+
+#[test]
+fn streams_that_the_parent_closed_lead_nowhere() {
+    let place = Place::new("closed");
+    let server = concat!("exec ", env!("CARGO_BIN_EXE_capuchin"));
+    let words = format!(
+        "{server} --check --listen 127.0.0.1:0 {} <&- >&- 2>&-",
+        place.path()
+    );
+    let status = std::process::Command::new("sh")
+        .args(["-c", &words])
+        .status();
+    assert_eq!(status.expect("a shell").code(), Some(0));
+}
+
+#[test]
 fn draining_ends_at_its_limit_and_a_second_signal_ends_at_once() {
     let place = Place::new("impatient");
     for (words, second, code) in [

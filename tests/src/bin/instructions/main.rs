@@ -15,7 +15,7 @@
 mod load;
 mod scenarios;
 
-use capuchin_tests::process;
+use capuchin_tests::{process, release};
 use load::load;
 use scenarios::{SCENARIOS, Scenario};
 use std::io::{BufRead as _, BufReader};
@@ -66,7 +66,7 @@ enum Then {
 
 fn run() -> Result<bool, String> {
     let mut then = Then::Print;
-    let mut server = beside("../release/capuchin")?;
+    let mut server = release::command()?;
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         match &*word {
@@ -80,15 +80,12 @@ fn run() -> Result<bool, String> {
             _ => return Err(format!("{word} is no option: see --help")),
         }
     }
-    if !server.is_file() {
-        let server = server.display();
-        return Err(format!("there is no {server}: cargo build --release"));
-    }
+    release::is_there(&server)?;
     if Command::new("valgrind").arg("--version").output().is_err() {
         println!("NOT RUN: valgrind is missing: apt-get install valgrind");
         return Ok(true);
     }
-    let compiler = compiler()?;
+    let compiler = release::compiler()?;
     let site = Site::make()?;
     let mut counts = Vec::new();
     let descriptors = process::raise_descriptor_limit();
@@ -115,23 +112,6 @@ fn run() -> Result<bool, String> {
             std::fs::write(NOTED, text).map_err(|error| format!("{NOTED}: {error}"))?;
             Ok(true)
         }
-    }
-}
-
-/// A path from this program's own folder.
-fn beside(path: &str) -> Result<PathBuf, String> {
-    let own = std::env::current_exe().map_err(|error| error.to_string())?;
-    Ok(own.parent().unwrap_or(Path::new(".")).join(path))
-}
-
-fn compiler() -> Result<String, String> {
-    let output = Command::new("rustc").arg("-vV").output();
-    let output = output.map_err(|error| format!("rustc -vV: {error}"))?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let value = |name| text.lines().find_map(|line| line.strip_prefix(name));
-    match (value("rustc "), value("host: ")) {
-        (Some(version), Some(host)) => Ok(format!("rustc {version} for {host}")),
-        _ => Err(format!("rustc -vV says {text}")),
     }
 }
 
