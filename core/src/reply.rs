@@ -84,6 +84,9 @@ pub(crate) struct Made {
     pub written: usize,
     pub close: bool,
     pub content: Source,
+    /// What all of was promised with nothing but its own fields: [`crate::site::Site::prepared`] may have the reply.
+    #[cfg(not(target_os = "rtems"))]
+    pub whole: Option<ContentId>,
 }
 
 impl Made {
@@ -92,6 +95,8 @@ impl Made {
         written: 0,
         close: false,
         content: Source::Written(0),
+        #[cfg(not(target_os = "rtems"))]
+        whole: None,
     };
 }
 
@@ -107,6 +112,19 @@ pub(crate) enum Source {
         framing: StreamFraming,
         length: u64,
     },
+}
+
+#[cfg(not(target_os = "rtems"))]
+impl Source {
+    /// Bytes of the content.
+    #[inline(always)]
+    pub fn length(&self) -> u64 {
+        match self {
+            Self::Written(length) | Self::Stream { length, .. } => *length,
+            Self::Static(bytes) => bytes.len() as u64,
+            Self::Content(_, range) => range.end - range.start,
+        }
+    }
 }
 
 /// How the end of streamed content is told.
@@ -181,6 +199,8 @@ impl<'b> Draft<'b> {
             written,
             close: false,
             content,
+            #[cfg(not(target_os = "rtems"))]
+            whole: Some(id),
         };
         Some(Next(Step::Reply))
     }
@@ -623,6 +643,8 @@ impl<'b> Head<'b> {
             written: self.out.len(),
             close: self.close,
             content,
+            #[cfg(not(target_os = "rtems"))]
+            whole: None,
         };
         Next(Step::Reply)
     }

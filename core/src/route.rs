@@ -10,7 +10,7 @@ use crate::event::Ticket;
 use crate::http::method::Method;
 use crate::http::status::Status;
 use crate::http::write::Writer;
-use crate::reply::{Draft, Next, Reply};
+use crate::reply::{Draft, Next, Opening, Reply};
 use crate::service::{Exchange, Progress, Request, Service};
 use crate::site::{self, Content, ContentId, Site};
 use core::ops::Range;
@@ -570,6 +570,19 @@ impl<A: ?Sized, S: Site> Service for Routed<'_, A, S> {
 
     fn release(&mut self, id: ContentId) {
         self.site.release(id);
+    }
+
+    fn prepared(&mut self, id: ContentId, opening: &Opening) -> Option<&[u8]> {
+        self.site.prepared(id, opening)
+    }
+
+    // Which requests the routes leave to the site is decided by their heads alone.
+    fn recall(&mut self, head: &[u8], now: u64, unix_time: u64) -> Option<ContentId> {
+        self.site.recall(head, now, unix_time)
+    }
+
+    fn remember(&mut self, head: &[u8], id: ContentId) {
+        self.site.remember(head, id);
     }
 }
 

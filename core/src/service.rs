@@ -9,7 +9,7 @@ use crate::http::head::Head;
 use crate::http::method::Method;
 use crate::http::status::Status;
 use crate::http::write::Writer;
-use crate::reply::{Draft, Next};
+use crate::reply::{Draft, Next, Opening};
 use crate::site::{Content, ContentId};
 use core::ops::Range;
 
@@ -169,6 +169,24 @@ pub trait Service {
 
     /// A reply needs the content no more.
     fn release(&mut self, id: ContentId);
+
+    /// As [`crate::site::Site::prepared`].
+    fn prepared(&mut self, id: ContentId, opening: &Opening) -> Option<&[u8]> {
+        let _ = (id, opening);
+        None
+    }
+
+    /// As [`crate::site::Site::recall`]: a service that answers so is not asked by [`Service::request`]. One that
+    /// looks at requests before a site does, and not only at their heads, must not pass this on.
+    fn recall(&mut self, head: &[u8], now: u64, unix_time: u64) -> Option<ContentId> {
+        let _ = (head, now, unix_time);
+        None
+    }
+
+    /// As [`crate::site::Site::remember`].
+    fn remember(&mut self, head: &[u8], id: ContentId) {
+        let _ = (head, id);
+    }
 
     /// Asked before [`Service::observe`]: whether requests are to be reported.
     fn observes(&self) -> bool {

@@ -12,7 +12,7 @@ use crate::http::method::Method;
 use crate::http::range::{self, ContentRange, Selection};
 use crate::http::status::Status;
 use crate::http::write::Writer;
-use crate::reply::{Draft, Next, Reply};
+use crate::reply::{Draft, Next, Opening, Reply};
 use crate::service::Request;
 use core::marker::PhantomData;
 use core::ops::Range;
@@ -164,6 +164,27 @@ pub trait Site {
 
     /// The content is not needed any more, be it sent or not; called once for each that was found.
     fn release(&mut self, id: ContentId);
+
+    /// The whole 200 reply to a GET of HTTP/1.1 for all of `id`'s content, with `opening` and the ready fields of its
+    /// [`Representation`], where a site keeps it in one piece: it is sent as it lies. `id` was found in this turn of
+    /// the worker, but may be released.
+    fn prepared(&mut self, id: ContentId, opening: &Opening) -> Option<&[u8]> {
+        let _ = (id, opening);
+        None
+    }
+
+    /// The content that was remembered for exactly this head, if [`Site::find`] would find the same now, of the same
+    /// time of modification, and [`Site::prepared`] has it. `unix_time` is in seconds.
+    fn recall(&mut self, head: &[u8], now: u64, unix_time: u64) -> Option<ContentId> {
+        let _ = (head, now, unix_time);
+        None
+    }
+
+    /// A request with this head, and nothing else, was answered by all of `id`'s content: should the same bytes come
+    /// again, they need not be read again. Heads with credentials or cookies are not remembered.
+    fn remember(&mut self, head: &[u8], id: ContentId) {
+        let _ = (head, id);
+    }
 }
 
 /// The `Accept-Encoding` of a request, evaluated only when a site has something to choose from.

@@ -830,3 +830,71 @@ fn half_closed_client_gets_its_replies() {
         assert!(net.ended(client) && !net.was_reset(client));
     });
 }
+
+#[test]
+fn requests_that_repeat_in_a_pipeline_are_answered_by_one_send() {
+    run_plain(&Setup::default(), |net, turn, _, stats| {
+        let client = net.connect(1_000_000);
+        let one = get("/ready/10");
+        net.send(client, one.as_bytes());
+        turns(turn, 2);
+        let reply = net.read(client);
+        let sends = stats.value(Counter::Sends);
+        // More than half of the buffer is filled by their replies.
+        net.send(client, one.repeat(7).as_bytes());
+        turns(turn, 2);
+        assert!(reply.len() * 7 > Setup::default().lease_bytes / 2);
+        assert_eq!(net.read(client), reply.repeat(7));
+        assert_eq!(stats.value(Counter::Sends) - sends, 1);
+        assert_eq!(stats.value(Counter::Requests), 8);
+        assert_eq!(stats.value(Counter::Replies2xx), 8);
+    });
+}
+
+#[test]
+fn last_request_of_a_connection_is_so_however_often_its_head_came() {
+    let mut setup = Setup::default();
+    setup.limits.requests_per_connection = 3;
+    for at_once in [false, true] {
+        run_plain(&setup, |net, turn, _, _| {
+            let client = net.connect(1_000_000);
+            let one = get("/ready/10");
+            if at_once {
+                net.send(client, one.repeat(4).as_bytes());
+            }
+            for _ in 0..4 {
+                if !at_once {
+                    net.send(client, one.as_bytes());
+                }
+                turns(turn, 3);
+            }
+            let replies = String::from_utf8_lossy(&net.received(client)).into_owned();
+            assert_eq!(replies.matches("HTTP/1.1 200 OK").count(), 3, "{replies}");
+            assert_eq!(replies.matches("Connection: close").count(), 1, "{replies}");
+            assert!(net.ended(client));
+        });
+    }
+}
+
+#[test]
+fn reply_to_a_head_that_came_before_has_its_own_date() {
+    run_plain(&Setup::default(), |net, turn, _, _| {
+        let client = net.connect(1_000_000);
+        let mut replies = Vec::new();
+        for _ in 0..2 {
+            net.send(client, get("/ready/3000").as_bytes());
+            turns(turn, 2);
+            replies.push(net.read(client));
+            advance(net, turn, 1_000);
+        }
+        starts(
+            &replies[0],
+            "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:38 GMT\r\n",
+        );
+        starts(
+            &replies[1],
+            "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:39 GMT\r\n",
+        );
+        assert_eq!(replies[0][54..], replies[1][54..]);
+    });
+}

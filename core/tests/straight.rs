@@ -13,7 +13,7 @@ use capuchin_core::http::status::Status;
 use capuchin_core::http::write::Writer;
 use capuchin_core::limits::Limits;
 use capuchin_core::pool::Leases;
-use capuchin_core::reply::{Draft, Next};
+use capuchin_core::reply::{Draft, Next, Opening};
 use capuchin_core::route::Routed;
 use capuchin_core::server::{Parts, REFUSALS, Worker};
 use capuchin_core::service::{Exchange, Outcome, Progress, Request, Service};
@@ -22,7 +22,7 @@ use capuchin_core::stats::{Counter, Stats};
 use capuchin_core::transport::{Error, Socket, Then, Transport};
 use sim::rig::{App, ROUTES, SimSite};
 use sim::{LISTENER, Net, SimFile};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt::Write as _;
 use std::rc::Rc;
 
@@ -32,6 +32,15 @@ struct Watched<S> {
     inner: S,
     log: Log,
     observes: bool,
+    /// Replies are not sent in one piece, and heads not recalled.
+    is_general: bool,
+    recalled: Rc<Cell<u32>>,
+}
+impl<S> Watched<S> {
+    /// What the straight way need not ask for is noted on neither.
+    fn notes(path: &[u8]) -> bool {
+        !path.starts_with(b"/ready/")
+    }
 }
 impl<S: Service> Service for Watched<S> {
     type File = S::File;
@@ -43,14 +52,16 @@ impl<S: Service> Service for Watched<S> {
         self.inner.closed(i)
     }
     fn request(&mut self, x: &mut Exchange<'_>, r: &Request<'_>, d: &mut Draft<'_>) -> Next {
-        writeln!(
-            self.log.borrow_mut(),
-            "request {} {:?} {:?}",
-            x.state[0] + x.state[1],
-            x.ticket,
-            r.path()
-        )
-        .unwrap();
+        if Self::notes(r.path()) {
+            writeln!(
+                self.log.borrow_mut(),
+                "request {} {:?} {:?}",
+                x.state[0] + x.state[1],
+                x.ticket,
+                r.path()
+            )
+            .unwrap();
+        }
         self.inner.request(x, r, d)
     }
     fn body(&mut self, x: &mut Exchange<'_>, p: &[u8]) -> Result<(), Status> {
@@ -86,8 +97,32 @@ impl<S: Service> Service for Watched<S> {
         self.inner.content(id, r)
     }
     fn release(&mut self, id: ContentId) {
-        writeln!(self.log.borrow_mut(), "release {id:?}").unwrap();
+        let is_noted = self
+            .inner
+            .prepared(id, &[0; size_of::<Opening>()])
+            .is_none();
+        if is_noted {
+            // Numbers are not the same where some need not be found again.
+            writeln!(self.log.borrow_mut(), "release").unwrap();
+        }
         self.inner.release(id)
+    }
+    fn prepared(&mut self, id: ContentId, opening: &Opening) -> Option<&[u8]> {
+        self.inner
+            .prepared(id, opening)
+            .filter(|_| !self.is_general)
+    }
+    fn recall(&mut self, head: &[u8], now: u64, unix_time: u64) -> Option<ContentId> {
+        let id = self
+            .inner
+            .recall(head, now, unix_time)
+            .filter(|_| !self.is_general)?;
+        self.recalled.set(self.recalled.get() + 1);
+        Some(id)
+    }
+    fn remember(&mut self, head: &[u8], id: ContentId) {
+        assert!(!self.observes);
+        self.inner.remember(head, id)
     }
     fn observes(&self) -> bool {
         self.observes
@@ -188,10 +223,13 @@ fn request(d: &mut Dice, limit: usize) -> Vec<u8> {
         "Content-Length: 0\r\n",
         "If-Modified-Since: Sun, 06 Nov 1999 08:49:38 GMT\r\n",
         "Range: bytes=900000-\r\n",
-    ][d.below(11)];
+        "Cookie: a=b\r\n",
+        "Authorization: Basic YTpi\r\n",
+    ][d.below(13)];
     let method = ["GET", "GET", "GET", "GET", "GET", "HEAD", "OPTIONS"][d.below(7)];
     let version = ["1.1", "1.1", "1.1", "1.1", "1.0"][d.below(5)];
-    let path = match d.below(17) {
+    let path = match d.below(21) {
+        17..=20 => format!("/ready/{n}"),
         0 | 1 => "/hello".into(),
         2 | 3 => "/large".into(),
         4 => format!("/memory/{n}"),
@@ -209,7 +247,7 @@ fn request(d: &mut Dice, limit: usize) -> Vec<u8> {
         _ => format!("/echo/w{n}"),
     };
     let mut all = format!("{method} {path} HTTP/{version}\r\nHost: a\r\n{tail}\r\n").into_bytes();
-    match d.below(24) {
+    match d.below(40) {
         0 => {
             all = format!(
                 "POST /upload HTTP/1.1\r\nHost: a\r\n{}Content-Length: 50\r\n\r\n{}",
@@ -239,6 +277,12 @@ fn request(d: &mut Dice, limit: usize) -> Vec<u8> {
         }
         11 => all = b"POST /last/defer HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(),
         12 => all = b"POST /last/receive HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(),
+        14 => all = all.repeat(1 + d.below(6)),
+        15..=30 => {
+            let n = [100, 3_000][d.below(2)];
+            all = format!("GET /ready/{n} HTTP/1.1\r\nHost: a\r\n\r\n").into_bytes();
+            all = all.repeat([1, 1, 1, 5][d.below(4)]);
+        }
         13 => all = b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n".to_vec(),
         _ => {}
     }
@@ -246,7 +290,7 @@ fn request(d: &mut Dice, limit: usize) -> Vec<u8> {
 }
 
 /// Plays the course of events of a seed; what was seen after each step.
-fn play(seed: u64, straight: bool) -> Vec<String> {
+fn play(seed: u64, straight: bool, recalled: &Rc<Cell<u32>>) -> Vec<String> {
     let net = Net::new();
     let mut d = Dice::new(seed);
     let app = App::default();
@@ -281,7 +325,9 @@ fn play(seed: u64, straight: bool) -> Vec<String> {
     let service = Watched {
         inner: Routed::new(ROUTES, &app, SimSite::default()),
         log: log.clone(),
-        observes: d.below(3) > 0,
+        observes: d.below(3) == 0,
+        is_general: !straight,
+        recalled: recalled.clone(),
     };
     let mut worker = Worker::new(Parts {
         index: 0,
@@ -298,6 +344,7 @@ fn play(seed: u64, straight: bool) -> Vec<String> {
     if !straight {
         worker.go_the_general_way();
     }
+    worker.keep_room();
     worker.listen(LISTENER).unwrap();
     let mut clients: Vec<Socket> = Vec::new();
     let mut trace = Vec::new();
@@ -426,8 +473,12 @@ fn play(seed: u64, straight: bool) -> Vec<String> {
 
 #[test]
 fn straight_way_comes_to_what_the_general_way_comes_to() {
+    let (recalled, mut sum) = (Rc::default(), 0);
     for seed in 1..=2_000 {
-        let (general, straight) = (play(seed, false), play(seed, true));
+        let general = play(seed, false, &recalled);
+        assert_eq!(recalled.take(), 0);
+        let straight = play(seed, true, &recalled);
+        sum += recalled.take();
         for (step, (general, straight)) in general.iter().zip(&straight).enumerate() {
             assert!(
                 general == straight,
@@ -435,4 +486,5 @@ fn straight_way_comes_to_what_the_general_way_comes_to() {
             );
         }
     }
+    assert!(sum > 500, "{sum} heads were recalled");
 }

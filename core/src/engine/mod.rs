@@ -142,6 +142,9 @@ pub(crate) struct Desk<'m, T, S> {
     pub draining: bool,
     /// Leases are for others that have waited longer.
     pub leases_promised: bool,
+    /// Replies to repeated heads leave as much room to the next as others do.
+    #[cfg(feature = "fault")]
+    pub keeps_room: bool,
 }
 
 impl<T, S> Desk<'_, T, S>
@@ -203,6 +206,11 @@ pub(super) fn copy_limit(slot: &Slot) -> usize {
     } else {
         COPY_LIMIT
     }
+}
+
+/// Whether a connection may make no request after the one at hand.
+pub(super) fn is_last(slot: &Slot, limits: &Limits) -> bool {
+    slot.sequence.wrapping_add(1) >= limits.requests_per_connection
 }
 
 /// Whether a reply given now leaves a body behind that would take too long to read only to throw it

@@ -1,6 +1,8 @@
 //! From received bytes to a request, and what the service makes of it.
 
 use super::*;
+#[cfg(not(target_os = "rtems"))]
+use crate::http::fields::Name;
 use crate::http::path::PathError;
 
 impl<T, S> Desk<'_, T, S>
@@ -29,6 +31,8 @@ where
                 budget.requests -= 1;
                 if let Asked::Service(next) = asked {
                     self.act(slot, token, &next, &made);
+                    #[cfg(not(target_os = "rtems"))]
+                    self.answer_repeats(slot, lease, &made, budget);
                 }
                 GO_ON
             }
@@ -100,7 +104,7 @@ where
             Flags::EXPECTS,
             head.expects_continue() && head.version() == Version::Http11,
         );
-        let last = slot.sequence.wrapping_add(1) >= self.limits.requests_per_connection;
+        let last = is_last(slot, &self.limits);
         slot.flags.put(Flags::CLOSE, !head.keep_alive());
         if last || self.draining {
             slot.close_after_reply();
@@ -141,6 +145,14 @@ where
         let request = Request::new(head, path);
         let mut exchange = exchange!(self, slot, token);
         let next = self.service.request(&mut exchange, &request, &mut draft);
+        #[cfg(not(target_os = "rtems"))]
+        if let Some(id) = made.whole
+            && slot.body.is_done()
+            && !slot.flags.has(Flags::OBSERVED)
+            && !head.has_any(&[Name::Authorization, Name::Cookie])
+        {
+            self.service.remember(&input[..length], id);
+        }
         Ok(Asked::Service(next))
     }
 }

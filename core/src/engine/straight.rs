@@ -3,10 +3,29 @@
 //!
 //! Whatever is not so is left to the general way, which goes on from where this came to and would have
 //! done the same.
+//!
+//! A head that came before, byte for byte, is not read again where the service remembers it: what it means is the
+//! same. Nor are heads of a pipeline that repeat the one before them.
 
 use super::output::send_parts;
 use super::requests::Asked;
 use super::*;
+use crate::site::ContentId;
+
+/// What came of sending a reply in one go.
+struct Offer {
+    result: Result<usize, Flushed>,
+    /// Bytes that the socket was given.
+    length: usize,
+    /// Whether that was the whole reply.
+    is_all: bool,
+}
+
+impl Offer {
+    fn is_done(&self) -> bool {
+        self.is_all && matches!(self.result, Ok(sent) if sent == self.length)
+    }
+}
 
 impl<T, S> Desk<'_, T, S>
 where
@@ -46,6 +65,15 @@ where
             return Some(want);
         }
         (slot.out, slot.out_end) = (slot.end, slot.end);
+        if let Some(offer) = self.send_recalled(slot, lease, budget) {
+            if !offer.is_done() {
+                return self.recalled_in_part(slot, token, lease, offer);
+            }
+            budget.requests -= 1;
+            self.stats.count(Counter::Requests);
+            self.count_reply(Status::OK);
+            return self.all_sent(slot, token, lease, budget);
+        }
         let mut made = Made::NOTHING;
         let asked = match self.parse_and_ask(slot, token, lease, &mut made) {
             // The general way is told the same again.
@@ -56,49 +84,100 @@ where
         let Asked::Service(next) = asked else {
             return GO_ON;
         };
-        if !is_simple(slot, &next, &made) {
-            self.act(slot, token, &next, &made);
-            return GO_ON;
-        }
-        // What follows the head, and whether it is all.
-        let share = 1..=budget.bytes as u64;
-        let content = match made.content {
-            Source::Written(_) => Some((&[][..], true)),
-            Source::Static(bytes) => share
-                .contains(&(bytes.len() as u64))
-                .then_some((bytes, true)),
-            Source::Content(id, ref range) if share.contains(&(range.end - range.start)) => {
-                match self.service.content(id, range.clone()) {
-                    Content::Bytes(part) => {
-                        Some((part, part.len() as u64 == range.end - range.start))
-                    }
-                    _ => None,
-                }
-            }
-            Source::Content(..) | Source::Stream { .. } => None,
+        let sent = if is_simple(slot, &next, &made) {
+            self.send_made(slot, lease, &made, budget)
+        } else {
+            None
         };
-        let Some((part, is_all)) = content else {
+        let Some(offer) = sent else {
             self.act(slot, token, &next, &made);
+            self.answer_repeats(slot, lease, &made, budget);
             return GO_ON;
         };
-        let at = usize::from(slot.out);
-        let head = &self.leases.bytes(lease)[at..at + made.written];
-        let (offered, length) = (head.len() + part.len(), part.len());
-        let result = send_parts(&mut self.transport, slot, head, part, is_all);
-        let result = self.note_send(result);
-        if !matches!(result, Ok(sent) if sent == offered) || !is_all {
+        if !offer.is_done() {
             self.act(slot, token, &next, &made);
-            return self.sent_in_part(slot, result, offered);
+            return self.sent_in_part(slot, offer);
         }
         self.count_reply(made.status);
         slot.status = made.status.code();
-        slot.count = match made.content {
-            Source::Written(length) => length,
-            _ => length as u64,
-        };
+        slot.count = made.content.length();
         if let Source::Content(id, _) = made.content {
             self.service.release(id);
         }
+        self.all_sent(slot, token, lease, budget)
+    }
+
+    /// Sends the reply to a head that the service remembers.
+    #[inline(always)]
+    fn send_recalled(&mut self, slot: &Slot, lease: LeaseId, budget: &Budget) -> Option<Offer> {
+        if is_last(slot, &self.limits) || self.service.observes() {
+            return None;
+        }
+        let head = &self.leases.bytes(lease)[..usize::from(slot.end)];
+        let id = self.service.recall(head, self.now, self.unix_time)?;
+        self.send_prepared(slot, id, budget)
+    }
+
+    #[inline(always)]
+    fn send_prepared(&mut self, slot: &Slot, id: ContentId, budget: &Budget) -> Option<Offer> {
+        let reply = self.service.prepared(id, &self.opening)?;
+        if reply.len() > budget.bytes {
+            return None;
+        }
+        let length = reply.len();
+        let result = self.transport.send(slot.socket, &[reply], Then::Nothing);
+        Some(Offer {
+            result: self.note_send(result),
+            length,
+            is_all: true,
+        })
+    }
+
+    /// Sends a simple reply, of whose content at least the begin is at hand.
+    #[inline(always)]
+    fn send_made(
+        &mut self,
+        slot: &Slot,
+        lease: LeaseId,
+        made: &Made,
+        budget: &Budget,
+    ) -> Option<Offer> {
+        if let Some(id) = made.whole
+            && let Some(offer) = self.send_prepared(slot, id, budget)
+        {
+            return Some(offer);
+        }
+        let length = made.content.length();
+        if length > budget.bytes as u64 {
+            return None;
+        }
+        // What follows the head.
+        let part = match made.content {
+            Source::Written(_) => &[][..],
+            Source::Static(bytes) => bytes,
+            Source::Content(id, ref range) if length > 0 => {
+                match self.service.content(id, range.clone()) {
+                    Content::Bytes(part) => part,
+                    _ => return None,
+                }
+            }
+            Source::Content(..) | Source::Stream { .. } => return None,
+        };
+        let is_all = matches!(made.content, Source::Written(_)) || part.len() as u64 == length;
+        let at = usize::from(slot.out);
+        let head = &self.leases.bytes(lease)[at..at + made.written];
+        let offered = head.len() + part.len();
+        let result = send_parts(&mut self.transport, slot, head, part, is_all);
+        Some(Offer {
+            result: self.note_send(result),
+            length: offered,
+            is_all,
+        })
+    }
+
+    /// The reply is gone, and the connection is as it was before the request.
+    #[inline(always)]
+    fn all_sent(&mut self, slot: &mut Slot, token: Token, lease: LeaseId, budget: &Budget) -> Flow {
         self.reply_done(slot, token);
         self.drop_lease(slot, lease);
         if budget.readable {
@@ -108,19 +187,99 @@ where
         }
     }
 
-    /// Not all of a reply, which the slot has by now, was at hand or taken by the socket.
+    /// Not all of a prepared reply was taken: it is made anew, to be sent from where the socket stopped.
     #[inline(never)]
-    fn sent_in_part(
+    fn recalled_in_part(
         &mut self,
         slot: &mut Slot,
-        result: Result<usize, Flushed>,
-        offered: usize,
+        token: Token,
+        lease: LeaseId,
+        offer: Offer,
     ) -> Flow {
-        match result {
+        let mut made = Made::NOTHING;
+        let asked = self.parse_and_ask(slot, token, lease, &mut made);
+        let Ok(Asked::Service(next)) = asked else {
+            return Some(Want::Abort);
+        };
+        self.act(slot, token, &next, &made);
+        let length = match made.content {
+            Source::Written(_) => 0,
+            ref content => content.length(),
+        };
+        // The same head in the same turn gets the same reply. Were it not so, it could not go on.
+        if made.written as u64 + length != offer.length as u64 {
+            return Some(Want::Abort);
+        }
+        self.sent_in_part(slot, offer)
+    }
+
+    /// Answers requests that repeat the one just answered, as far as they lie in the lease.
+    #[inline(always)]
+    pub(super) fn answer_repeats(
+        &mut self,
+        slot: &mut Slot,
+        lease: LeaseId,
+        made: &Made,
+        budget: &mut Budget,
+    ) {
+        if let Some(id) = made.whole
+            && slot.state == State::Idle
+            && slot.start != slot.end
+            && !self.service.observes()
+        {
+            self.answer_again(slot, lease, id, budget);
+        }
+    }
+
+    #[inline(never)]
+    fn answer_again(
+        &mut self,
+        slot: &mut Slot,
+        lease: LeaseId,
+        id: ContentId,
+        budget: &mut Budget,
+    ) {
+        let length = usize::from(slot.start - slot.head);
+        #[cfg(feature = "fault")]
+        let size = self.leases.size();
+        while budget.requests > 0 && !is_last(slot, &self.limits) {
+            let bytes = self.leases.bytes(lease);
+            let (input, output) = bytes.split_at_mut(usize::from(slot.end));
+            let (head, rest) = input[usize::from(slot.head)..].split_at(length);
+            if !rest.starts_with(head) {
+                return;
+            }
+            let Some(reply) = self.service.prepared(id, &self.opening) else {
+                return;
+            };
+            let used = usize::from(slot.out_end - slot.end);
+            #[cfg(feature = "fault")]
+            if self.keeps_room && output.len() - used < size / 2 {
+                return;
+            }
+            let room = output.get_mut(used..used + reply.len());
+            let Some(room) = room.filter(|room| room.len() <= COPY_LIMIT) else {
+                return;
+            };
+            room.copy_from_slice(reply);
+            slot.out_end += reply.len() as u16;
+            slot.head = slot.start;
+            slot.start += length as u16;
+            slot.sequence = slot.sequence.wrapping_add(1);
+            budget.requests -= 1;
+            self.stats.count(Counter::Requests);
+            self.count_reply(Status::OK);
+        }
+    }
+
+    /// Not all of a reply, which the slot has by now, was at hand or taken by the socket.
+    #[inline(never)]
+    fn sent_in_part(&mut self, slot: &mut Slot, offer: Offer) -> Flow {
+        match offer.result {
             Ok(sent) => {
                 let pending = usize::from(slot.out_end - slot.out);
                 self.sent(slot, sent, pending);
-                if sent == offered {
+                if sent == offer.length {
                     return GO_ON;
                 }
                 self.drop_hollow_lease(slot);

@@ -19,7 +19,7 @@ pub enum Name {
     Referer,
     Accept,
     AcceptLanguage,
-    Cookie,
+    Origin,
     CacheControl,
     Pragma,
     Host,
@@ -37,7 +37,7 @@ pub enum Name {
     ContentType,
     Authorization,
     Upgrade,
-    Origin,
+    Cookie,
     ContentEncoding,
     XForwardedFor,
     Date,
@@ -61,7 +61,7 @@ const NAMES: [(Name, &str); 38] = [
     (Name::Referer, "referer"),
     (Name::Accept, "accept"),
     (Name::AcceptLanguage, "accept-language"),
-    (Name::Cookie, "cookie"),
+    (Name::Origin, "origin"),
     (Name::CacheControl, "cache-control"),
     (Name::Pragma, "pragma"),
     (Name::Host, "host"),
@@ -79,7 +79,7 @@ const NAMES: [(Name, &str); 38] = [
     (Name::ContentType, "content-type"),
     (Name::Authorization, "authorization"),
     (Name::Upgrade, "upgrade"),
-    (Name::Origin, "origin"),
+    (Name::Cookie, "cookie"),
     (Name::ContentEncoding, "content-encoding"),
     (Name::XForwardedFor, "x-forwarded-for"),
     (Name::Date, "date"),
@@ -102,6 +102,7 @@ pub(super) const UNKNOWN: u8 = NAMES.len() as u8;
 
 /// The names with numbers from 32 on share their bits with the first ones, which the engine does not ask for.
 const _: () = assert!(UNKNOWN as usize % 32 < Name::Host as usize);
+const _: () = assert!(UNKNOWN as usize % 32 < Name::Cookie as usize);
 
 impl Name {
     /// The name in lower case.

@@ -223,6 +223,8 @@ where
             opening,
             draining: false,
             leases_promised: false,
+            #[cfg(feature = "fault")]
+            keeps_room: false,
         };
         Self {
             channel,
@@ -251,6 +253,12 @@ where
     #[cfg(feature = "fault")]
     pub fn go_the_general_way(&mut self) {
         self.is_general = true;
+    }
+
+    /// Has replies to repeated heads sent in the same pieces as others: for the same tests.
+    #[cfg(feature = "fault")]
+    pub fn keep_room(&mut self) {
+        self.desk.keeps_room = true;
     }
 
     /// Accepts connections from `socket`, a non-blocking listening socket that the worker owns

@@ -11,13 +11,14 @@ use capuchin_core::http::status::Status;
 use capuchin_core::http::write::Writer;
 use capuchin_core::limits::Limits;
 use capuchin_core::pool::{Arena, Leases};
-use capuchin_core::reply::{Next, Reply};
+use capuchin_core::reply::{Next, Opening, Reply};
 use capuchin_core::route::{Context, Handle, Route, Routed};
 use capuchin_core::server::{Parts, REFUSALS, Worker};
 use capuchin_core::service::{Progress, Request};
 use capuchin_core::site::{Accepts, Content, ContentId, Found, Representation, Site, SiteError};
 use capuchin_core::stats::{Counter, Stats};
 use capuchin_core::transport::{Socket, Transport};
+use std::collections::HashMap;
 use std::sync::Mutex;
 
 #[derive(Default)]
@@ -178,12 +179,21 @@ impl Handle<App> for Later {
     }
 }
 
-/// `/file/N` is a file of N bytes, `/memory/N` the same in memory, `/pieces/N` in memory by pieces.
+/// `/file/N` is a file of N bytes, `/memory/N` the same in memory, `/pieces/N` in memory by pieces, `/ready/N` in memory
+/// with its reply in one piece.
 #[derive(Default)]
 pub struct SimSite {
     held: Vec<Option<(u64, bool)>>,
     memory: Vec<u8>,
+    fields: Vec<u8>,
+    /// Replies in one piece, by the number of what was found.
+    ready: HashMap<u32, Vec<u8>>,
+    /// Heads, and what was found for them.
+    pub remembered: HashMap<Vec<u8>, ContentId>,
 }
+
+/// A head with any of these must not be remembered.
+const SECRETS: [&[u8]; 2] = [b"Cookie:", b"Authorization:"];
 
 impl Site for SimSite {
     type File = SimFile;
@@ -195,29 +205,38 @@ impl Site for SimSite {
         }
         let (kind, length) = path[1..].split_once('/').ok_or(SiteError::NotFound)?;
         let length: u64 = length.parse().map_err(|_| SiteError::NotFound)?;
-        if !matches!(kind, "file" | "memory" | "pieces") {
+        if !matches!(kind, "file" | "memory" | "pieces" | "ready") {
             return Err(SiteError::NotFound);
         }
         self.memory = (0..100_000u64).map(|at| (at % 251) as u8).collect();
         self.held.push(Some((length, kind != "file")));
+        let id = ContentId(self.held.len() as u32 - 1);
         // What `pieces` has is told only when it is asked for.
         let content = self.memory.get(..length as usize);
-        let content = content.filter(|_| kind == "memory");
-        Ok(Found::Content(
-            ContentId(self.held.len() as u32 - 1),
-            Representation {
-                length,
-                media_type: "application/octet-stream",
-                tag: None,
-                modified: Some(HttpDate(700_000_000)),
-                modified_text: None,
-                coding: Coding::Identity,
-                varies: false,
-                cache_control: None,
-                ready: None,
-                content,
-            },
-        ))
+        let content = content.filter(|_| matches!(kind, "memory" | "ready"));
+        let mut representation = Representation {
+            length,
+            media_type: "application/octet-stream",
+            tag: None,
+            modified: Some(HttpDate(700_000_000)),
+            modified_text: None,
+            coding: Coding::Identity,
+            varies: false,
+            cache_control: None,
+            ready: None,
+            content,
+        };
+        if let ("ready", Some(content)) = (kind, content) {
+            let mut room = [0; 512];
+            let mut fields = Writer::new(&mut room);
+            representation.write_fields(&mut fields);
+            self.fields = fields.written().to_vec();
+            representation.ready = Some(&self.fields);
+            let opening = [0; size_of::<Opening>()];
+            let reply = [&opening, &self.fields[..], b"\r\n", content].concat();
+            self.ready.insert(id.0, reply);
+        }
+        Ok(Found::Content(id, representation))
     }
 
     fn content(&mut self, id: ContentId, range: std::ops::Range<u64>) -> Content<'_, SimFile> {
@@ -225,10 +244,13 @@ impl Site for SimSite {
             // In pieces, as a site may.
             (length, true) => {
                 assert!(range.start < range.end && range.end <= length);
-                Content::Bytes(
-                    &self.memory
-                        [range.start as usize..range.end.min(range.start + 10_000) as usize],
-                )
+                let piece = if self.ready.contains_key(&id.0) {
+                    100_000
+                } else {
+                    10_000
+                };
+                let end = range.end.min(range.start + piece);
+                Content::Bytes(&self.memory[range.start as usize..end as usize])
             }
             (length, false) => Content::File(SimFile(0, length)),
         }
@@ -236,6 +258,24 @@ impl Site for SimSite {
 
     fn release(&mut self, id: ContentId) {
         self.held[id.0 as usize].take().expect("released once");
+    }
+
+    fn prepared(&mut self, id: ContentId, opening: &Opening) -> Option<&[u8]> {
+        let reply = self.ready.get_mut(&id.0)?;
+        *reply.first_chunk_mut()? = *opening;
+        Some(reply)
+    }
+
+    fn recall(&mut self, head: &[u8], _: u64, _: u64) -> Option<ContentId> {
+        self.remembered.get(head).copied()
+    }
+
+    fn remember(&mut self, head: &[u8], id: ContentId) {
+        for secret in SECRETS {
+            assert!(!head.windows(secret.len()).any(|part| part == secret));
+        }
+        assert!(head.trim_ascii_start().starts_with(b"GET ") && head.ends_with(b"\r\n\r\n"));
+        self.remembered.insert(head.to_vec(), id);
     }
 }
 

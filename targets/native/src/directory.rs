@@ -12,11 +12,13 @@
 //! (503) until others have been read. What no reply holds makes way first.
 
 use crate::listing::{self, Row};
+use crate::repeats::Repeats;
 use capuchin_core::http::conditional::EntityTag;
 use capuchin_core::http::date::HttpDate;
 use capuchin_core::http::encoding::{Coding, Codings};
 use capuchin_core::http::media_type;
 use capuchin_core::http::write::Writer;
+use capuchin_core::reply::Opening;
 use capuchin_core::site::{Accepts, Content, ContentId, Found, Representation, Site, SiteError};
 use capuchin_posix::{Entries, File, FileStatus, Kind, Links, OpenError, Root};
 use std::collections::HashMap;
@@ -158,6 +160,10 @@ pub struct Directory {
     listing_bytes: usize,
     /// Descriptors of all nodes.
     open_files: usize,
+    /// Heads whose replies are in memory, each with its content and the node's serial number.
+    repeats: Repeats<(ContentId, u64)>,
+    /// Nodes that were made so far.
+    serial: u64,
     /// The piece of a file that is sent next.
     window: Vec<u8>,
     /// The node that is looked at next when one has to go.
@@ -171,6 +177,8 @@ pub struct Directory {
 #[derive(Debug)]
 struct Node {
     path: Box<[u8]>,
+    /// Told from others that have or had its number by this.
+    serial: u64,
     variants: [Option<Variant>; CODINGS.len()],
     media_type: &'static str,
     /// Running replies that refer to it.
@@ -192,15 +200,47 @@ struct Variant {
     source: Source,
     tag: Option<EntityTag>,
     modified: [u8; 29],
-    /// The fields of a whole reply, once they were needed.
+    /// The fields of a whole reply, of a content that is in a file.
     ready: Box<[u8]>,
 }
 
 #[derive(Debug)]
 enum Source {
-    Memory(Box<[u8]>),
+    Memory(Stored),
     File(File),
 }
+
+/// Content in memory, behind the head of a reply with all of it, if that was made.
+#[derive(Debug)]
+struct Stored {
+    bytes: Box<[u8]>,
+    /// Bytes of the head.
+    head: usize,
+}
+
+impl Stored {
+    #[inline(always)]
+    fn content(&self) -> &[u8] {
+        &self.bytes[self.head..]
+    }
+
+    /// The head's fields without those of its opening.
+    fn fields(&self) -> Option<&[u8]> {
+        let end = self.head.checked_sub(LINE_END.len())?;
+        self.bytes.get(size_of::<Opening>()..end)
+    }
+
+    /// Puts a head with these fields before the content.
+    fn set_fields(&mut self, fields: &[u8]) {
+        let opening = [0; size_of::<Opening>()];
+        let bytes = [&opening, fields, LINE_END, self.content()].concat();
+        self.head = opening.len() + fields.len() + LINE_END.len();
+        self.bytes = bytes.into();
+    }
+}
+
+/// The empty line that ends a head.
+const LINE_END: &[u8] = b"\r\n";
 
 impl Drop for Source {
     fn drop(&mut self) {
@@ -213,11 +253,12 @@ impl Drop for Source {
 impl Variant {
     fn bytes(&self) -> usize {
         match &self.source {
-            Source::Memory(bytes) => bytes.len(),
+            Source::Memory(stored) => stored.content().len(),
             Source::File(_) => 0,
         }
     }
 
+    #[inline(always)]
     fn representation(
         &self,
         media_type: &'static str,
@@ -234,9 +275,12 @@ impl Variant {
             coding,
             varies,
             cache_control: None,
-            ready: (!self.ready.is_empty()).then_some(&*self.ready),
+            ready: match &self.source {
+                Source::Memory(stored) => stored.fields(),
+                Source::File(_) => (!self.ready.is_empty()).then_some(&*self.ready),
+            },
             content: match &self.source {
-                Source::Memory(bytes) => Some(bytes),
+                Source::Memory(stored) => Some(stored.content()),
                 Source::File(_) => None,
             },
         }
@@ -251,7 +295,7 @@ impl Variant {
 
     fn length(&self) -> u64 {
         match &self.source {
-            Source::Memory(bytes) => bytes.len() as u64,
+            Source::Memory(stored) => stored.content().len() as u64,
             Source::File(_) => self.status.length,
         }
     }
@@ -309,7 +353,7 @@ impl Node {
                 (None, None) => true,
                 (Some(a), Some(b)) => match (&a.source, &b.source) {
                     (Source::Memory(a), Source::Memory(b)) if self.listing && other.listing => {
-                        a == b
+                        a.content() == b.content()
                     }
                     _ => a.settled && a.status == b.status,
                 },
@@ -368,6 +412,8 @@ impl Directory {
             bytes: 0,
             listing_bytes: 0,
             open_files: 0,
+            repeats: Repeats::default(),
+            serial: 0,
             window: Vec::new(),
             hand: 0,
             tidy_hand: 0,
@@ -532,13 +578,17 @@ impl Directory {
         let variant = Variant {
             status,
             settled: false,
-            source: Source::Memory(page),
+            source: Source::Memory(Stored {
+                bytes: page,
+                head: 0,
+            }),
             tag: None,
             modified: [0; 29],
             ready: Box::default(),
         };
         Ok(Node {
             path: path.into(),
+            serial: 0,
             variants: [Some(variant), None, None],
             media_type: "text/html; charset=utf-8",
             held: 0,
@@ -620,12 +670,16 @@ impl Directory {
                     .representation(media_type, coding, varies)
                     .write_fields(&mut fields);
                 if !fields.is_overflown() {
-                    variant.ready = fields.written().into();
+                    match &mut variant.source {
+                        Source::Memory(stored) => stored.set_fields(fields.written()),
+                        Source::File(_) => variant.ready = fields.written().into(),
+                    }
                 }
             }
         }
         Ok(Node {
             path: path.into(),
+            serial: 0,
             variants,
             media_type,
             held: 0,
@@ -681,6 +735,8 @@ impl Directory {
         }
         *self.bytes_of(node.listing) += node.bytes();
         self.open_files += node.descriptors();
+        self.serial += 1;
+        node.serial = self.serial;
         let path = node.listed.then(|| node.path.clone());
         let index = match self.vacant.pop() {
             Some(index) => {
@@ -791,14 +847,16 @@ impl Site for Directory {
 
     #[inline(always)]
     fn content(&mut self, id: ContentId, range: Range<u64>) -> Content<'_, File> {
-        let (index, number) = (id.0 / CODINGS.len() as u32, id.0 as usize % CODINGS.len());
+        let (index, number) = place_of(id);
         let node = self.nodes.get(index as usize).and_then(Option::as_ref);
         match node.and_then(|node| node.variants[number].as_ref()) {
             Some(Variant {
-                source: Source::Memory(bytes),
+                source: Source::Memory(stored),
                 ..
             }) => {
-                let part = bytes.get(range.start as usize..range.end as usize);
+                let part = stored
+                    .content()
+                    .get(range.start as usize..range.end as usize);
                 part.map_or(Content::Gone, Content::Bytes)
             }
             Some(variant) => content_of_file(&self.options, &mut self.window, variant, range),
@@ -807,7 +865,7 @@ impl Site for Directory {
     }
 
     fn release(&mut self, id: ContentId) {
-        let index = id.0 / CODINGS.len() as u32;
+        let (index, _) = place_of(id);
         if let Some(node) = self.node_mut(index) {
             node.held -= 1;
             if !node.listed {
@@ -815,6 +873,51 @@ impl Site for Directory {
             }
         }
     }
+
+    #[inline(always)]
+    fn prepared(&mut self, id: ContentId, opening: &Opening) -> Option<&[u8]> {
+        let (index, number) = place_of(id);
+        match &mut self.node_mut(index)?.variants[number].as_mut()?.source {
+            Source::Memory(stored) if stored.head > 0 => {
+                *stored.bytes.first_chunk_mut()? = *opening;
+                Some(&stored.bytes)
+            }
+            _ => None,
+        }
+    }
+
+    fn recall(&mut self, head: &[u8], now: u64, unix_time: u64) -> Option<ContentId> {
+        let (id, serial) = self.repeats.get(head)?;
+        let (index, number) = place_of(id);
+        let node = self.node_mut(index)?;
+        let modified = node.variants[number].as_ref()?.status.modified;
+        if node.serial != serial
+            || !node.listed
+            || now.wrapping_sub(node.checked) >= BELIEVED_MS
+            || modified > unix_time
+        {
+            return None;
+        }
+        node.recent = true;
+        Some(id)
+    }
+
+    fn remember(&mut self, head: &[u8], id: ContentId) {
+        let (index, _) = place_of(id);
+        // Open files have to be looked at each time.
+        if let Some(node) = self.nodes.get(index as usize).and_then(Option::as_ref)
+            && node.listed
+            && !node.has_descriptor()
+        {
+            self.repeats.put(head, (id, node.serial));
+        }
+    }
+}
+
+/// The number of a node, and which of its variants.
+fn place_of(id: ContentId) -> (u32, usize) {
+    let count = CODINGS.len() as u32;
+    (id.0 / count, (id.0 % count) as usize)
 }
 
 /// What a variant's file has at `range`, read into `window` unless the system sends it.
@@ -904,7 +1007,7 @@ fn variant(file: Opened, mut status: FileStatus, longest: usize) -> Result<Varia
         modified: HttpDate(status.modified).format(),
         ready: Box::default(),
         source: match content {
-            Some(bytes) => Source::Memory(bytes),
+            Some(bytes) => Source::Memory(Stored { bytes, head: 0 }),
             None => Source::File(file.into_file()),
         },
     })

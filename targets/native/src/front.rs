@@ -7,7 +7,7 @@ use capuchin_core::http::head::Head;
 use capuchin_core::http::method::Method;
 use capuchin_core::http::status::Status;
 use capuchin_core::http::write::Writer;
-use capuchin_core::reply::{Draft, Next, Reply};
+use capuchin_core::reply::{Draft, Next, Opening, Reply};
 use capuchin_core::service::{Exchange, Outcome, Progress, Request, Service};
 use capuchin_core::site::{Content, ContentId};
 use capuchin_core::stats::{Snapshot, Stats};
@@ -135,6 +135,20 @@ impl<S: Service> Service for Front<'_, S> {
     #[inline]
     fn release(&mut self, id: ContentId) {
         self.inner.release(id);
+    }
+
+    #[inline]
+    fn prepared(&mut self, id: ContentId, opening: &Opening) -> Option<&[u8]> {
+        self.inner.prepared(id, opening)
+    }
+
+    #[inline]
+    fn recall(&mut self, head: &[u8], now: u64, unix_time: u64) -> Option<ContentId> {
+        self.inner.recall(head, now, unix_time)
+    }
+
+    fn remember(&mut self, head: &[u8], id: ContentId) {
+        self.inner.remember(head, id);
     }
 
     #[inline]

@@ -28,6 +28,7 @@ pub mod directory;
 mod front;
 mod listing;
 mod memory;
+mod repeats;
 mod server;
 mod worker;
 

@@ -9,6 +9,7 @@ use capuchin_core::acceptor::Acceptor;
 use capuchin_core::event::{self, Full, Message, Notifier, Ticket};
 use capuchin_core::http::method::Method;
 use capuchin_core::limits::Limits;
+use capuchin_core::reply::Opening;
 use capuchin_core::route::{Handle, Route, Routed};
 use capuchin_core::server::LISTENERS;
 use capuchin_core::site::{Accepts, Content, ContentId, Found, NoSite, Site, SiteError};
@@ -773,6 +774,28 @@ impl Site for AnySite {
             Self::Nothing(site) => site.release(id),
             Self::Table(site) => site.release(id),
             Self::Directory(site) => site.release(id),
+        }
+    }
+
+    #[inline(always)]
+    fn prepared(&mut self, id: ContentId, opening: &Opening) -> Option<&[u8]> {
+        match self {
+            Self::Directory(site) => site.prepared(id, opening),
+            Self::Nothing(_) | Self::Table(_) => None,
+        }
+    }
+
+    #[inline(always)]
+    fn recall(&mut self, head: &[u8], now: u64, unix_time: u64) -> Option<ContentId> {
+        match self {
+            Self::Directory(site) => site.recall(head, now, unix_time),
+            Self::Nothing(_) | Self::Table(_) => None,
+        }
+    }
+
+    fn remember(&mut self, head: &[u8], id: ContentId) {
+        if let Self::Directory(site) = self {
+            site.remember(head, id);
         }
     }
 }

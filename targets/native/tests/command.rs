@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Place, Running, get, output};
+use common::{Place, Running, get, output, read};
 use libc::{SIGHUP, SIGINT, SIGTERM};
 use std::io::{BufRead, Read, Write};
 use std::time::{Duration, Instant};
@@ -272,7 +272,7 @@ fn counters_are_shown_however_short_heads_are() {
     let mut silent = std::net::TcpStream::connect(status).expect("it listens");
     let timeout = silent.set_read_timeout(Some(common::PATIENCE));
     timeout.expect("a timeout");
-    assert_eq!(silent.read(&mut [0; 1]).expect("closed in time"), 0);
+    assert_eq!(read(&mut silent, &mut [0; 1]).expect("closed in time"), 0);
 }
 
 #[test]
@@ -351,7 +351,7 @@ fn errors_that_nobody_reads_stall_no_request() {
         stream
             .write_all(b"GET /speed HTTP/1.1\r\nHost: a\r\n\r\n")
             .expect("it takes requests");
-        let count = stream.read(&mut buffer).unwrap_or_else(|error| {
+        let count = read(&mut stream, &mut buffer).unwrap_or_else(|error| {
             let ended = running.child.try_wait();
             panic!("reply {n}: {error}, the server's end: {ended:?}")
         });
@@ -494,11 +494,11 @@ fn signals_let_requests_in_flight_finish() {
         let mut idle = running.connect();
         idle.write_all(b"GET /a.txt HTTP/1.1\r\nHost: a\r\n\r\n")
             .expect("a request");
-        assert!(idle.read(&mut [0; 4_096]).expect("its reply") > 0);
+        assert!(read(&mut idle, &mut [0; 4_096]).expect("its reply") > 0);
         // Its request is seen by the worker before the signal is.
         running.get("/a.txt");
         running.signal(signal);
-        assert_eq!(idle.read(&mut [0; 1]).expect("closed, not reset"), 0);
+        assert_eq!(read(&mut idle, &mut [0; 1]).expect("closed, not reset"), 0);
         assert!(
             running.child.try_wait().expect("our child").is_none(),
             "it waits for the request in flight"
@@ -659,7 +659,7 @@ fn access_log_that_nobody_reads_stalls_no_request() {
         stream
             .write_all(request.as_bytes())
             .expect("it takes requests");
-        assert!(stream.read(&mut buffer).expect("it replies in time") > 0);
+        assert!(read(&mut stream, &mut buffer).expect("it replies in time") > 0);
     }
     let lost = |page: &str, name: &str| {
         let mut lines = page.lines();

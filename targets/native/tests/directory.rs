@@ -3,6 +3,7 @@
 mod common;
 
 use capuchin::{Directory, DirectoryOptions};
+use capuchin_core::reply::Opening;
 use capuchin_core::site::{Accepts, Content, ContentId, Found, Site, SiteError};
 use common::Place;
 use std::fs;
@@ -486,4 +487,106 @@ fn paths_that_no_file_system_takes_are_not_found() {
     bytes[1] = 0xfd;
     fs::write(place.0.join(std::ffi::OsStr::from_bytes(&bytes[1..])), "y").expect("a file");
     assert!(site.find(&bytes, Accepts::identity(), 0).is_ok());
+}
+
+const OPENING: Opening = *b"HTTP/1.1 200 OK\r\nDate: Sun, 22 Nov 2026 12:00:00 GMT\r\n";
+
+/// A request that was answered, and is remembered.
+fn ask(site: &mut Directory, path: &str, now: u64) -> Vec<u8> {
+    let head = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").into_bytes();
+    let (id, _) = hold(site, path, now).expect("found");
+    site.release(id);
+    site.remember(&head, id);
+    head
+}
+
+/// The reply to a head, without its opening, if it is known.
+fn recall(site: &mut Directory, head: &[u8], now: u64) -> Option<String> {
+    let id = site.recall(head, now, unix_time())?;
+    let reply = site.prepared(id, &OPENING).expect("in one piece");
+    let rest = reply.strip_prefix(&OPENING).expect("its opening");
+    Some(String::from_utf8(rest.to_vec()).expect("UTF-8"))
+}
+
+fn unix_time() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.expect("after 1970").as_secs()
+}
+
+#[test]
+fn head_that_came_before_is_answered_by_what_would_be_found() {
+    let place = Place::new("recalled");
+    place.write("a", "old");
+    settle(&place, "a", 100);
+    let mut site = open(&place, |_| {});
+    let head = ask(&mut site, "/a", 0);
+    let reply = recall(&mut site, &head, SECOND - 1).expect("known");
+    let (fields, content) = reply.split_once("\r\n\r\n").expect("a whole reply");
+    assert_eq!(content, "old");
+    assert!(fields.starts_with("Content-Type: "), "{fields}");
+    assert!(fields.ends_with("Content-Length: 3"), "{fields}");
+    assert_eq!(recall(&mut site, &head[1..], 0), None);
+    // It has to be looked at anew, and is the same.
+    assert_eq!(recall(&mut site, &head, SECOND), None);
+    ask(&mut site, "/a", SECOND);
+    assert_eq!(recall(&mut site, &head, SECOND), Some(reply));
+    // It is another.
+    replace(&place, "a", "new!");
+    assert_eq!(get(&mut site, "/a", 2 * SECOND).as_deref(), Ok("new!"));
+    assert_eq!(recall(&mut site, &head, 2 * SECOND), None);
+    ask(&mut site, "/a", 2 * SECOND);
+    let reply = recall(&mut site, &head, 2 * SECOND).expect("known");
+    assert!(reply.ends_with("\r\n\r\nnew!"), "{reply}");
+    fs::remove_file(place.0.join("a")).expect("removed");
+    assert_eq!(get(&mut site, "/a", 3 * SECOND), Err(SiteError::NotFound));
+    assert_eq!(recall(&mut site, &head, 3 * SECOND), None);
+}
+
+#[test]
+fn head_is_not_answered_by_another_file_that_took_the_place_in_the_cache() {
+    let place = Place::new("recalled-place");
+    place.write("a", "of a");
+    place.write("b", "of b");
+    let mut site = open(&place, |options| options.cache_files = 1);
+    let head = ask(&mut site, "/a", 0);
+    assert!(recall(&mut site, &head, 0).is_some());
+    assert_eq!(get(&mut site, "/b", 0).as_deref(), Ok("of b"));
+    assert_eq!(get(&mut site, "/b", 0).as_deref(), Ok("of b"));
+    assert_eq!(recall(&mut site, &head, 0), None);
+}
+
+#[test]
+fn only_what_is_in_memory_with_its_fields_is_recalled() {
+    let place = Place::new("recalled-not");
+    place.write("large", &"l".repeat(LARGE));
+    place.write("small", "s");
+    fs::create_dir(place.0.join("d")).expect("a directory");
+    let mut site = open(&place, |options| options.listing = true);
+    // An open file is looked at for each request, and a list has no fields ready.
+    for path in ["/large", "/d/"] {
+        let head = ask(&mut site, path, 0);
+        let id = site.recall(&head, 0, unix_time());
+        assert!(
+            id.is_none_or(|id| site.prepared(id, &OPENING).is_none()),
+            "{path}"
+        );
+    }
+    // Nor what one of two representations is an open file of.
+    place.write("small.gz", &"z".repeat(LARGE));
+    let mut site = open(&place, |options| options.precompressed = true);
+    let head = ask(&mut site, "/small", 0);
+    assert_eq!(recall(&mut site, &head, 0), None);
+}
+
+#[test]
+fn time_of_modification_that_has_not_come_is_not_recalled() {
+    let place = Place::new("recalled-future");
+    place.write("a", "x");
+    settle(&place, "a", 100);
+    let mut site = open(&place, |_| {});
+    let head = ask(&mut site, "/a", 0);
+    let modified = unix_time() - 100;
+    assert!(site.recall(&head, 0, modified + 2).is_some());
+    // The clock was set back.
+    assert!(site.recall(&head, 0, modified - 2).is_none());
 }

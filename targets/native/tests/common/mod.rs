@@ -1,7 +1,7 @@
 //! Running a program of this package, and asking it over HTTP.
 #![allow(dead_code)] // each test file uses its part
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
@@ -144,4 +144,15 @@ pub fn output(words: &[&str]) -> Output {
         .args(words)
         .output()
         .expect("the command is there")
+}
+
+/// Reads once. A signal, or a machine that was halted meanwhile, does not end it: with a time limit the system does not
+/// resume it by itself (signal(7)).
+pub fn read(stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match stream.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
 }

@@ -51,6 +51,7 @@ fn parse(text: &str, keep: bool) -> Option<Count> {
     Some(Count {
         requests,
         seconds: value("Time taken for tests:")?,
+        bytes: None,
         errors,
     })
 }
@@ -68,6 +69,7 @@ mod tests {
         let expected = Count {
             requests: 1_000,
             seconds: 1.5,
+            bytes: None,
             errors: vec![("failed".into(), 3), ("status".into(), 7)],
         };
         assert_eq!(parse(text, false), Some(expected.clone()));

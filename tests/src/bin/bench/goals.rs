@@ -3,7 +3,7 @@
 
 use crate::Bench;
 use crate::peers::Kind;
-use crate::table::{Spread, Summary, errors_text};
+use crate::table::{Spread, Summary, error_of_ratio, errors_text};
 
 /// Keep-alive requests per second, of each other's.
 const KEEP_ALIVE: [(Kind, f64); 3] = [
@@ -11,6 +11,9 @@ const KEEP_ALIVE: [(Kind, f64); 3] = [
     (Kind::Lighttpd, 1.20),
     (Kind::Nginx, 1.50),
 ];
+
+/// The same with paths in turn, and with heads of which none comes twice; the floor does not look at them.
+const KEEP_ALIVE_PATHS: [(Kind, f64); 2] = [(Kind::Lighttpd, 1.20), (Kind::Nginx, 1.50)];
 
 /// User time of a keep-alive request, in floor's.
 const USER_OF_FLOOR: f64 = 1.5;
@@ -24,6 +27,16 @@ const CALLS: f64 = 2.05;
 /// Two workers' rate and CPU time of a request, in one's.
 const TWO_RATE: f64 = 1.8;
 const TWO_CPU: f64 = 1.1;
+
+/// Capuchin and nginx that send a large file in the same way: at least the rate for at most the CPU time.
+const ALIKE: [(Kind, Kind); 2] = [
+    (Kind::Capuchin, Kind::NginxCopies),
+    (Kind::Sendfile, Kind::Nginx),
+];
+
+/// By so much two that are equal may differ here, or 1.00 would be reached by tossing a coin. A fixed part:
+/// the rounds' range would allow the more the worse they were measured.
+const TOLERANCE: f64 = 0.02;
 
 /// User and system time of a pipelined request, in floor's.
 const PIPELINED_OF_FLOOR: f64 = 1.2;
@@ -77,7 +90,17 @@ pub fn rates(bench: &Bench, scenario: &str, results: &[(Kind, Summary)]) {
                 .into_iter()
                 .for_each(|(kind, wanted)| at_least(kind, wanted));
             at_most("user time", |s| s.user.middle, Kind::Floor, USER_OF_FLOOR);
+            let error = find(Kind::Floor).map(|floor| error_of_ratio(&ours.users, &floor.users));
+            if let Some(error) = error.filter(|error| error.is_finite()) {
+                bench.report.note(&format!(
+                    "the kernel's tick samples user time: standard error of that ratio {error:.2}, by how the rounds \
+                     differ"
+                ));
+            }
         }
+        "keepalive-paths" | "keepalive-fresh" => KEEP_ALIVE_PATHS
+            .into_iter()
+            .for_each(|(kind, wanted)| at_least(kind, wanted)),
         "connections" => [Kind::Nginx, Kind::Lighttpd, Kind::Hyper]
             .into_iter()
             .for_each(|kind| at_least(kind, 1.0)),
@@ -88,33 +111,44 @@ pub fn rates(bench: &Bench, scenario: &str, results: &[(Kind, Summary)]) {
             PIPELINED_OF_FLOOR,
         ),
         "file10m" => {
-            at_least(Kind::Nginx, 1.0);
-            at_most("CPU time", |s| s.cpu.middle, Kind::Nginx, 1.0);
-            if let (Some(ours), Some(nginx)) = (find(Kind::Sendfile), find(Kind::Nginx)) {
-                let rate = ours.rate.middle / nginx.rate.middle;
-                let cpu = ours.cpu.middle / nginx.cpu.middle;
-                say(
-                    rate >= 1.0 && cpu <= 1.0,
-                    format!(
-                        "with --sendfile on {rate:.2} of nginx's rate and {cpu:.2} of its CPU time, \
-                         wanted at least and at most 1.00"
-                    ),
-                );
+            for (ours, theirs) in ALIKE {
+                if let (Some(a), Some(b)) = (find(ours), find(theirs)) {
+                    alike(bench, [ours.name(), theirs.name()], [a, b]);
+                }
             }
         }
         "busy-idle" => {
-            if let Some((private, anonymous)) = ours.memory {
-                memory(
-                    bench,
-                    "with all connections open",
-                    private,
-                    anonymous,
-                    FULL_KILOBYTES,
-                );
+            if let Some((dirty, private)) = ours.memory {
+                let when = "with all connections open";
+                memory(bench, when, dirty, private, FULL_KILOBYTES);
             }
         }
         _ => {}
     }
+}
+
+/// For two that should be equal: `ours` at least as fast, for at most the CPU time.
+fn alike(bench: &Bench, [our_name, their_name]: [&str; 2], [ours, theirs]: [&Summary; 2]) {
+    let percent = TOLERANCE * 100.0;
+    let rate = Spread::of_ratios(&ours.rates, &theirs.rates);
+    let what = format!("{our_name}: rate {} of that of {their_name}", rate.show(2));
+    if ours.is_load_s() && theirs.is_load_s() {
+        let why = "the load was the limit for both, so that CPU time decides";
+        bench.report.note(&format!("{what}: {why}"));
+    } else {
+        bench.report.goal(
+            rate.middle >= 1.0 - TOLERANCE,
+            &format!("{what}, wanted at least 1.00 less {percent} % for the measurement"),
+        );
+    }
+    let cpu = Spread::of_ratios(&ours.cpus, &theirs.cpus);
+    bench.report.goal(
+        cpu.middle <= 1.0 + TOLERANCE,
+        &format!(
+            "{our_name}: CPU time {} of that of {their_name}, wanted at most 1.00 and {percent} % for the measurement",
+            cpu.show(2)
+        ),
+    );
 }
 
 /// For the 99th percentile of a reply's time, each server at its own rate.
@@ -146,7 +180,7 @@ pub fn workers(bench: &Bench, rate: f64, cpu: f64) {
 }
 
 /// For the memory of idle connections.
-pub fn idle(bench: &Bench, bytes_each: f64, all_alive: bool, private: Spread, anonymous: Spread) {
+pub fn idle(bench: &Bench, bytes_each: f64, all_alive: bool, dirty: Spread, private: Spread) {
     let but = if all_alive {
         ""
     } else {
@@ -158,12 +192,15 @@ pub fn idle(bench: &Bench, bytes_each: f64, all_alive: bool, private: Spread, an
             "{bytes_each:.0} bytes for each idle connection{but}, wanted at most {IDLE_BYTES}"
         ),
     );
-    memory(bench, "at start", private, anonymous, START_KILOBYTES);
+    memory(bench, "at start", dirty, private, START_KILOBYTES);
 }
 
-/// Both ways of counting are judged: which one is meant is for the reader to say.
-fn memory(bench: &Bench, when: &str, private: Spread, anonymous: Spread, wanted: f64) {
-    for (name, value) in [("anonymous", anonymous), ("private", private)] {
+/// What the process costs is what decides; the stricter reading is judged beside it.
+fn memory(bench: &Bench, when: &str, dirty: Spread, private: Spread, wanted: f64) {
+    for (name, value) in [
+        ("Private_Dirty", dirty),
+        ("private, if clean pages of its file count,", private),
+    ] {
         let value = value.middle;
         let what = format!("{value:.0} KB {name} {when}, wanted at most {wanted:.0}");
         bench.report.goal(value <= wanted, &what);

@@ -7,11 +7,10 @@ use crate::peers::{Kind, Setup};
 use crate::server::Server;
 use crate::table::{Table, errors_text};
 use crate::{Bench, goals, machine};
-use std::io::Read;
+use capuchin_tests::process;
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
 /// What httperf may take longer than its load does. It waits for ever when it finds no free port.
 const GRACE: Duration = Duration::from_secs(10);
@@ -31,18 +30,9 @@ pub fn run(bench: &Bench) -> Result<(), String> {
         let result = match drive(server.address, 3_000, 10) {
             Ok(result) => result,
             Err(message) => {
-                bench.report.not_run(&message);
+                table.row(&[kind.name().into(), "—".into(), "—".into(), message]);
                 continue;
             }
-        };
-        let Some(result) = result else {
-            table.row(&[
-                kind.name().into(),
-                "—".into(),
-                "—".into(),
-                "httperf did not end".into(),
-            ]);
-            continue;
         };
         table.row(&[
             kind.name().into(),
@@ -70,10 +60,10 @@ struct Outcome {
     errors: Vec<(String, u64)>,
 }
 
-/// Runs httperf with so many connections a second; `None` when it did not come to its end.
-fn drive(address: SocketAddr, rate: u64, seconds: u64) -> Result<Option<Outcome>, String> {
+/// Runs httperf with so many connections a second. Why it did not come to its end is one line.
+fn drive(address: SocketAddr, rate: u64, seconds: u64) -> Result<Outcome, String> {
     let program = machine::need("httperf")?;
-    let patience = Duration::from_secs(seconds) + GRACE;
+    let limit = Duration::from_secs(seconds) + GRACE;
     let (host, port) = (address.ip().to_string(), address.port().to_string());
     let mut command = Command::new(program);
     // Not `--hog`: with it httperf binds ports itself, finds those of its last 30,000 connections in
@@ -82,32 +72,10 @@ fn drive(address: SocketAddr, rate: u64, seconds: u64) -> Result<Option<Outcome>
         .args(["--server", &host, "--port", &port, "--uri", "/4096.bin"])
         .args(["--num-conns", &(rate * seconds).to_string()])
         .args(["--rate", &rate.to_string()])
-        .args(["--timeout", "1"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null());
+        .args(["--timeout", "1"]);
     machine::confine(&mut command, Some(machine::cores().load));
-    let mut child = command
-        .spawn()
-        .map_err(|error| format!("httperf: {error}"))?;
-    let begin = Instant::now();
-    // It prints some 30 lines at its end, less than a pipe holds.
-    while matches!(child.try_wait(), Ok(None)) {
-        if begin.elapsed() > patience {
-            let _ = child.kill();
-            let _ = child.wait();
-            return Ok(None);
-        }
-        thread::sleep(Duration::from_millis(50));
-    }
-    let mut text = String::new();
-    if let Some(out) = child.stdout.as_mut() {
-        out.read_to_string(&mut text)
-            .map_err(|error| format!("httperf: {error}"))?;
-    }
-    parse(&text)
-        .map(Some)
-        .ok_or_else(|| format!("httperf said: {text}"))
+    let (_, text) = process::run_within(command, limit).map_err(|error| error.to_string())?;
+    parse(&text).ok_or_else(|| format!("httperf said: {}", text.trim().replace('\n', " / ")))
 }
 
 fn parse(text: &str) -> Option<Outcome> {

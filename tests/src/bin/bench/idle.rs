@@ -26,9 +26,11 @@ const SETTLE: Duration = Duration::from_millis(300);
 pub fn run(bench: &Bench) -> Result<(), String> {
     let mut table = Table::new(&[
         "server",
-        "private at start, KB (range)",
-        "of it anonymous, KB (range)",
-        "after 64 connections, KB",
+        "Private_Dirty at start, KB (range)",
+        "all private at start, KB (range)",
+        "all private beside a second instance, KB (range)",
+        "Rss at start, KB (range)",
+        "all private after 64 connections, KB",
         "with 8,000 more, KB",
         "bytes for each",
         "of them alive",
@@ -44,8 +46,10 @@ pub fn run(bench: &Bench) -> Result<(), String> {
         };
         table.row(&[
             kind.name().into(),
+            found.dirty.show(0),
             found.private.show(0),
-            found.anonymous.show(0),
+            found.in_company.show(0),
+            found.resident.show(0),
             (found.warm / 1_024).to_string(),
             (found.full / 1_024).to_string(),
             format!("{:.0}", found.each()),
@@ -56,7 +60,7 @@ pub fn run(bench: &Bench) -> Result<(), String> {
             value,
             decimals: 0,
         };
-        starts.push(bar(found.private));
+        starts.push(bar(found.dirty));
         each.push(bar(Spread::of(vec![found.each()])));
         if *kind == Kind::Capuchin {
             ours = Some(found);
@@ -64,7 +68,11 @@ pub fn run(bench: &Bench) -> Result<(), String> {
     }
     bench.report.table(&table);
     for (name, title, bars) in [
-        ("start-memory", "private memory at start: KB", starts),
+        (
+            "start-memory",
+            "memory at start that the kernel cannot take back (Private_Dirty): KB",
+            starts,
+        ),
         (
             "idle",
             "private memory of an idle keep-alive connection: bytes",
@@ -77,24 +85,32 @@ pub fn run(bench: &Bench) -> Result<(), String> {
             figure: Figure::Bars(bars),
         });
     }
+    bench.report.note(
+        "of a server of several processes (nginx has two) what they share with each other is private to none, and \
+         more than once in Rss",
+    );
     if let Some(found) = ours {
+        bench.report.note(&format!(
+            "Private_Dirty (proc(5)) decides: the other private pages are clean ones of the program's file. They are \
+             the page cache's, which drops them when memory is short, and private only while no other process runs \
+             the program: beside a second instance {:.0} KB of the first are private",
+            found.in_company.middle
+        ));
         let all_alive = found.alive == CONNECTIONS;
-        goals::idle(
-            bench,
-            found.each(),
-            all_alive,
-            found.private,
-            found.anonymous,
-        );
+        goals::idle(bench, found.each(), all_alive, found.dirty, found.private);
     }
     Ok(())
 }
 
-/// Private bytes of a server.
+/// Memory of a server.
 struct Found {
     /// In KB, of several starts.
+    dirty: Spread,
     private: Spread,
-    anonymous: Spread,
+    resident: Spread,
+    /// What is private while a second instance runs.
+    in_company: Spread,
+    /// Private bytes.
     warm: u64,
     full: u64,
     /// Connections that answered once more after the measurement.
@@ -109,17 +125,24 @@ impl Found {
 
 fn measure(kind: Kind, place: &Place) -> Result<Found, String> {
     let failed = |error: io::Error| format!("{}: idle connections: {error}", kind.name());
-    let mut starts: Vec<Memory> = Vec::with_capacity(STARTS);
-    let server = loop {
+    let start = || {
         let server = Server::start(kind, place, Setup::file(4_096))?;
         thread::sleep(SETTLE);
-        starts.push(server.memory());
-        if starts.len() == STARTS {
+        Ok::<_, String>(server)
+    };
+    let (mut alone, mut in_company) = (Vec::with_capacity(STARTS), Vec::with_capacity(STARTS));
+    let server = loop {
+        let server = start()?;
+        alone.push(server.memory());
+        let second = start()?;
+        in_company.push(server.memory());
+        drop(second);
+        if alone.len() == STARTS {
             break server;
         }
     };
-    let kilobytes = |part: fn(&Memory) -> u64| {
-        Spread::of(starts.iter().map(|m| part(m) as f64 / 1_024.0).collect())
+    let kilobytes = |of: &[Memory], part: fn(&Memory) -> u64| {
+        Spread::of(of.iter().map(|m| part(m) as f64 / 1_024.0).collect())
     };
     let warm_crowd = Crowd::open(server.address, WARM).map_err(failed)?;
     thread::sleep(SETTLE);
@@ -130,8 +153,10 @@ fn measure(kind: Kind, place: &Place) -> Result<Found, String> {
     let alive = crowd.alive();
     drop((warm_crowd, crowd));
     Ok(Found {
-        private: kilobytes(|memory| memory.private),
-        anonymous: kilobytes(|memory| memory.anonymous),
+        dirty: kilobytes(&alone, |memory| memory.dirty),
+        private: kilobytes(&alone, |memory| memory.private),
+        resident: kilobytes(&alone, |memory| memory.resident),
+        in_company: kilobytes(&in_company, |memory| memory.private),
         warm,
         full,
         alive,

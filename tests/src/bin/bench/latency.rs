@@ -6,7 +6,7 @@ use crate::peers::{Kind, Setup};
 use crate::plots::{Figure, Line, PERCENTILES, Plot};
 use crate::server::Server;
 use crate::table::{Spread, Table};
-use crate::{Bench, goals};
+use crate::{Bench, goals, rounds};
 use std::time::Duration;
 
 /// Of a capacity.
@@ -48,7 +48,6 @@ struct Results {
     kind: Kind,
     capacities: Vec<f64>,
     runs: Vec<Run>,
-    failed: bool,
 }
 
 impl Results {
@@ -74,10 +73,15 @@ pub fn run(bench: &Bench) -> Result<(), String> {
             kind: *kind,
             capacities: Vec::new(),
             runs: Vec::new(),
-            failed: false,
         })
         .collect();
-    rounds(bench, &mut all, None);
+    let turns = |all: &mut [Results], rate| {
+        rounds::in_turn(&bench.report, bench.rounds, all, |results| {
+            round(bench, results, rate)
+                .map_err(|message| format!("{}: {message}", results.kind.name()))
+        });
+    };
+    turns(&mut all, None);
     all.retain(|results| !results.runs.is_empty());
     if all.is_empty() {
         return Err("no server could be asked at a constant rate".into());
@@ -95,7 +99,7 @@ pub fn run(bench: &Bench) -> Result<(), String> {
     }
     let rate = (slowest * PART).floor();
     all.iter_mut().for_each(|results| results.runs.clear());
-    rounds(bench, &mut all, Some(rate));
+    turns(&mut all, Some(rate));
     all.retain(|results| !results.runs.is_empty());
     if all.is_empty() {
         return Err("no server could be asked at the common rate".into());
@@ -105,19 +109,7 @@ pub fn run(bench: &Bench) -> Result<(), String> {
     Ok(())
 }
 
-/// Servers take turns. Without a rate it is each one's own.
-fn rounds(bench: &Bench, all: &mut [Results], rate: Option<f64>) {
-    for _ in 0..bench.rounds {
-        for results in all.iter_mut().filter(|results| !results.failed) {
-            if let Err(message) = round(bench, results, rate) {
-                let name = results.kind.name();
-                bench.report.not_run(&format!("{name}: {message}"));
-                results.failed = true;
-            }
-        }
-    }
-}
-
+/// Without a rate it is the server's own.
 fn round(bench: &Bench, results: &mut Results, rate: Option<f64>) -> Result<(), String> {
     let server = Server::start(results.kind, &bench.place, Setup::file(4_096))?;
     let ask = |rate, seconds| {

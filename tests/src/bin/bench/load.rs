@@ -3,6 +3,7 @@
 use crate::machine;
 use capuchin_tests::process;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -24,11 +25,24 @@ pub struct Wrk {
 pub struct Count {
     pub requests: u64,
     pub seconds: f64,
+    /// Bytes that came, heads and what the end cut off included, where the load tells.
+    pub bytes: Option<u64>,
     /// What went wrong, by kind; kinds that did not happen are left out.
     pub errors: Vec<(String, u64)>,
 }
 
 pub fn wrk(address: SocketAddr, path: &str, seconds: u64, how: Wrk) -> Result<Count, String> {
+    wrk_by(None, address, path, seconds, how)
+}
+
+/// By a script that tells wrk what to ask for; without one it is `path` all the time.
+pub fn wrk_by(
+    script: Option<&Path>,
+    address: SocketAddr,
+    path: &str,
+    seconds: u64,
+    how: Wrk,
+) -> Result<Count, String> {
     let program = machine::need("wrk")?;
     let mut command = Command::new(program);
     command
@@ -37,6 +51,9 @@ pub fn wrk(address: SocketAddr, path: &str, seconds: u64, how: Wrk) -> Result<Co
         .args(["-d", &format!("{seconds}s")]);
     if how.close {
         command.args(["-H", "Connection: close"]);
+    }
+    if let Some(script) = script {
+        command.arg("-s").arg(script);
     }
     command.arg(format!("http://{address}{path}"));
     let core = (how.threads == 1).then(|| machine::cores().load);
@@ -54,6 +71,7 @@ fn parse(text: &str) -> Option<Count> {
     let mut count = Count {
         requests: requests.trim().parse().ok()?,
         seconds: duration(rest.split(',').next()?)?,
+        bytes: rest.split(", ").nth(1).and_then(size),
         errors: Vec::new(),
     };
     // "  Socket errors: connect 0, read 12, write 0, timeout 3"
@@ -72,6 +90,17 @@ fn parse(text: &str) -> Option<Count> {
     }
     count.errors.retain(|(_, number)| *number > 0);
     Some(count)
+}
+
+/// Bytes of wrk's "2.27GB read": its units are powers of 1,024.
+fn size(text: &str) -> Option<u64> {
+    let number = text.strip_suffix("B read")?;
+    let digits = number.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let power = ["", "K", "M", "G", "T"]
+        .iter()
+        .position(|unit| *unit == &number[digits.len()..])?;
+    let value: f64 = digits.parse().ok()?;
+    Some((value * 1_024f64.powi(power as i32)) as u64)
 }
 
 /// Seconds of wrk's "900.00ms", "3.01s", "1.50m", "1.00h".
@@ -102,6 +131,7 @@ mod tests {
         let expected = Count {
             requests: 571_431,
             seconds: 3.01,
+            bytes: Some(2_437_393_940),
             errors: vec![
                 ("read".into(), 12),
                 ("timeout".into(), 3),
@@ -110,6 +140,19 @@ mod tests {
         };
         assert_eq!(parse(text), Some(expected));
         assert_eq!(parse("unable to connect\n"), None);
+    }
+
+    #[test]
+    fn wrk_s_sizes_are_bytes() {
+        for (text, expected) in [
+            ("512.00B read", Some(512)),
+            ("1.50KB read", Some(1_536)),
+            ("2.00MB read", Some(2 << 20)),
+            ("2.00XB read", None),
+            ("2.00MB", None),
+        ] {
+            assert_eq!(size(text), expected, "{text}");
+        }
     }
 
     #[test]

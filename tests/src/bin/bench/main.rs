@@ -25,6 +25,7 @@ mod quota;
 mod rates;
 mod readers;
 mod report;
+mod rounds;
 mod scenarios;
 mod server;
 mod table;

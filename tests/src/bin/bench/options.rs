@@ -16,11 +16,11 @@ Scenarios (default: all)
 ";
 
 const REST: &str = "  \
-  serve          starts the servers, prints their process numbers and waits for a line: to profile
+  serve           starts the servers, prints their process numbers and waits for a line: to profile
 
 Options
-  --seconds N    of each run [4]
-  --rounds N     runs of each server in each scenario [5]
+  --seconds N    of each run [4]; with twice the effort, twice as many
+  --rounds N     runs of each server in each scenario [5]; with twice the effort, twice as many
   --only NAMES   servers, with commas: floor,capuchin,nginx,lighttpd,hyper [all that are there]
   --with WORD    one more argument for capuchin, may be repeated: --with --accept --with one
   --write FILE   writes what is printed to FILE, too
@@ -53,7 +53,7 @@ pub struct Options {
 pub fn help() -> String {
     let scenarios: String = SCENARIOS
         .iter()
-        .map(|scenario| format!("  {:<14} {}\n", scenario.name, scenario.help))
+        .map(|scenario| format!("  {:<15} {}\n", scenario.name, scenario.help))
         .collect();
     format!("{HELP}{scenarios}{REST}")
 }

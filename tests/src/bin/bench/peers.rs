@@ -17,7 +17,10 @@ pub enum Kind {
     Capuchin,
     /// Capuchin that lets the system send large files.
     Sendfile,
+    /// With `sendfile on`, as distributions configure it.
     Nginx,
+    /// With `sendfile off`, its own default.
+    NginxCopies,
     Lighttpd,
     Hyper,
     /// Capuchin with handlers: the server of the black-box suites. Files are not what it is for.
@@ -69,12 +72,33 @@ impl Kind {
         Self::Hyper,
     ];
 
+    /// Those that are compared with a large file, like beside like: it is copied or sent by sendfile(2).
+    pub const LARGE: [Self; 7] = [
+        Self::Floor,
+        Self::Capuchin,
+        Self::NginxCopies,
+        Self::Sendfile,
+        Self::Nginx,
+        Self::Lighttpd,
+        Self::Hyper,
+    ];
+
+    /// The one of [`Kind::ALL`] that this is in another configuration.
+    pub fn usual(self) -> Self {
+        match self {
+            Self::Sendfile => Self::Capuchin,
+            Self::NginxCopies => Self::Nginx,
+            other => other,
+        }
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Self::Floor => "floor",
             Self::Capuchin => "capuchin",
             Self::Sendfile => "capuchin --sendfile on",
             Self::Nginx => "nginx",
+            Self::NginxCopies => "nginx (sendfile off)",
             Self::Lighttpd => "lighttpd",
             Self::Hyper => "hyper",
             Self::Fixture => "fixture",
@@ -87,7 +111,7 @@ impl Kind {
 
     pub fn how_to_get(self) -> &'static str {
         match self {
-            Self::Nginx | Self::Lighttpd => machine::TOOLS,
+            Self::Nginx | Self::NginxCopies | Self::Lighttpd => machine::TOOLS,
             Self::Hyper => {
                 "cargo build --release --manifest-path tests/peers/hyper/Cargo.toml --target-dir target"
             }
@@ -100,10 +124,11 @@ impl Kind {
     /// What cargo builds lies beside this program.
     fn program(self) -> Option<PathBuf> {
         let name = match self {
-            Self::Nginx | Self::Lighttpd => return machine::program(self.name()),
+            Self::Nginx | Self::NginxCopies | Self::Lighttpd => {
+                return machine::program(self.usual().name());
+            }
             Self::Hyper => "hyper-peer",
-            Self::Sendfile => Self::Capuchin.name(),
-            Self::Floor | Self::Capuchin | Self::Fixture => self.name(),
+            Self::Floor | Self::Capuchin | Self::Sendfile | Self::Fixture => self.usual().name(),
         };
         let beside = std::env::current_exe().ok()?.with_file_name(name);
         beside.is_file().then_some(beside)
@@ -142,8 +167,8 @@ impl Kind {
                     command.arg("pipelined");
                 }
             }
-            Self::Nginx => {
-                let (address, config) = place.nginx()?;
+            Self::Nginx | Self::NginxCopies => {
+                let (address, config) = place.nginx(self == Self::Nginx)?;
                 command.arg("-c").arg(config);
                 command.arg("-e").arg(place.file("nginx-start.log"));
                 return Ok((command, Some(address)));

@@ -61,6 +61,7 @@ fn drive(address: SocketAddr, requests: &[u8], seconds: u64) -> io::Result<Count
     Ok(Count {
         requests: right,
         seconds: begin.elapsed().as_secs_f64(),
+        bytes: None,
         errors,
     })
 }

@@ -2,18 +2,21 @@
 
 use crate::crowd::Crowd;
 use crate::load::{self, Count, Wrk};
-use crate::peers::{Kind, Manner, Setup};
+use crate::peers::{Kind, Manner, Place, Setup};
 use crate::quota::{self, Quota};
 use crate::readers::Readers;
 use crate::scenarios::Scenario;
 use crate::server::Server;
 use crate::table::{Sample, Summary};
 use crate::usage::Memory;
-use crate::{Bench, ab, goals, machine, pipeline};
+use crate::{Bench, ab, goals, machine, pipeline, rounds};
 use std::time::Duration;
 use std::{io, thread};
 
 mod show;
+
+/// Bytes of a file so long that there are a few hundred replies in a run, and 16 are cut off at its end.
+const CUT_OFF: usize = 1_000_000;
 
 /// What is asked for, and how.
 #[derive(Clone, Copy)]
@@ -27,8 +30,10 @@ pub struct Rates {
     pub quota: bool,
     /// Servers that cannot do it.
     pub without: &'static [Kind],
-    /// The file is not kept in memory: Capuchin runs with sendfile(2), too.
+    /// The file is not kept in memory: what sends it by sendfile(2) and what copies it run beside each other.
     pub large: bool,
+    /// Goals depend on small differences: twice as many rounds, each twice as long.
+    pub thorough: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +41,10 @@ pub enum Load {
     Wrk {
         connections: usize,
         close: bool,
+    },
+    /// wrk with 64 connections that ask for 16 files in turn; with `fresh`, by a head that did not come before.
+    InTurn {
+        fresh: bool,
     },
     /// HTTP/1.0, 64 connections; with `keep`, they live on.
     Ab {
@@ -55,47 +64,58 @@ pub enum Beside {
 }
 
 impl Rates {
-    fn drive(&self, server: &Server, seconds: u64) -> Result<Count, String> {
+    /// How many times what other scenarios take, in rounds and in seconds.
+    fn effort(&self) -> u8 {
+        if self.thorough { 2 } else { 1 }
+    }
+
+    fn drive(&self, server: &Server, place: &Place, seconds: u64) -> Result<Count, String> {
         let path = format!("/{}.bin", self.bytes);
+        let how = |connections, close| Wrk {
+            connections,
+            close,
+            threads: 1,
+        };
         match self.load {
             Load::Wrk { connections, close } => {
-                let how = Wrk {
-                    connections,
-                    close,
-                    threads: 1,
-                };
-                load::wrk(server.address, &path, seconds, how)
+                load::wrk(server.address, &path, seconds, how(connections, close))
+            }
+            Load::InTurn { fresh } => {
+                let (script, how) = (place.in_turn(fresh), how(64, false));
+                load::wrk_by(Some(&script), server.address, &path, seconds, how)
             }
             Load::Ab { keep } => ab::run(server.address, &path, seconds, keep),
             Load::Pipelined => pipeline::run(server.address, &path, seconds),
         }
     }
+
+    /// How many requests were answered, by what came of them where those matter that the end of a run cuts off.
+    fn requests(&self, count: &Count) -> f64 {
+        match count.bytes {
+            Some(bytes) if self.bytes >= CUT_OFF => bytes as f64 / self.bytes as f64,
+            _ => count.requests as f64,
+        }
+    }
 }
 
-/// Servers take turns, A B C A B C, so that a change of the machine's mood meets all of them.
 pub fn run(scenario: &Scenario, what: &Rates, bench: &Bench) -> Result<(), String> {
     match what.load {
-        Load::Wrk { .. } => drop(machine::need("wrk")?),
+        Load::Wrk { .. } | Load::InTurn { .. } => drop(machine::need("wrk")?),
         Load::Ab { .. } => drop(machine::need("ab")?),
         Load::Pipelined => {}
     }
     let quota = what.quota.then(|| Quota::make(quota::SHARE)).flatten();
-    let able = |kind: &Kind| !what.without.contains(kind);
-    let mut kinds: Vec<Kind> = bench.kinds.iter().copied().filter(able).collect();
-    if let Some(ours) = kinds.iter().position(|kind| *kind == Kind::Capuchin)
-        && what.large
-    {
-        kinds.insert(ours + 1, Kind::Sendfile);
+    let mut kinds = bench.kinds.clone();
+    if what.large {
+        let is_there = |kind: &Kind| bench.kinds.contains(&kind.usual());
+        kinds = Kind::LARGE.into_iter().filter(is_there).collect();
     }
+    kinds.retain(|kind| !what.without.contains(kind));
     let mut entrants: Vec<Entrant> = kinds.into_iter().map(Entrant::new).collect();
-    for _ in 0..bench.rounds {
-        for entrant in entrants.iter_mut().filter(|entrant| !entrant.failed) {
-            if let Err(message) = entrant.round(what, bench, quota.as_ref()) {
-                bench.report.not_run(&message);
-                entrant.failed = true;
-            }
-        }
-    }
+    let rounds = bench.rounds * usize::from(what.effort());
+    rounds::in_turn(&bench.report, rounds, &mut entrants, |entrant| {
+        entrant.round(what, bench, quota.as_ref())
+    });
     for entrant in &mut entrants {
         // Ended before the group that it is in.
         entrant.running = None;
@@ -119,7 +139,6 @@ struct Entrant {
     kind: Kind,
     running: Option<Server>,
     samples: Vec<Sample>,
-    failed: bool,
 }
 
 impl Entrant {
@@ -128,7 +147,6 @@ impl Entrant {
             kind,
             running: None,
             samples: Vec::new(),
-            failed: false,
         }
     }
 
@@ -150,20 +168,21 @@ impl Entrant {
             Some(_) => return Err(named("it cannot be held to its share".into())),
             None => 1.0,
         };
-        let seconds = bench.seconds;
+        let seconds = bench.seconds * u64::from(what.effort());
         let watch = server.watch();
         let (count, memory) = thread::scope(|scope| {
             let memory = (what.beside != Beside::Nothing)
                 .then(|| scope.spawn(|| memory_amid(&server, seconds)));
-            let count = what.drive(&server, seconds);
+            let count = what.drive(&server, &bench.place, seconds);
             (count, memory.and_then(|memory| memory.join().ok()))
         });
         let mut count = count.map_err(named)?;
         let used = watch.end();
         count.errors.extend(others.errors());
-        let each = |seconds: f64| seconds * 1e6 / count.requests.max(1) as f64;
+        let requests = what.requests(&count);
+        let each = |seconds: f64| seconds * 1e6 / requests.max(1.0);
         self.samples.push(Sample {
-            rate: count.requests as f64 / count.seconds,
+            rate: requests / count.seconds,
             user: each(used.cpu.user),
             cpu: each(used.cpu.total()),
             busy: used.cpu.total() / used.seconds / share,

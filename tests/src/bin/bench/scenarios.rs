@@ -41,18 +41,40 @@ const USUAL: Rates = Rates {
     quota: true,
     without: &[],
     large: false,
+    thorough: false,
 };
 
-pub const SCENARIOS: [Scenario; 16] = [
+pub const SCENARIOS: [Scenario; 18] = [
     Scenario {
         name: "keepalive",
-        help: "4 KB file, 64 connections (wrk); servers have half a core, if that can be had",
+        help: "4 KB file, 64 connections (wrk); half a core for a server, if that can be had; twice the effort",
         title: "4 KB file, 64 connections, keep-alive",
-        way: Way::Rates(USUAL),
+        way: Way::Rates(Rates {
+            thorough: true,
+            ..USUAL
+        }),
+    },
+    Scenario {
+        name: "keepalive-paths",
+        help: "as keepalive, 16 files of 4 KB in turn",
+        title: "16 files of 4 KB in turn, 64 connections, keep-alive",
+        way: Way::Rates(Rates {
+            load: Load::InTurn { fresh: false },
+            ..USUAL
+        }),
+    },
+    Scenario {
+        name: "keepalive-fresh",
+        help: "as before, with a field in each head that no other has: none comes twice",
+        title: "16 files of 4 KB in turn, no head twice, 64 connections, keep-alive",
+        way: Way::Rates(Rates {
+            load: Load::InTurn { fresh: true },
+            ..USUAL
+        }),
     },
     Scenario {
         name: "connections",
-        help: "4 KB file, a connection for each request (wrk); as before",
+        help: "4 KB file, a connection for each request (wrk); half a core for a server, too",
         title: "4 KB file, a connection for each request, 64 at a time",
         way: Way::Rates(Rates {
             load: Load::Wrk {
@@ -90,7 +112,7 @@ pub const SCENARIOS: [Scenario; 16] = [
     },
     Scenario {
         name: "file100k",
-        help: "100 KB file, 64 connections (wrk)",
+        help: "100 KB file, 64 connections (wrk); capuchin and nginx copy it, or use sendfile(2)",
         title: "100 KB file, 64 connections, keep-alive",
         way: Way::Rates(Rates {
             bytes: 100_000,
@@ -100,11 +122,12 @@ pub const SCENARIOS: [Scenario; 16] = [
     },
     Scenario {
         name: "file10m",
-        help: "10 MB file, 16 connections (wrk)",
+        help: "10 MB file, 16 connections (wrk); as before; twice the effort",
         title: "10 MB file, 16 connections, keep-alive",
         way: Way::Rates(Rates {
             bytes: 10_000_000,
             large: true,
+            thorough: true,
             load: Load::Wrk {
                 connections: 16,
                 close: false,

@@ -28,6 +28,20 @@ pub struct Spread {
     pub most: f64,
 }
 
+/// Of means of rounds, how far their ratio may be off: its standard error, by how much the rounds differ.
+pub fn error_of_ratio(ours: &[f64], theirs: &[f64]) -> f64 {
+    let (mean, error) = mean_and_error(ours);
+    let (other_mean, other_error) = mean_and_error(theirs);
+    mean / other_mean * (error / mean).hypot(other_error / other_mean)
+}
+
+fn mean_and_error(values: &[f64]) -> (f64, f64) {
+    let count = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / count;
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    (mean, (squares / (count - 1.0) / count).sqrt())
+}
+
 impl Spread {
     /// Mean and range of at least one value: for what is sampled coarsely, where each round adds to
     /// the precision.
@@ -37,6 +51,12 @@ impl Spread {
             middle,
             ..Self::of(values)
         }
+    }
+
+    /// Median and range of ratios, round by round: neighbours in time met the same mood of the machine. At least
+    /// one round of both.
+    pub fn of_ratios(ours: &[f64], theirs: &[f64]) -> Self {
+        Self::of(ours.iter().zip(theirs).map(|(a, b)| a / b).collect())
     }
 
     /// Median and range of at least one value.
@@ -73,9 +93,16 @@ impl Spread {
     }
 }
 
+/// A server that had its core for less than this part of the run was not at its limit.
+const SATURATED: f64 = 0.95;
+
 /// The rounds of one server.
 #[derive(Clone, Debug)]
 pub struct Summary {
+    /// Round by round.
+    pub rates: Vec<f64>,
+    pub users: Vec<f64>,
+    pub cpus: Vec<f64>,
     pub rate: Spread,
     pub user: Spread,
     pub cpu: Spread,
@@ -83,14 +110,15 @@ pub struct Summary {
     pub disturbed: Spread,
     /// By kind, summed over the rounds.
     pub errors: Vec<(String, u64)>,
-    /// All private kilobytes, and the anonymous ones among them.
+    /// Kilobytes that are private and dirty, and all private ones.
     pub memory: Option<(Spread, Spread)>,
 }
 
 impl Summary {
     /// Of at least one sample.
     pub fn of(samples: &[Sample]) -> Self {
-        let spread = |value: fn(&Sample) -> f64| Spread::of(samples.iter().map(value).collect());
+        let all = |value: fn(&Sample) -> f64| samples.iter().map(value).collect::<Vec<f64>>();
+        let spread = |value| Spread::of(all(value));
         let mut errors: Vec<(String, u64)> = Vec::new();
         for (kind, number) in samples.iter().flat_map(|sample| &sample.errors) {
             match errors.iter_mut().find(|(known, _)| known == kind) {
@@ -99,8 +127,11 @@ impl Summary {
             }
         }
         Self {
+            rates: all(|sample| sample.rate),
+            users: all(|sample| sample.user),
+            cpus: all(|sample| sample.cpu),
             rate: spread(|sample| sample.rate),
-            user: Spread::mean_of(samples.iter().map(|sample| sample.user).collect()),
+            user: Spread::mean_of(all(|sample| sample.user)),
             cpu: spread(|sample| sample.cpu),
             busy: spread(|sample| sample.busy),
             disturbed: spread(|sample| sample.disturbed),
@@ -115,11 +146,16 @@ impl Summary {
                         Spread::of(all.collect())
                     };
                     (
+                        kilobytes(|memory| memory.dirty),
                         kilobytes(|memory| memory.private),
-                        kilobytes(|memory| memory.anonymous),
                     )
                 }),
         }
+    }
+
+    /// Whether the load, or what else ran, was the limit: then the rate is not the server's.
+    pub fn is_load_s(&self) -> bool {
+        self.busy.middle < SATURATED
     }
 }
 
@@ -171,7 +207,17 @@ mod tests {
         assert_eq!((odd.middle, odd.least, odd.most), (2.0, 1.0, 3.0));
         assert_eq!(Spread::of(vec![4.0, 1.0, 2.0, 3.0]).middle, 2.5);
         assert_eq!(odd.show(1), "2.0 (1.0–3.0)");
+        let ratios = Spread::of_ratios(&[2.0, 6.0, 3.0], &[1.0, 2.0, 3.0]);
+        assert_eq!(ratios.show(0), "2 (1–3)");
         assert_eq!(Spread::mean_of(vec![1.0, 6.0, 2.0]).middle, 3.0);
+    }
+
+    #[test]
+    fn error_of_a_ratio_is_by_how_the_rounds_differ() {
+        // 2 and 1 on average; 2 differs by a quarter of itself, which two rounds make good by their root.
+        let error = error_of_ratio(&[1.5, 2.5], &[1.0, 1.0]);
+        assert!((error - 0.5).abs() < 1e-9, "{error}");
+        assert_eq!(error_of_ratio(&[3.0, 3.0], &[1.0, 1.0]), 0.0);
     }
 
     #[test]

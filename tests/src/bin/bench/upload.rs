@@ -5,7 +5,7 @@ use crate::peers::{Kind, Setup};
 use crate::plots::{Bar, Figure, Plot};
 use crate::server::Server;
 use crate::table::{Spread, Table};
-use crate::{Bench, machine};
+use crate::{Bench, machine, rounds};
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -35,7 +35,6 @@ struct Results {
     started: Kind,
     rates: Vec<f64>,
     costs: Vec<f64>,
-    failed: bool,
 }
 
 pub fn run(bench: &Bench) -> Result<(), String> {
@@ -47,23 +46,14 @@ pub fn run(bench: &Bench) -> Result<(), String> {
             started,
             rates: Vec::new(),
             costs: Vec::new(),
-            failed: false,
         })
         .collect();
-    for _ in 0..bench.rounds {
-        for results in results.iter_mut().filter(|results| !results.failed) {
-            match measure(results.started, bench) {
-                Ok((rate, cost)) => {
-                    results.rates.push(rate);
-                    results.costs.push(cost);
-                }
-                Err(message) => {
-                    bench.report.not_run(&message);
-                    results.failed = true;
-                }
-            }
-        }
-    }
+    rounds::in_turn(&bench.report, bench.rounds, &mut results, |results| {
+        let (rate, cost) = measure(results.started, bench)?;
+        results.rates.push(rate);
+        results.costs.push(cost);
+        Ok(())
+    });
     results.retain(|results| !results.rates.is_empty());
     let mut table = Table::new(&["server", "MB/s (range)", "CPU ms per 100 MB (range)"]);
     let (mut rates, mut costs) = (Vec::new(), Vec::new());

@@ -7,7 +7,7 @@ use crate::plots::{Bar, Figure, Plot};
 use crate::quota::Quota;
 use crate::server::Server;
 use crate::table::{Spread, Table, errors_text};
-use crate::{Bench, goals, machine};
+use crate::{Bench, goals, machine, rounds};
 
 /// Cores that a worker has.
 const SHARE: f64 = 0.25;
@@ -49,10 +49,11 @@ pub fn run(bench: &Bench) -> Result<(), String> {
             disturbed: 0.0,
         });
     }
-    for _ in 0..bench.rounds {
-        for results in &mut both {
-            round(bench, results)?;
-        }
+    rounds::in_turn(&bench.report, bench.rounds, &mut both, |results| {
+        round(bench, results)
+    });
+    if both.iter().any(|results| results.rates.is_empty()) {
+        return Err("there is nothing to compare".into());
     }
     show(bench, &both);
     Ok(())

@@ -59,7 +59,7 @@ fn climb(kind: Kind, bench: &Bench) -> Result<(u64, String), String> {
     let mut good = 0;
     while good < LAST {
         let rate = good + STEP;
-        if let Some(end) = step(&server, rate)? {
+        if let Some(end) = step(&server, rate) {
             return Ok((good, end));
         }
         good = rate;
@@ -68,19 +68,20 @@ fn climb(kind: Kind, bench: &Bench) -> Result<(u64, String), String> {
 }
 
 /// Why this step is the last, if it is.
-fn step(server: &Server, rate: u64) -> Result<Option<String>, String> {
+fn step(server: &Server, rate: u64) -> Option<String> {
     let mut why = String::new();
     for _ in 0..TRIES {
-        let Some(outcome) = drive(server.address, rate, SECONDS)? else {
-            return Ok(Some(format!("httperf did not end at {rate}/s")));
+        let outcome = match drive(server.address, rate, SECONDS) {
+            Ok(outcome) => outcome,
+            Err(message) => return Some(format!("at {rate}/s: {message}")),
         };
         match verdict(&outcome, rate) {
-            Verdict::Good => return Ok(None),
-            Verdict::Server(errors) => return Ok(Some(errors)),
+            Verdict::Good => return None,
+            Verdict::Server(errors) => return Some(errors),
             Verdict::Load(limit) => why = limit,
         }
     }
-    Ok(Some(why))
+    Some(why)
 }
 
 #[derive(Debug, PartialEq)]

@@ -7,6 +7,10 @@ use std::{fs, io};
 /// Bytes of the files that are served, each by the name `BYTES.bin`.
 const FILES: [usize; 4] = [128, 4_096, 100_000, 10_000_000];
 
+/// Files that are asked for in turn, and bytes of each.
+const IN_TURN: usize = 16;
+const IN_TURN_BYTES: usize = 4_096;
+
 /// A directory for the files that are served and for the servers' own; gone when dropped.
 pub struct Place {
     directory: PathBuf,
@@ -29,6 +33,13 @@ impl Place {
             let file = place.site().join(format!("{bytes}.bin"));
             fs::write(file, vec![b'x'; bytes])?;
         }
+        for number in 0..IN_TURN {
+            let file = place.site().join(format!("in-turn-{number:02}.bin"));
+            fs::write(file, vec![b'x'; IN_TURN_BYTES])?;
+        }
+        for fresh in [false, true] {
+            fs::write(place.in_turn(fresh), in_turn_text(fresh))?;
+        }
         // nginx's worker may run as another user.
         fs::set_permissions(
             &place.directory,
@@ -46,12 +57,17 @@ impl Place {
         self.directory.join(name)
     }
 
-    /// An address for nginx, and its configuration for it.
-    pub fn nginx(&self) -> io::Result<(SocketAddr, PathBuf)> {
-        self.configure("nginx.conf", |port| self.nginx_text(port))
+    /// The script for wrk that asks for files in turn; with `fresh`, by no head that it has sent before.
+    pub fn in_turn(&self, fresh: bool) -> PathBuf {
+        self.file(if fresh { "fresh.lua" } else { "in-turn.lua" })
     }
 
-    /// The same for lighttpd.
+    /// An address for nginx, and its configuration for it, with sendfile(2) or without.
+    pub fn nginx(&self, sendfile: bool) -> io::Result<(SocketAddr, PathBuf)> {
+        self.configure("nginx.conf", |port| self.nginx_text(port, sendfile))
+    }
+
+    /// An address for lighttpd, and its configuration for it.
     pub fn lighttpd(&self) -> io::Result<(SocketAddr, PathBuf)> {
         self.configure("lighttpd.conf", |port| self.lighttpd_text(port))
     }
@@ -67,7 +83,8 @@ impl Place {
         Ok((address, config))
     }
 
-    fn nginx_text(&self, port: u16) -> String {
+    fn nginx_text(&self, port: u16, sendfile: bool) -> String {
+        let sendfile = if sendfile { "on" } else { "off" };
         let (own, site) = (self.directory.display(), self.site());
         let (site, descriptors) = (site.display(), self.descriptors);
         let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
@@ -78,7 +95,7 @@ impl Place {
              pid {own}/nginx.pid; error_log {own}/nginx.log crit;\n\
              events {{ use epoll; worker_connections {descriptors}; multi_accept on; }}\n\
              http {{\n\
-             access_log off; sendfile on; tcp_nodelay on;\n\
+             access_log off; sendfile {sendfile}; tcp_nodelay on;\n\
              keepalive_requests 1000000000; keepalive_timeout 300s;\n\
              open_file_cache max=1000 inactive=300s; open_file_cache_valid 60s;\n\
              {temporary}\
@@ -108,6 +125,31 @@ impl Place {
              mimetype.assign = ( \".bin\" => \"application/octet-stream\" )\n"
         )
     }
+}
+
+/// Heads differ in the path alone, and are made once; those that are fresh end with a field of their own. 64
+/// connections that take turns would each get the same path again and again, so that the paths move on by one with
+/// each turn.
+fn in_turn_text(fresh: bool) -> String {
+    let (head, own) = if fresh {
+        (":sub(1, -3)", " .. 'X-Request: ' .. sent .. '\\r\\n\\r\\n'")
+    } else {
+        ("", "")
+    };
+    format!(
+        "local heads, sent = {{}}, 0\n\
+         init = function()\n\
+         \x20 for number = 0, {IN_TURN} - 1 do\n\
+         \x20   heads[number] = wrk.format('GET', string.format('/in-turn-%02d.bin', number)){head}\n\
+         \x20 end\n\
+         end\n\
+         request = function()\n\
+         \x20 local turn = math.floor(sent / 64)\n\
+         \x20 local number = (sent + turn) % {IN_TURN}\n\
+         \x20 sent = sent + 1\n\
+         \x20 return heads[number]{own}\n\
+         end\n"
+    )
 }
 
 impl Drop for Place {

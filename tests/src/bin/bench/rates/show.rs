@@ -9,9 +9,6 @@ use crate::scenarios::Scenario;
 use crate::table::{Spread, Summary, Table, errors_text};
 use crate::{Bench, report::Report};
 
-/// A server that had its core for less than this part of the run was not at its limit.
-const SATURATED: f64 = 0.95;
-
 /// From so many bytes a reply, bytes per second say more than requests per second.
 const LARGE: usize = 100_000;
 
@@ -34,6 +31,13 @@ pub fn all(
         ));
     } else if what.quota {
         report.note("no CPU controller here: servers were not held to a part of their core");
+    }
+    if what.large {
+        report.note(
+            "capuchin copies by default, so that no reply is of two versions of a file; nginx copies by its own \
+             default, too, and is configured here, as by Debian, with `sendfile on` where its name says nothing; \
+             lighttpd sends by sendfile(2), hyper has the file in memory",
+        );
     }
     notes(report, results);
     plots(scenario, what, report, results);
@@ -59,7 +63,11 @@ fn table(what: &Rates, bench: &Bench, results: &[(Kind, Summary)]) -> Table {
         "errors",
     ]);
     if memory {
-        columns.extend(["private KB", "of it anonymous KB", "rate of its keepalive"]);
+        columns.extend([
+            "Private_Dirty KB",
+            "all private KB",
+            "rate of its keepalive",
+        ]);
     }
     let mut table = Table::new(&columns);
     for (kind, summary) in results {
@@ -92,8 +100,8 @@ fn table(what: &Rates, bench: &Bench, results: &[(Kind, Summary)]) -> Table {
             let alone = bench.keepalive.borrow();
             let alone = alone.iter().find(|(known, _)| known == kind);
             row.extend([
-                show(summary.memory.map(|(private, _)| private)),
-                show(summary.memory.map(|(_, anonymous)| anonymous)),
+                show(summary.memory.map(|(dirty, _)| dirty)),
+                show(summary.memory.map(|(_, private)| private)),
                 alone.map_or("—".into(), |(_, rate)| {
                     format!("{:.2}", summary.rate.middle / rate)
                 }),
@@ -117,7 +125,7 @@ fn megabytes(what: &Rates, summary: &Summary) -> Spread {
 fn notes(report: &Report, results: &[(Kind, Summary)]) {
     let idle: Vec<&str> = results
         .iter()
-        .filter(|(_, summary)| summary.busy.middle < SATURATED)
+        .filter(|(_, summary)| summary.is_load_s())
         .map(|(kind, _)| kind.name())
         .collect();
     if !idle.is_empty() {
@@ -163,7 +171,11 @@ fn plots(scenario: &Scenario, what: &Rates, report: &Report, results: &[(Kind, S
     let unit = "user+system µs per request";
     plot(format!("{}-cpu", scenario.name), unit, figure);
     if results.iter().any(|(_, summary)| summary.memory.is_some()) {
-        let figure = bars(0, &|summary| summary.memory.map(|(private, _)| private));
-        plot(format!("{}-memory", scenario.name), "private KB", figure);
+        let figure = bars(0, &|summary| summary.memory.map(|(dirty, _)| dirty));
+        plot(
+            format!("{}-memory", scenario.name),
+            "Private_Dirty KB",
+            figure,
+        );
     }
 }

@@ -12,9 +12,14 @@
 //! Each scenario is run twice, with few requests and with many: the difference is the requests'. Several
 //! clients send while the server is stopped, so that each turn of it finds as much as any other.
 
+mod load;
+mod scenarios;
+
 use capuchin_tests::{process, release};
-use std::io::{BufRead as _, BufReader, Read, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use load::load;
+use scenarios::{SCENARIOS, Scenario};
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 
@@ -39,140 +44,6 @@ Usage: instructions [--check|--write] [--server FILE]
 
 It needs valgrind (apt-get install valgrind). What another compiler has made is counted and not compared.
 ";
-
-/// A browser's head: 12 fields, some 600 bytes. Each client has a number of its own in it.
-const BROWSER: &str = "Host: 127.0.0.1:8080\r\n\
-    Connection: keep-alive\r\n\
-    sec-ch-ua: \"Chromium\";v=\"130\", \"Not?A_Brand\";v=\"99\"\r\n\
-    sec-ch-ua-mobile: ?0\r\n\
-    sec-ch-ua-platform: \"Linux\"\r\n\
-    Upgrade-Insecure-Requests: 1\r\n\
-    User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/NUMBER.0.0 Safari/537.36\r\n\
-    Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8\r\n\
-    Sec-Fetch-Site: none\r\n\
-    Sec-Fetch-Mode: navigate\r\n\
-    Accept-Encoding: gzip, deflate, br, zstd\r\n\
-    Accept-Language: en-GB,en;q=0.9,de;q=0.8\r\n";
-
-/// Another browser's, with other fields in another order.
-const OTHER_BROWSER: &str = "Host: 127.0.0.1:8080\r\n\
-    User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:NUMBER.0) Gecko/20100101 Firefox/NUMBER.0\r\n\
-    Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/png,*/*;q=0.8\r\n\
-    Accept-Language: en-GB,en;q=0.7,de;q=0.3\r\n\
-    Accept-Encoding: gzip, deflate, br, zstd\r\n\
-    DNT: 1\r\n\
-    Connection: keep-alive\r\n\
-    Referer: http://127.0.0.1:8080/contents/index.html\r\n\
-    Upgrade-Insecure-Requests: 1\r\n\
-    Sec-Fetch-Dest: document\r\n\
-    Sec-Fetch-Mode: navigate\r\n\
-    Sec-Fetch-Site: same-origin\r\n";
-
-/// A load generator's.
-const SHORT: &str = "Host: 127.0.0.1:8080\r\n";
-
-#[derive(Clone, Copy)]
-struct Scenario {
-    name: &'static str,
-    path: &'static str,
-    /// Clients take them in turn.
-    fields: &'static [&'static str],
-    version: &'static str,
-    /// Connections that are open, and how many of them send.
-    connections: usize,
-    busy: usize,
-    /// Requests that a client sends at once.
-    pipelined: usize,
-    /// A connection for each request.
-    closes: bool,
-    /// Requests of the two runs.
-    few: usize,
-    many: usize,
-}
-
-/// A client that sends one request after another.
-const ALONE: Scenario = Scenario {
-    name: "keep-alive",
-    path: "/4096.bin",
-    fields: &[SHORT],
-    version: "1.1",
-    connections: 1,
-    busy: 1,
-    pipelined: 1,
-    closes: false,
-    few: 320,
-    many: 3_520,
-};
-
-const SCENARIOS: &[Scenario] = &[
-    Scenario {
-        name: "keep-alive-64-connections",
-        connections: 64,
-        busy: 64,
-        ..ALONE
-    },
-    Scenario {
-        name: "browser-64-connections",
-        fields: &[BROWSER],
-        connections: 64,
-        busy: 64,
-        ..ALONE
-    },
-    Scenario {
-        name: "two-browsers-in-turn",
-        fields: &[BROWSER, OTHER_BROWSER],
-        connections: 64,
-        busy: 64,
-        ..ALONE
-    },
-    Scenario {
-        name: "browser-1-connection",
-        fields: &[BROWSER],
-        ..ALONE
-    },
-    Scenario {
-        name: "browser-1-of-10000-connections",
-        fields: &[BROWSER],
-        connections: 10_000,
-        many: 40_320,
-        ..ALONE
-    },
-    Scenario {
-        name: "pipelined-16",
-        path: "/128.bin",
-        connections: 16,
-        busy: 16,
-        pipelined: 16,
-        ..ALONE
-    },
-    Scenario {
-        name: "connection-per-request",
-        connections: 16,
-        busy: 16,
-        closes: true,
-        ..ALONE
-    },
-    Scenario {
-        name: "http-1.0",
-        version: "1.0",
-        connections: 16,
-        busy: 16,
-        closes: true,
-        ..ALONE
-    },
-    Scenario {
-        name: "file-of-100-kb",
-        path: "/102400.bin",
-        ..ALONE
-    },
-    Scenario {
-        name: "file-of-10-mb",
-        path: "/10485760.bin",
-        few: 2,
-        many: 42,
-        ..ALONE
-    },
-];
 
 fn main() -> ExitCode {
     match run() {
@@ -285,6 +156,9 @@ impl Site {
             for size in [128, 4_096, 102_400, 10_485_760] {
                 std::fs::write(folder.join(format!("{size}.bin")), vec![b'.'; size])?;
             }
+            for file in 0..scenarios::IN_TURN {
+                std::fs::write(folder.join(scenarios::file_name(file)), vec![b'.'; 4_096])?;
+            }
             Ok(())
         };
         make().map_err(|error: std::io::Error| format!("{}: {error}", folder.display()))?;
@@ -338,8 +212,10 @@ fn counted(
         .map_err(|error| error.to_string())?;
     let mut running = Running(child);
     let address = running.address()?;
-    let done = load(&running, address, scenario, requests).map_err(|error| error.to_string())?;
+    let loaded = load(&running, address, scenario, requests);
+    let (done, connections) = loaded.map_err(|error| error.to_string())?;
     running.end()?;
+    drop(connections);
     let text = std::fs::read_to_string(&out).map_err(|error| error.to_string())?;
     let total = text
         .lines()
@@ -404,98 +280,4 @@ impl Drop for Running {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-/// At least so many requests; how many there were.
-fn load(
-    server: &Running,
-    address: SocketAddr,
-    scenario: &Scenario,
-    requests: usize,
-) -> std::io::Result<usize> {
-    let ending = if scenario.closes {
-        "Connection: close\r\n"
-    } else {
-        ""
-    };
-    let batch = |number: usize| {
-        let Scenario {
-            path,
-            version,
-            fields,
-            ..
-        } = scenario;
-        let fields = fields[number % fields.len()].replace("NUMBER", &number.to_string());
-        format!("GET {path} HTTP/{version}\r\n{fields}{ending}\r\n").repeat(scenario.pipelined)
-    };
-    let connect = || {
-        let stream = TcpStream::connect(address)?;
-        stream.set_nodelay(true)?;
-        Ok::<_, std::io::Error>(stream)
-    };
-    // In parts that the system keeps for a server that is stopped, and each of them to its end: it is known then
-    // in how many turns they are accepted.
-    let mut waiting = Vec::new();
-    while waiting.len() < scenario.connections - scenario.busy {
-        let part = (scenario.connections - scenario.busy - waiting.len()).min(64);
-        server.stop();
-        for _ in 0..part {
-            waiting.push(connect()?);
-        }
-        if let Some(last) = waiting.last_mut() {
-            last.write_all(batch(0).as_bytes())?;
-            server.go_on();
-            first_reply(last)?;
-        }
-    }
-    let clients = (0..scenario.busy).map(|number| Ok((connect()?, batch(number))));
-    let mut clients = clients.collect::<std::io::Result<Vec<_>>>()?;
-    let together = clients.len() > 1;
-    let (mut done, mut lengths) = (0, vec![None; clients.len()]);
-    let mut memory = Vec::new();
-    while done < requests {
-        if together {
-            server.stop();
-        }
-        for (client, batch) in &mut clients {
-            client.write_all(batch.as_bytes())?;
-        }
-        if together {
-            server.go_on();
-        }
-        for ((client, _), length) in clients.iter_mut().zip(&mut lengths) {
-            for _ in 0..scenario.pipelined {
-                // All replies are as long as the first.
-                match *length {
-                    None => *length = Some(first_reply(client)?),
-                    Some(length) => {
-                        memory.resize(length, 0);
-                        client.read_exact(&mut memory)?;
-                    }
-                }
-                done += 1;
-            }
-            if scenario.closes {
-                *client = connect()?;
-            }
-        }
-    }
-    Ok(done)
-}
-
-/// Reads a reply with a length; its bytes.
-fn first_reply(client: &mut TcpStream) -> std::io::Result<usize> {
-    let mut head = Vec::new();
-    let mut byte = [0];
-    while !head.ends_with(b"\r\n\r\n") {
-        client.read_exact(&mut byte)?;
-        head.push(byte[0]);
-    }
-    let text = String::from_utf8_lossy(&head).to_ascii_lowercase();
-    let length = text
-        .lines()
-        .find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok());
-    let length: usize = length.ok_or_else(|| std::io::Error::other(text.clone()))?;
-    client.read_exact(&mut vec![0; length])?;
-    Ok(head.len() + length)
 }

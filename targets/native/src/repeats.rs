@@ -1,0 +1,182 @@
+//! Heads that came before, and what they were answered with: clients repeat themselves byte for byte, and many of
+//! them are the same program.
+//!
+//! Memory is bounded: so many heads, none longer than so much. Others are turned away, until there have been so many
+//! of these that the ones that are known may be out of use: all are forgotten then, and the present ones soon learnt.
+//! Where clients do not repeat themselves, looking heads up is nearly given up.
+
+use std::collections::HashMap;
+
+/// Heads that are remembered at the most.
+const HEADS: usize = 256;
+
+/// Bytes of the longest.
+const HEAD_BYTES: usize = 1_024;
+
+/// Heads that are turned away before all are forgotten.
+const TURNED_AWAY: u32 = 2 * HEADS as u32;
+
+/// What a hit earns, beside a miss, which costs 1; from nothing to so much. A hit spares some 2,000 instructions, and
+/// a miss costs a third of that.
+const HIT: u32 = 2;
+const MOST: u32 = 1_024;
+
+/// Of so many heads one is looked up after all when that has not been worth it. No power of two: clients in turn are
+/// often so many.
+const SAMPLE: u32 = 17;
+
+/// What whole heads led to.
+#[derive(Debug)]
+pub(crate) struct Repeats<T> {
+    known: HashMap<Box<[u8]>, T, foldhash::fast::RandomState>,
+    /// How well looking up has paid lately.
+    worth: u32,
+    /// Heads that came while it did not.
+    passed: u32,
+    /// Heads for which there was no room.
+    turned_away: u32,
+}
+
+impl<T> Default for Repeats<T> {
+    fn default() -> Self {
+        Self {
+            known: HashMap::default(),
+            worth: MOST,
+            passed: 0,
+            turned_away: 0,
+        }
+    }
+}
+
+impl<T: Copy> Repeats<T> {
+    /// What exactly this head led to.
+    #[inline]
+    pub fn get(&mut self, head: &[u8]) -> Option<T> {
+        if self.worth == 0 {
+            self.passed = self.passed.wrapping_add(1);
+        }
+        if head.len() > HEAD_BYTES || !self.looks() {
+            return None;
+        }
+        let found = self.known.get(head).copied();
+        if found.is_some() {
+            self.worth = (self.worth + HIT).min(MOST);
+        } else if self.worth > 0 {
+            self.worth -= 1;
+            if self.worth == 0 {
+                self.forget();
+            }
+        }
+        found
+    }
+
+    /// Remembers what a head led to, unless it is long.
+    #[inline(never)]
+    pub fn put(&mut self, head: &[u8], what: T) {
+        if head.len() > HEAD_BYTES || !self.looks() {
+            return;
+        }
+        if let Some(known) = self.known.get_mut(head) {
+            *known = what;
+            return;
+        }
+        if self.known.len() == HEADS {
+            self.turned_away += 1;
+            if self.worth > 0 && self.turned_away < TURNED_AWAY {
+                return;
+            }
+            self.forget();
+        }
+        self.known.insert(head.into(), what);
+    }
+
+    fn forget(&mut self) {
+        self.known.clear();
+        self.turned_away = 0;
+    }
+
+    fn looks(&self) -> bool {
+        self.worth > 0 || self.passed.is_multiple_of(SAMPLE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(number: usize) -> Vec<u8> {
+        format!("GET /{number} HTTP/1.1\r\nHost: a\r\n\r\n").into_bytes()
+    }
+
+    #[test]
+    fn head_is_known_by_all_of_its_bytes() {
+        let mut repeats = Repeats::default();
+        repeats.put(&head(1), 'a');
+        repeats.put(&head(2), 'b');
+        assert_eq!(repeats.get(&head(1)), Some('a'));
+        assert_eq!(repeats.get(&head(2)), Some('b'));
+        assert_eq!(repeats.get(&head(3)), None);
+        assert_eq!(repeats.get(&head(1)[1..]), None);
+        assert_eq!(repeats.get(&[&head(1)[..], b"x"].concat()), None);
+        repeats.put(&head(1), 'c');
+        assert_eq!(repeats.get(&head(1)), Some('c'));
+    }
+
+    #[test]
+    fn heads_are_bounded_in_number_and_length() {
+        let mut repeats = Repeats::default();
+        for number in 0..10 * HEADS {
+            repeats.put(&head(number), number);
+            assert!(repeats.known.len() <= HEADS);
+        }
+        let long = |length: usize| vec![b'a'; length];
+        let mut repeats = Repeats::default();
+        repeats.put(&long(HEAD_BYTES), 1);
+        repeats.put(&long(HEAD_BYTES + 1), 2);
+        assert_eq!(repeats.get(&long(HEAD_BYTES)), Some(1));
+        assert_eq!(repeats.get(&long(HEAD_BYTES + 1)), None);
+    }
+
+    /// Asks for a head, and has it remembered if it is not known.
+    fn learn(repeats: &mut Repeats<usize>, number: usize) -> bool {
+        let known = repeats.get(&head(number));
+        if known.is_none() {
+            repeats.put(&head(number), number);
+        }
+        known.is_some_and(|known| {
+            assert_eq!(known, number);
+            true
+        })
+    }
+
+    #[test]
+    fn some_more_heads_than_there_is_room_for_push_few_out() {
+        let mut repeats = Repeats::default();
+        let heads = HEADS + HEADS / 8;
+        let hits = (0..20 * heads).filter(|n| learn(&mut repeats, n % heads));
+        let hits = hits.count();
+        assert!(hits > 20 * heads * 3 / 4, "{hits} of {}", 20 * heads);
+    }
+
+    #[test]
+    fn heads_of_yesterday_make_way() {
+        let mut repeats = Repeats::default();
+        (0..HEADS).for_each(|number| _ = learn(&mut repeats, number));
+        // Asked for in turn, so that each has to find its place.
+        let today = (1_000..1_100).cycle();
+        let hits = today.take(10_000).filter(|&n| learn(&mut repeats, n));
+        let hits = hits.count();
+        assert!(hits > 5_000, "{hits} of 10,000");
+    }
+
+    #[test]
+    fn looking_up_is_given_up_where_nothing_repeats_and_taken_up_where_something_does() {
+        let mut repeats = Repeats::default();
+        assert!((0..2 * MOST as usize).all(|number| !learn(&mut repeats, number)));
+        assert_eq!(repeats.worth, 0);
+        let hits = (0..10_000).filter(|_| learn(&mut repeats, usize::MAX));
+        let hits = hits.count();
+        assert!(hits > 5_000, "{hits} of 10,000");
+        assert!(repeats.worth > 0);
+    }
+}
