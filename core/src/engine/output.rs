@@ -156,6 +156,7 @@ where
         slot.lease
     }
 
+    #[cfg_attr(not(target_os = "rtems"), inline(always))]
     pub(super) fn drop_hollow_lease(&mut self, slot: &mut Slot) {
         if slot.is_hollow()
             && let Some(lease) = slot.lease

@@ -219,6 +219,7 @@ struct Stored {
 }
 
 impl Stored {
+    #[inline(always)]
     fn content(&self) -> &[u8] {
         &self.bytes[self.head..]
     }
@@ -257,6 +258,7 @@ impl Variant {
         }
     }
 
+    #[inline(always)]
     fn representation(
         &self,
         media_type: &'static str,
@@ -872,6 +874,7 @@ impl Site for Directory {
         }
     }
 
+    #[inline(always)]
     fn prepared(&mut self, id: ContentId, opening: &Opening) -> Option<&[u8]> {
         let (index, number) = place_of(id);
         match &mut self.node_mut(index)?.variants[number].as_mut()?.source {
