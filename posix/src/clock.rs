@@ -9,19 +9,19 @@ use libc::{clockid_t, timespec};
 pub struct PosixClock;
 
 impl Clock for PosixClock {
-    #[inline(always)]
+    #[cfg_attr(not(target_os = "rtems"), inline(always))]
     fn monotonic(&mut self) -> u64 {
         let time = read(crate::sys::COARSE_MONOTONIC, libc::CLOCK_MONOTONIC);
         time.tv_sec as u64 * 1_000 + time.tv_nsec as u64 / 1_000_000
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(target_os = "rtems"), inline(always))]
     fn unix_time(&mut self) -> u64 {
         u64::try_from(read(crate::sys::COARSE_REALTIME, libc::CLOCK_REALTIME).tv_sec).unwrap_or(0)
     }
 }
 
-#[inline(always)]
+#[cfg_attr(not(target_os = "rtems"), inline(always))]
 fn read(clock: clockid_t, precise: clockid_t) -> timespec {
     let mut time = timespec {
         tv_sec: 0,

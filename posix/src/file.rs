@@ -124,12 +124,12 @@ impl File {
     /// # Errors
     /// What the system answers, for a descriptor that is not open.
     pub fn status(self) -> Result<FileStatus, OpenError> {
-        let mut status = MaybeUninit::<sys::Status>::uninit();
+        let mut status = MaybeUninit::<sys::Status>::zeroed();
         // SAFETY: `status` is valid for writing.
         if unsafe { sys::fstat(self.0, status.as_mut_ptr()) } < 0 {
             return Err(OpenError::of(errno()));
         }
-        // SAFETY: the call has filled it in.
+        // SAFETY: zeros are a valid value, and the call has filled it in.
         Ok(FileStatus::of(unsafe { status.assume_init_ref() }))
     }
 

@@ -19,20 +19,19 @@ pub fn processors() -> usize {
 #[cfg(target_os = "linux")]
 mod linux {
     use std::format;
-    use std::fs::File;
-    use std::io::Read;
+    use std::fs;
     use std::string::String;
 
-    /// Bytes of the longest file that is read here; what is beyond is not looked at.
-    const FILE_BYTES: usize = 4_096;
-
-    /// Processors that the process may run on (sched_getaffinity(2)).
+    /// Processors that the process may run on (sched_getaffinity(2)); all that there are where the system does not
+    /// tell, as it does not where there are more than 1,024.
     pub(super) fn allowed() -> usize {
         // SAFETY: zeros are a set without processors, which is valid for writing; counting them reads it.
         unsafe {
             let mut set: libc::cpu_set_t = core::mem::zeroed();
-            libc::sched_getaffinity(0, size_of_val(&set), &raw mut set);
-            libc::CPU_COUNT(&set) as usize
+            match libc::sched_getaffinity(0, size_of_val(&set), &raw mut set) {
+                0 => libc::CPU_COUNT(&set) as usize,
+                _ => usize::try_from(libc::sysconf(libc::_SC_NPROCESSORS_ONLN)).unwrap_or(1),
+            }
         }
     }
 
@@ -78,9 +77,7 @@ mod linux {
     }
 
     fn read(path: &str) -> Option<String> {
-        let mut bytes = [0; FILE_BYTES];
-        let length = File::open(path).ok()?.read(&mut bytes).ok()?;
-        Some(String::from_utf8_lossy(&bytes[..length]).into_owned())
+        fs::read_to_string(path).ok()
     }
 }
 

@@ -1,7 +1,6 @@
 //! Signals that one thread waits for instead of having handlers run in any.
 
 use core::ffi::c_int;
-use core::mem::MaybeUninit;
 use core::ptr;
 
 /// A few signals, held back from every thread of the process until one takes them.
@@ -13,17 +12,20 @@ impl Signals {
     /// there are any. What the process's parent had decided about them, such as nohup(1), is undone.
     #[must_use]
     pub fn hold(signals: &[c_int]) -> Self {
-        let mut set = MaybeUninit::uninit();
-        // SAFETY: the set is filled in before it is read, and lives through the calls; the default
-        // action runs no handler. None of the calls fails for signals that there are.
+        // SAFETY: zeros are a valid value of the set, which lives through the calls; the default action runs
+        // no handler. None of the calls fails for signals that there are.
         unsafe {
-            libc::sigemptyset(set.as_mut_ptr());
+            let mut set: libc::sigset_t = core::mem::zeroed();
+            libc::sigemptyset(&raw mut set);
             for &signal in signals {
-                libc::sigaddset(set.as_mut_ptr(), signal);
+                libc::sigaddset(&raw mut set, signal);
+            }
+            libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, ptr::null_mut());
+            // Held back by now: the default action does not meet what comes meanwhile.
+            for &signal in signals {
                 libc::signal(signal, libc::SIG_DFL);
             }
-            libc::pthread_sigmask(libc::SIG_BLOCK, set.as_ptr(), ptr::null_mut());
-            Self(set.assume_init())
+            Self(set)
         }
     }
 

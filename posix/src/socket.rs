@@ -362,12 +362,12 @@ impl Transport for PosixTransport {
         Ok(Socket(socket))
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(target_os = "rtems"), inline(always))]
     fn receive(&mut self, socket: Socket, buffer: &mut [u8]) -> Result<usize, Error> {
         sys::receive(socket.0, buffer).map_err(error_of)
     }
 
-    #[inline(always)]
+    #[cfg_attr(not(target_os = "rtems"), inline(always))]
     fn send(&mut self, socket: Socket, parts: &[&[u8]], then: Then) -> Result<usize, Error> {
         match parts {
             [part] => sys::send(socket.0, part, then).map_err(error_of),

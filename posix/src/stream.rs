@@ -38,7 +38,7 @@ pub fn standard_error() -> io::Result<File> {
 }
 
 fn duplicate(stream: i32) -> io::Result<File> {
-    // SAFETY: nothing in this process closes a standard stream; that it was closed before is an error.
+    // SAFETY: whoever writes to a standard stream has left it open; of one that was closed before, the call says so.
     let stream = unsafe { BorrowedFd::borrow_raw(stream) };
     stream.try_clone_to_owned().map(File::from)
 }

@@ -10,6 +10,9 @@ const UNWINDER: &str = "libgcc_eh.a";
 /// Relocations of addresses as a bit each (DT_RELR). glibc has known them since 2.36.
 const PACKED: &str = "-Wl,-z,pack-relative-relocs";
 
+/// Set to anything, it leaves them as they are.
+const UNPACKED: &str = "CAPUCHIN_UNPACKED_RELOCATIONS";
+
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     let here = variable("HOST") == variable("TARGET");
@@ -30,7 +33,9 @@ fn main() {
         // One of its functions is the command's own; see src/unwinder.rs.
         println!("cargo:rustc-link-arg-bins=-Wl,--allow-multiple-definition");
     }
-    if runs_with(PACKED) {
+    // A command that is to run beside an older C library than it is built beside says so.
+    println!("cargo:rerun-if-env-changed={UNPACKED}");
+    if variable(UNPACKED).is_empty() && runs_with(PACKED) {
         println!("cargo:rustc-link-arg-bins={PACKED}");
     }
 }
@@ -55,6 +60,7 @@ fn runs_with(argument: &str) -> bool {
             .output()
             .is_ok_and(|output| output.status.success())
         && Command::new(program)
+            .current_dir(folder)
             .status()
             .is_ok_and(|status| status.success())
 }

@@ -129,7 +129,7 @@ impl Shared {
 /// client.read_to_string(&mut String::new())?;
 /// running.stop();
 /// running.join();
-/// Arc::into_inner(log).expect("the workers have ended").finish();
+/// log.finish();
 /// let line = std::fs::read_to_string(&path)?;
 /// assert!(line.contains("] \"GET /nothing HTTP/1.1\" 404 "), "{line}");
 /// # std::fs::remove_file(path)?;

@@ -109,7 +109,7 @@ const READ_ATTEMPTS: usize = 3;
 const READY_BYTES: usize = 512;
 
 /// Bytes of a file that are read to be sent at once.
-const WINDOW: usize = 128 << 10;
+const WINDOW: usize = 256 << 10;
 
 /// Rows of the longest listing; a directory with more shows so many of them and says so. Each costs
 /// the worker some ten microseconds, in which nobody else is served.

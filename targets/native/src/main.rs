@@ -64,19 +64,22 @@ fn run(words: impl Iterator<Item = OsString>) -> Result<(), String> {
         Command::Version => return print(concat!("capuchin ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Serve(options) => *options,
     };
-    // Before there are threads.
-    let signals = Signals::hold(&[SIGTERM, SIGINT, SIGHUP]);
-    logger::start(options.log_level).map_err(|error| format!("cannot log: {error}"))?;
+    let start_logger =
+        || logger::start(options.log_level).map_err(|error| format!("cannot log: {error}"));
     let log = options
         .access_log
         .clone()
         .map(|destination| Arc::new(AccessLog::later(destination, options.access_format)));
     let server = server(&options, log.clone());
     if options.check {
+        start_logger()?;
         server.check().map_err(|error| error.to_string())?;
         logger::flush();
         return print("the options are right\n");
     }
+    // Before there are threads.
+    let signals = Signals::hold(&[SIGTERM, SIGINT, SIGHUP]);
+    start_logger()?;
     let running = server.start().map_err(|error| error.to_string())?;
     announce(&running)?;
     serve(running, log, signals)
@@ -107,18 +110,25 @@ fn serve(running: Running, log: Option<Arc<AccessLog>>, signals: Signals) -> ! {
 
 /// Ends the process once the last request is served and logged.
 fn end_with(running: Running, log: Option<Arc<AccessLog>>) -> ! {
-    running.join();
-    if let Some(log) = log {
-        log.finish();
+    let finished = catch_unwind(AssertUnwindSafe(|| {
+        running.join();
+        if let Some(log) = log {
+            log.finish();
+        }
+    }));
+    match finished {
+        Ok(()) => end(SUCCESS),
+        // The log has the panic.
+        Err(_) => cut_short(),
     }
-    end(SUCCESS)
 }
 
 fn cut_short() -> ! {
     end(CUT_SHORT)
 }
 
-/// Ends the process at once, from whatever thread, once its log is written.
+/// Ends the process at once, from whatever thread, once its log is written: what is registered to run at exit may not
+/// be run beside threads that work on.
 fn end(status: c_int) -> ! {
     logger::flush();
     // SAFETY: no memory is passed, and nothing runs afterwards.

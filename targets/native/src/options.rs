@@ -138,7 +138,7 @@ fn read(words: &mut dyn Iterator<Item = OsString>) -> Result<Command, String> {
             .next()
             .map(|value| OsStr::from_bytes(value).to_owned());
         match option {
-            "--" => only_directories = true,
+            "--" if value.is_none() => only_directories = true,
             "-h" | "--help" => return Ok(Command::Help),
             "-V" | "--version" => return Ok(Command::Version),
             _ => match options.flag(option) {

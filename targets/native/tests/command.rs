@@ -571,6 +571,28 @@ fn streams_that_the_parent_closed_lead_nowhere() {
 }
 
 #[test]
+fn nobody_who_reads_is_an_error_and_not_a_signal() {
+    for word in ["--help", "--version"] {
+        // The reading end of the pipe is closed before anything can be written.
+        let words = format!("sleep 0.2; exec \"$0\" {word}");
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", &words])
+            .arg(env!("CARGO_BIN_EXE_capuchin"))
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("a shell");
+        drop(child.stdout.take());
+        assert_eq!(child.wait().expect("our child").code(), Some(2), "{word}");
+    }
+}
+
+#[test]
+fn option_without_a_name_is_none() {
+    let output = output(&["--check", "--=x", "."]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+}
+
+#[test]
 fn draining_ends_at_its_limit_and_a_second_signal_ends_at_once() {
     let place = Place::new("impatient");
     for (words, second, code) in [
