@@ -141,12 +141,15 @@ fn alike(bench: &Bench, [our_name, their_name]: [&str; 2], [ours, theirs]: [&Sum
             &format!("{what}, wanted at least 1.00 less {percent} % for the measurement"),
         );
     }
-    let cpu = Spread::of_ratios(&ours.cpus, &theirs.cpus);
+    let alone = Spread::of_ratios(&ours.cpus, &theirs.cpus);
+    let cpu = Spread::of_ratios(&ours.boths, &theirs.boths);
     bench.report.goal(
         cpu.middle <= 1.0 + TOLERANCE,
         &format!(
-            "{our_name}: CPU time {} of that of {their_name}, wanted at most 1.00 and {percent} % for the measurement",
-            cpu.show(2)
+            "{our_name}: CPU time of server and load {} of that with {their_name} (of the servers alone {}), wanted at \
+             most 1.00 and {percent} % for the measurement",
+            cpu.show(2),
+            alone.show(2)
         ),
     );
 }

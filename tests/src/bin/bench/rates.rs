@@ -9,7 +9,7 @@ use crate::scenarios::Scenario;
 use crate::server::Server;
 use crate::table::{Sample, Summary};
 use crate::usage::Memory;
-use crate::{Bench, ab, goals, machine, pipeline, rounds};
+use crate::{Bench, ab, goals, machine, pipeline, rounds, usage};
 use std::time::Duration;
 use std::{io, thread};
 
@@ -169,7 +169,7 @@ impl Entrant {
             None => 1.0,
         };
         let seconds = bench.seconds * u64::from(what.effort());
-        let watch = server.watch();
+        let (watch, load) = (server.watch(), usage::own());
         let (count, memory) = thread::scope(|scope| {
             let memory = (what.beside != Beside::Nothing)
                 .then(|| scope.spawn(|| memory_amid(&server, seconds)));
@@ -177,7 +177,7 @@ impl Entrant {
             (count, memory.and_then(|memory| memory.join().ok()))
         });
         let mut count = count.map_err(named)?;
-        let used = watch.end();
+        let (used, load) = (watch.end(), usage::own() - load);
         count.errors.extend(others.errors());
         let requests = what.requests(&count);
         let each = |seconds: f64| seconds * 1e6 / requests.max(1.0);
@@ -185,6 +185,7 @@ impl Entrant {
             rate: requests / count.seconds,
             user: each(used.cpu.user),
             cpu: each(used.cpu.total()),
+            both: each(used.cpu.total() + load),
             busy: used.cpu.total() / used.seconds / share,
             disturbed: used.disturbed,
             errors: count.errors,

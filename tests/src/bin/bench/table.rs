@@ -11,6 +11,8 @@ pub struct Sample {
     pub user: f64,
     /// Microseconds of user and system time for each request.
     pub cpu: f64,
+    /// The same with the load's.
+    pub both: f64,
     /// How much of the run the server had its core.
     pub busy: f64,
     /// Of a core, what neither it nor the load worked.
@@ -112,9 +114,12 @@ pub struct Summary {
     pub rates: Vec<f64>,
     pub users: Vec<f64>,
     pub cpus: Vec<f64>,
+    pub boths: Vec<f64>,
     pub rate: Spread,
     pub user: Spread,
     pub cpu: Spread,
+    /// With the load's.
+    pub both: Spread,
     pub busy: Spread,
     pub disturbed: Spread,
     /// By kind, summed over the rounds.
@@ -139,9 +144,11 @@ impl Summary {
             rates: all(|sample| sample.rate),
             users: all(|sample| sample.user),
             cpus: all(|sample| sample.cpu),
+            boths: all(|sample| sample.both),
             rate: spread(|sample| sample.rate),
             user: Spread::mean_of(all(|sample| sample.user)),
             cpu: spread(|sample| sample.cpu),
+            both: spread(|sample| sample.both),
             busy: spread(|sample| sample.busy),
             disturbed: spread(|sample| sample.disturbed),
             errors,

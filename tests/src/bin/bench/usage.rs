@@ -74,10 +74,9 @@ fn scheduled(pid: u32) -> Option<f64> {
     Some(sum)
 }
 
-/// Seconds that the machine's cores worked, less those of this program and of those that it started
-/// and that have ended; 0 where the system does not count them as the scheduler does. The kernel's
-/// tick would see too much: it falls into what a timer wakes.
-pub fn elsewhere() -> f64 {
+/// CPU time in seconds of this program and of those that it started and that have ended: of whatever load it ran,
+/// but not of servers that still run (getrusage(2)).
+pub fn own() -> f64 {
     let of = |who| {
         // SAFETY: zeros are valid times.
         let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
@@ -86,8 +85,13 @@ pub fn elsewhere() -> f64 {
         let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
         seconds(usage.ru_utime) + seconds(usage.ru_stime)
     };
-    let ours = of(libc::RUSAGE_SELF) + of(libc::RUSAGE_CHILDREN);
-    worked().map_or(0.0, |worked| worked - ours)
+    of(libc::RUSAGE_SELF) + of(libc::RUSAGE_CHILDREN)
+}
+
+/// Seconds that the machine's cores worked, less [`own`]; 0 where the system does not count them as the scheduler
+/// does. The kernel's tick would see too much: it falls into what a timer wakes.
+pub fn elsewhere() -> f64 {
+    worked().map_or(0.0, |worked| worked - own())
 }
 
 /// Seconds that all control groups together have used (cgroups(7), either version).

@@ -38,6 +38,10 @@ pub fn all(
              default, too, and is configured here, as by Debian, with `sendfile on` where its name says nothing; \
              lighttpd sends by sendfile(2), hyper has the file in memory",
         );
+        report.note(
+            "over loopback the system does part of the sender's work in the receiver's time, and the other way round, by \
+             who comes first: the CPU time of server and load together tells what a reply costs",
+        );
     }
     notes(report, results);
     plots(scenario, what, report, results);
@@ -59,9 +63,11 @@ fn table(what: &Rates, bench: &Bench, results: &[(Kind, Summary)]) -> Table {
         "system µs",
         "user+system µs (range)",
         "of floor",
-        "share busy",
-        "errors",
     ]);
+    if what.large {
+        columns.push("with the load's (range)");
+    }
+    columns.extend(["share busy", "errors"]);
     if memory {
         columns.extend([
             "Private_Dirty KB",
@@ -91,6 +97,11 @@ fn table(what: &Rates, bench: &Bench, results: &[(Kind, Summary)]) -> Table {
             format!("{:.2}", summary.cpu.middle - summary.user.middle),
             summary.cpu.show(2),
             of(|summary| summary.cpu.middle),
+        ]);
+        if what.large {
+            row.push(summary.both.show(0));
+        }
+        row.extend([
             format!("{:.0} %", summary.busy.middle * 100.0),
             errors_text(&summary.errors),
         ]);
