@@ -201,6 +201,7 @@ pub struct Slot {
     pub(crate) out_end: u16,
     /// End of the collected body, which begins where the head ends.
     pub(crate) collected: u16,
+    /// Which route answers; between requests, a site's hint (see [`crate::site::Site::recall`]).
     pub(crate) route: u16,
     /// Status of the reply under way, for the log.
     pub(crate) status: u16,

@@ -75,7 +75,7 @@ pub struct Leases<'m> {
     count: u16,
     /// Leases from here on were never handed out.
     fresh: u16,
-    /// The first of the free list; each free lease begins with the name of the next, or with 0.
+    /// The first of the free list; each free lease ends with the name of the next, or with 0.
     free: Option<LeaseId>,
     taken: u16,
 }
@@ -132,27 +132,29 @@ impl<'m> Leases<'m> {
         self.taken.into()
     }
 
+    /// The one that is handed out next. Whoever has done with all but its last bytes before that need not take it.
+    #[inline]
+    pub(crate) fn first(&self) -> Option<LeaseId> {
+        let fresh = (self.fresh < self.count).then(|| self.fresh + 1);
+        self.free.or(fresh.and_then(NonZeroU16::new).map(LeaseId))
+    }
+
     #[cfg_attr(not(target_os = "rtems"), inline(always))]
     pub(crate) fn take(&mut self) -> Option<LeaseId> {
-        let id = match self.free {
-            Some(id) => {
-                let link = self.bytes(id).first_chunk().copied().unwrap_or_default();
-                self.free = NonZeroU16::new(u16::from_ne_bytes(link)).map(LeaseId);
-                id
-            }
-            None if self.fresh < self.count => {
-                self.fresh += 1;
-                LeaseId(NonZeroU16::new(self.fresh)?)
-            }
-            None => return None,
-        };
+        let id = self.first()?;
+        if self.free.is_some() {
+            let link = self.bytes(id).last_chunk().copied().unwrap_or_default();
+            self.free = NonZeroU16::new(u16::from_ne_bytes(link)).map(LeaseId);
+        } else {
+            self.fresh += 1;
+        }
         self.taken += 1;
         Some(id)
     }
 
     pub(crate) fn give(&mut self, id: LeaseId) {
         let next = self.free.map_or(0, |next| next.0.get()).to_ne_bytes();
-        if let Some(link) = self.bytes(id).first_chunk_mut() {
+        if let Some(link) = self.bytes(id).last_chunk_mut() {
             *link = next;
         }
         self.free = Some(id);
@@ -210,5 +212,28 @@ mod tests {
         assert_eq!(leases.take(), Some(taken[2]));
         assert_eq!(leases.take(), Some(taken[0]));
         assert!(leases.take().is_none());
+    }
+
+    #[test]
+    fn first_is_the_next_that_is_taken_whatever_was_written_to_its_first_half() {
+        let (mut bytes, mut fields) = (vec![0u8; 4 * 1_025], vec![Field::default(); 40]);
+        let mut leases = Leases::new(&mut bytes, &mut fields, 1_025, 10);
+        let take = |leases: &mut Leases<'_>| {
+            let first = leases.first();
+            if let Some(id) = first {
+                leases.bytes(id)[..513].fill(0xff);
+            }
+            assert_eq!(leases.take(), first);
+            first
+        };
+        let taken = [(); 3].map(|()| take(&mut leases).unwrap());
+        for id in taken {
+            leases.give(id);
+        }
+        // Three that were handed out, and one that was not.
+        let again = [(); 4].map(|()| take(&mut leases).unwrap());
+        assert_eq!(again[..3], [taken[2], taken[1], taken[0]]);
+        assert!(!taken.contains(&again[3]));
+        assert!(take(&mut leases).is_none());
     }
 }

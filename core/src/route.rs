@@ -577,8 +577,14 @@ impl<A: ?Sized, S: Site> Service for Routed<'_, A, S> {
     }
 
     // Which requests the routes leave to the site is decided by their heads alone.
-    fn recall(&mut self, head: &[u8], now: u64, unix_time: u64) -> Option<ContentId> {
-        self.site.recall(head, now, unix_time)
+    fn recall(
+        &mut self,
+        head: &[u8],
+        place: &mut u16,
+        now: u64,
+        unix_time: u64,
+    ) -> Option<ContentId> {
+        self.site.recall(head, place, now, unix_time)
     }
 
     fn remember(&mut self, head: &[u8], id: ContentId) {

@@ -179,8 +179,14 @@ pub trait Service {
     }
 
     /// As [`crate::site::Site::recall`]: a service that answers so is not asked by [`Service::request`].
-    fn recall(&mut self, head: &[u8], now: u64, unix_time: u64) -> Option<ContentId> {
-        let _ = (head, now, unix_time);
+    fn recall(
+        &mut self,
+        head: &[u8],
+        place: &mut u16,
+        now: u64,
+        unix_time: u64,
+    ) -> Option<ContentId> {
+        let _ = (head, place, now, unix_time);
         None
     }
 

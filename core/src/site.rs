@@ -174,9 +174,16 @@ pub trait Site {
     }
 
     /// The content that was remembered for exactly this head, if [`Site::find`] would find the same now, if it was not
-    /// modified after `unix_time` (in seconds), and if [`Site::prepared`] has it.
-    fn recall(&mut self, head: &[u8], now: u64, unix_time: u64) -> Option<ContentId> {
-        let _ = (head, now, unix_time);
+    /// modified after `unix_time` (in seconds), and if [`Site::prepared`] has it. `place` is a hint, of a connection:
+    /// what the site left there when it recalled its last head, or anything else.
+    fn recall(
+        &mut self,
+        head: &[u8],
+        place: &mut u16,
+        now: u64,
+        unix_time: u64,
+    ) -> Option<ContentId> {
+        let _ = (head, place, now, unix_time);
         None
     }
 

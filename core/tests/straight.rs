@@ -112,10 +112,16 @@ impl<S: Service> Service for Watched<S> {
             .prepared(id, opening)
             .filter(|_| !self.is_general)
     }
-    fn recall(&mut self, head: &[u8], now: u64, unix_time: u64) -> Option<ContentId> {
+    fn recall(
+        &mut self,
+        head: &[u8],
+        place: &mut u16,
+        now: u64,
+        unix_time: u64,
+    ) -> Option<ContentId> {
         let id = self
             .inner
-            .recall(head, now, unix_time)
+            .recall(head, place, now, unix_time)
             .filter(|_| !self.is_general)?;
         self.recalled.set(self.recalled.get() + 1);
         Some(id)

@@ -58,22 +58,30 @@ where
 
     #[inline(never)]
     fn go_straight(&mut self, slot: &mut Slot, token: Token, budget: &mut Budget) -> Flow {
-        let Some(lease) = self.lease_of(slot) else {
+        let Some(lease) = self.leases.first() else {
             return GO_ON;
         };
         let limit = self.receive_limit();
         if let Some(want) = self.receive(slot, lease, limit, budget) {
             return Some(want);
         }
-        (slot.out, slot.out_end) = (slot.end, slot.end);
-        if let Some(offer) = self.send_recalled(slot, lease, budget) {
-            if !offer.is_done() {
-                return self.recalled_in_part(slot, token, lease, offer);
-            }
+        let recalled = self.send_recalled(slot, lease, budget);
+        if recalled.as_ref().is_some_and(Offer::is_done) {
             budget.requests -= 1;
             self.stats.count(Counter::Requests);
             self.count_reply(Status::OK);
-            return self.all_sent(slot, token, lease, budget);
+            slot.end = 0;
+            slot.sequence = slot.sequence.wrapping_add(1);
+            slot.enter(State::Idle);
+            slot.flags.set(Flags::REARM);
+            return read_on(budget);
+        }
+        // From now on it is needed.
+        slot.lease = self.leases.take();
+        self.stats.count(Counter::LeasesTaken);
+        (slot.out, slot.out_end) = (slot.end, slot.end);
+        if let Some(offer) = recalled {
+            return self.recalled_in_part(slot, token, lease, offer);
         }
         let mut made = Made::NOTHING;
         let asked = match self.parse_and_ask(slot, token, lease, &mut made) {
@@ -106,17 +114,21 @@ where
         if let Source::Content(id, _) = made.content {
             self.service.release(id);
         }
-        self.all_sent(slot, token, lease, budget)
+        self.reply_done(slot, token);
+        self.drop_lease(slot, lease);
+        read_on(budget)
     }
 
     /// Sends the reply to a head that the service remembers.
     #[inline(always)]
-    fn send_recalled(&mut self, slot: &Slot, lease: LeaseId, budget: &Budget) -> Option<Offer> {
+    fn send_recalled(&mut self, slot: &mut Slot, lease: LeaseId, budget: &Budget) -> Option<Offer> {
         if is_last(slot, &self.limits) || self.service.observes() {
             return None;
         }
         let head = &self.leases.bytes(lease)[..usize::from(slot.end)];
-        let id = self.service.recall(head, self.now, self.unix_time)?;
+        let (now, unix_time) = (self.now, self.unix_time);
+        // Which route answers is of no concern between two requests.
+        let id = self.service.recall(head, &mut slot.route, now, unix_time)?;
         self.send_prepared(slot, id, budget)
     }
 
@@ -190,18 +202,6 @@ where
             length: offered,
             is_all,
         })
-    }
-
-    /// The reply is gone, and the connection is as it was before the request.
-    #[inline(always)]
-    fn all_sent(&mut self, slot: &mut Slot, token: Token, lease: LeaseId, budget: &Budget) -> Flow {
-        self.reply_done(slot, token);
-        self.drop_lease(slot, lease);
-        if budget.readable {
-            GO_ON
-        } else {
-            Some(Want::Read)
-        }
     }
 
     /// Not all of a prepared reply was taken: it is made anew, to be sent from where the socket stopped.
@@ -314,6 +314,16 @@ fn is_simple(slot: &Slot, next: &Next, made: &Made) -> bool {
         && !made.close
         && !slot.flags.has(Flags::CLOSE | Flags::HEAD_ONLY)
         && slot.body.is_done()
+}
+
+/// The reply is gone, and the connection is as it was before the request.
+#[inline(always)]
+fn read_on(budget: &Budget) -> Flow {
+    if budget.readable {
+        GO_ON
+    } else {
+        Some(Want::Read)
+    }
 }
 
 /// Whether a connection may make no request after the one at hand.

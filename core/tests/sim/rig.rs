@@ -276,10 +276,19 @@ impl Site for SimSite {
         Some(reply)
     }
 
-    fn recall(&mut self, head: &[u8], now: u64, unix_time: u64) -> Option<ContentId> {
+    fn recall(
+        &mut self,
+        head: &[u8],
+        place: &mut u16,
+        now: u64,
+        unix_time: u64,
+    ) -> Option<ContentId> {
         assert!(now >= self.now);
         assert_eq!(unix_time, super::unix_time(now));
-        self.remembered.get(head).copied()
+        // A connection's own, or nothing that was ever there.
+        let id = self.remembered.get(head).copied()?;
+        *place = place.wrapping_add(1);
+        Some(id)
     }
 
     fn remember(&mut self, head: &[u8], id: ContentId) {

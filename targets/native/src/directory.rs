@@ -886,8 +886,14 @@ impl Site for Directory {
         }
     }
 
-    fn recall(&mut self, head: &[u8], now: u64, unix_time: u64) -> Option<ContentId> {
-        let (id, serial) = self.repeats.get(head)?;
+    fn recall(
+        &mut self,
+        head: &[u8],
+        place: &mut u16,
+        now: u64,
+        unix_time: u64,
+    ) -> Option<ContentId> {
+        let (id, serial) = self.repeats.get(head, place)?;
         let (index, number) = place_of(id);
         let node = self.node_mut(index)?;
         let modified = node.variants[number].as_ref()?.status.modified;

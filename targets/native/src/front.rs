@@ -143,8 +143,14 @@ impl<S: Service> Service for Front<'_, S> {
     }
 
     #[inline]
-    fn recall(&mut self, head: &[u8], now: u64, unix_time: u64) -> Option<ContentId> {
-        self.inner.recall(head, now, unix_time)
+    fn recall(
+        &mut self,
+        head: &[u8],
+        place: &mut u16,
+        now: u64,
+        unix_time: u64,
+    ) -> Option<ContentId> {
+        self.inner.recall(head, place, now, unix_time)
     }
 
     fn remember(&mut self, head: &[u8], id: ContentId) {

@@ -6,6 +6,7 @@
 //! Where clients do not repeat themselves, looking heads up is nearly given up.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Heads that are remembered at the most.
 const HEADS: usize = 256;
@@ -28,7 +29,9 @@ const SAMPLE: u32 = 17;
 /// What whole heads led to.
 #[derive(Debug)]
 pub(crate) struct Repeats<T> {
-    known: HashMap<Box<[u8]>, T, foldhash::fast::RandomState>,
+    entries: Vec<(Arc<[u8]>, T)>,
+    /// The place of each among the entries.
+    places: HashMap<Arc<[u8]>, u16, foldhash::fast::RandomState>,
     /// How well looking up has paid lately.
     worth: u32,
     /// Heads that came while it did not.
@@ -40,7 +43,8 @@ pub(crate) struct Repeats<T> {
 impl<T> Default for Repeats<T> {
     fn default() -> Self {
         Self {
-            known: HashMap::default(),
+            entries: Vec::new(),
+            places: HashMap::default(),
             worth: MOST,
             passed: 0,
             turned_away: 0,
@@ -49,25 +53,38 @@ impl<T> Default for Repeats<T> {
 }
 
 impl<T: Copy> Repeats<T> {
-    /// What exactly this head led to.
+    /// What exactly this head led to. It is looked for at `place` first, where its connection's last one was.
     #[inline]
-    pub fn get(&mut self, head: &[u8]) -> Option<T> {
+    pub fn get(&mut self, head: &[u8], place: &mut u16) -> Option<T> {
+        if let Some((known, what)) = self.entries.get(usize::from(*place))
+            && **known == *head
+        {
+            self.worth = (self.worth + HIT).min(MOST);
+            return Some(*what);
+        }
+        self.look_up(head, place)
+    }
+
+    #[inline(never)]
+    fn look_up(&mut self, head: &[u8], place: &mut u16) -> Option<T> {
         if self.worth == 0 {
             self.passed = self.passed.wrapping_add(1);
         }
         if head.len() > HEAD_BYTES || !self.is_worth_it() {
             return None;
         }
-        let found = self.known.get(head).copied();
-        if found.is_some() {
+        if let Some(&found) = self.places.get(head) {
             self.worth = (self.worth + HIT).min(MOST);
-        } else if self.worth > 0 {
+            *place = found;
+            return Some(self.entries[usize::from(found)].1);
+        }
+        if self.worth > 0 {
             self.worth -= 1;
             if self.worth == 0 {
                 self.forget();
             }
         }
-        found
+        None
     }
 
     /// Remembers what a head led to, unless it is long.
@@ -76,22 +93,26 @@ impl<T: Copy> Repeats<T> {
         if head.len() > HEAD_BYTES || !self.is_worth_it() {
             return;
         }
-        if let Some(known) = self.known.get_mut(head) {
-            *known = what;
+        if let Some(&place) = self.places.get(head) {
+            self.entries[usize::from(place)].1 = what;
             return;
         }
-        if self.known.len() == HEADS {
+        if self.entries.len() == HEADS {
             self.turned_away += 1;
             if self.worth > 0 && self.turned_away < TURNED_AWAY {
                 return;
             }
             self.forget();
         }
-        self.known.insert(head.into(), what);
+        let head: Arc<[u8]> = head.into();
+        self.places
+            .insert(Arc::clone(&head), self.entries.len() as u16);
+        self.entries.push((head, what));
     }
 
     fn forget(&mut self) {
-        self.known.clear();
+        self.entries.clear();
+        self.places.clear();
         self.turned_away = 0;
     }
 
@@ -113,13 +134,13 @@ mod tests {
         let mut repeats = Repeats::default();
         repeats.put(&head(1), 'a');
         repeats.put(&head(2), 'b');
-        assert_eq!(repeats.get(&head(1)), Some('a'));
-        assert_eq!(repeats.get(&head(2)), Some('b'));
-        assert_eq!(repeats.get(&head(3)), None);
-        assert_eq!(repeats.get(&head(1)[1..]), None);
-        assert_eq!(repeats.get(&[&head(1)[..], b"x"].concat()), None);
+        assert_eq!(repeats.get(&head(1), &mut 0), Some('a'));
+        assert_eq!(repeats.get(&head(2), &mut 0), Some('b'));
+        assert_eq!(repeats.get(&head(3), &mut 0), None);
+        assert_eq!(repeats.get(&head(1)[1..], &mut 0), None);
+        assert_eq!(repeats.get(&[&head(1)[..], b"x"].concat(), &mut 0), None);
         repeats.put(&head(1), 'c');
-        assert_eq!(repeats.get(&head(1)), Some('c'));
+        assert_eq!(repeats.get(&head(1), &mut 0), Some('c'));
     }
 
     #[test]
@@ -127,19 +148,40 @@ mod tests {
         let mut repeats = Repeats::default();
         for number in 0..10 * HEADS {
             repeats.put(&head(number), number);
-            assert!(repeats.known.len() <= HEADS);
+            assert!(repeats.entries.len() <= HEADS);
         }
         let long = |length: usize| vec![b'a'; length];
         let mut repeats = Repeats::default();
         repeats.put(&long(HEAD_BYTES), 1);
         repeats.put(&long(HEAD_BYTES + 1), 2);
-        assert_eq!(repeats.get(&long(HEAD_BYTES)), Some(1));
-        assert_eq!(repeats.get(&long(HEAD_BYTES + 1)), None);
+        assert_eq!(repeats.get(&long(HEAD_BYTES), &mut 0), Some(1));
+        assert_eq!(repeats.get(&long(HEAD_BYTES + 1), &mut 0), None);
+    }
+
+    #[test]
+    fn place_is_a_hint_and_no_more() {
+        let mut repeats = Repeats::default();
+        (0..3).for_each(|number| repeats.put(&head(number), number));
+        for stale in [0, 1, 2, 3, HEADS as u16, u16::MAX] {
+            let mut place = stale;
+            assert_eq!(repeats.get(&head(1), &mut place), Some(1));
+            assert_eq!(repeats.get(&head(1), &mut place), Some(1));
+            assert_eq!(place, 1);
+            // What is not found leaves it alone.
+            assert_eq!(repeats.get(&head(9), &mut place), None);
+            assert_eq!(place, 1);
+        }
+        repeats.forget();
+        assert_eq!(repeats.get(&head(1), &mut 1), None);
+        repeats.put(&head(7), 7);
+        repeats.put(&head(8), 8);
+        assert_eq!(repeats.get(&head(1), &mut 1), None);
+        assert_eq!(repeats.get(&head(7), &mut 1), Some(7));
     }
 
     /// Asks for a head, and has it remembered if it is not known.
     fn learn(repeats: &mut Repeats<usize>, number: usize) -> bool {
-        let known = repeats.get(&head(number));
+        let known = repeats.get(&head(number), &mut 0);
         if known.is_none() {
             repeats.put(&head(number), number);
         }

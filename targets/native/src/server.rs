@@ -786,9 +786,15 @@ impl Site for AnySite {
     }
 
     #[inline(always)]
-    fn recall(&mut self, head: &[u8], now: u64, unix_time: u64) -> Option<ContentId> {
+    fn recall(
+        &mut self,
+        head: &[u8],
+        place: &mut u16,
+        now: u64,
+        unix_time: u64,
+    ) -> Option<ContentId> {
         match self {
-            Self::Directory(site) => site.recall(head, now, unix_time),
+            Self::Directory(site) => site.recall(head, place, now, unix_time),
             Self::Nothing(_) | Self::Table(_) => None,
         }
     }

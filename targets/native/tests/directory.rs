@@ -504,7 +504,7 @@ fn ask(site: &mut Directory, path: &str, now: u64) -> Vec<u8> {
 
 /// The reply to a head, without its opening, if it is known.
 fn recall(site: &mut Directory, head: &[u8], now: u64) -> Option<String> {
-    let id = site.recall(head, now, unix_time())?;
+    let id = site.recall(head, &mut 0, now, unix_time())?;
     let reply = site.prepared(id, &OPENING).expect("in one piece");
     let rest = reply.strip_prefix(&OPENING).expect("its opening");
     Some(String::from_utf8(rest.to_vec()).expect("UTF-8"))
@@ -607,7 +607,7 @@ fn only_what_is_in_memory_with_its_fields_is_recalled() {
     // An open file is looked at for each request, and a list has no fields ready.
     for path in ["/large", "/d/"] {
         let head = ask(&mut site, path, 0);
-        let id = site.recall(&head, 0, unix_time());
+        let id = site.recall(&head, &mut 0, 0, unix_time());
         assert!(
             id.is_none_or(|id| site.prepared(id, &OPENING).is_none()),
             "{path}"
@@ -628,7 +628,7 @@ fn time_of_modification_that_has_not_come_is_not_recalled() {
     let mut site = open(&place, |_| {});
     let head = ask(&mut site, "/a", 0);
     let modified = unix_time() - 100;
-    assert!(site.recall(&head, 0, modified + 2).is_some());
+    assert!(site.recall(&head, &mut 0, 0, modified + 2).is_some());
     // The clock was set back.
-    assert!(site.recall(&head, 0, modified - 2).is_none());
+    assert!(site.recall(&head, &mut 0, 0, modified - 2).is_none());
 }
