@@ -1,7 +1,8 @@
 //! Connection slots and leased buffers, in memory that the caller hands over.
 //!
 //! A connection owns a *slot* as long as it lives and a *lease* (a buffer and a table of field
-//! positions) only while it has bytes in it. What is free is handed out last in, first out, so
+//! positions) only while it has bytes in it; a reply that is sent whole at once needs no more than the loan of a free
+//! one. What is free is handed out last in, first out, so
 //! that a server with little to do touches little memory; memory that was never needed is never
 //! touched.
 
@@ -132,7 +133,8 @@ impl<'m> Leases<'m> {
         self.taken.into()
     }
 
-    /// The one that is handed out next. Whoever has done with all but its last bytes before that need not take it.
+    /// The lease that `take` hands out next. Until the next `take` or `give`, all of it but the last two bytes, which
+    /// hold the free list's link, may be used without taking it.
     #[inline]
     pub(crate) fn first(&self) -> Option<LeaseId> {
         let fresh = (self.fresh < self.count).then(|| self.fresh + 1);

@@ -174,8 +174,8 @@ pub trait Site {
     }
 
     /// The content that was remembered for exactly this head, if [`Site::find`] would find the same now, if it was not
-    /// modified after `unix_time` (in seconds), and if [`Site::prepared`] has it. `place` is a hint, of a connection:
-    /// what the site left there when it recalled its last head, or anything else.
+    /// modified after `unix_time` (in seconds), and if [`Site::prepared`] has it. `place` belongs to the connection and
+    /// is only a hint: it may hold what the site last wrote there, or any other value.
     fn recall(
         &mut self,
         head: &[u8],

@@ -40,7 +40,6 @@ where
             && slot.lease.is_none()
             && !slot.flags.has(Flags::EOF)
             && !self.draining
-            && self.leases.has_free()
     }
 
     /// One request and its reply, within `budget`; [`GO_ON`] leaves what there is to do to the general way, within
@@ -49,7 +48,6 @@ where
     #[inline(always)]
     pub fn straight(&mut self, slot: &mut Slot, token: Token, budget: &mut Budget) -> Flow {
         if self.may_go_straight(slot) {
-            self.leases_promised = false;
             self.go_straight(slot, token, budget)
         } else {
             GO_ON
@@ -58,6 +56,9 @@ where
 
     #[inline(never)]
     fn go_straight(&mut self, slot: &mut Slot, token: Token, budget: &mut Budget) -> Flow {
+        debug_assert_eq!((slot.head, slot.start, slot.end), (0, 0, 0));
+        debug_assert_eq!((slot.out, slot.out_end), (0, 0));
+        // The last bytes of a lease that is not taken are the pool's; no receive comes so far.
         let Some(lease) = self.leases.first() else {
             return GO_ON;
         };
@@ -65,19 +66,23 @@ where
         if let Some(want) = self.receive(slot, lease, limit, budget) {
             return Some(want);
         }
+        if slot.end == 0 {
+            return GO_ON;
+        }
         let recalled = self.send_recalled(slot, lease, budget);
         if recalled.as_ref().is_some_and(Offer::is_done) {
             budget.requests -= 1;
             self.stats.count(Counter::Requests);
             self.count_reply(Status::OK);
+            // Nothing was parsed: all else is as the last reply left it.
             slot.end = 0;
             slot.sequence = slot.sequence.wrapping_add(1);
-            slot.enter(State::Idle);
+            slot.state = State::Idle;
             slot.flags.set(Flags::REARM);
             return read_on(budget);
         }
-        // From now on it is needed.
         slot.lease = self.leases.take();
+        debug_assert_eq!(slot.lease, Some(lease));
         self.stats.count(Counter::LeasesTaken);
         (slot.out, slot.out_end) = (slot.end, slot.end);
         if let Some(offer) = recalled {
@@ -127,7 +132,7 @@ where
         }
         let head = &self.leases.bytes(lease)[..usize::from(slot.end)];
         let (now, unix_time) = (self.now, self.unix_time);
-        // Which route answers is of no concern between two requests.
+        // Between two requests `route` holds the site's hint.
         let id = self.service.recall(head, &mut slot.route, now, unix_time)?;
         self.send_prepared(slot, id, budget)
     }
@@ -316,7 +321,7 @@ fn is_simple(slot: &Slot, next: &Next, made: &Made) -> bool {
         && slot.body.is_done()
 }
 
-/// The reply is gone, and the connection is as it was before the request.
+/// What follows a reply that was sent whole: another receive where there may be more bytes, or waiting for them.
 #[inline(always)]
 fn read_on(budget: &Budget) -> Flow {
     if budget.readable {

@@ -285,8 +285,9 @@ impl Site for SimSite {
     ) -> Option<ContentId> {
         assert!(now >= self.now);
         assert_eq!(unix_time, super::unix_time(now));
-        // A connection's own, or nothing that was ever there.
+        assert!(!head.is_empty());
         let id = self.remembered.get(head).copied()?;
+        // What was left there is to be there next time.
         *place = place.wrapping_add(1);
         Some(id)
     }

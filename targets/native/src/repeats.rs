@@ -139,6 +139,10 @@ mod tests {
         assert_eq!(repeats.get(&head(3), &mut 0), None);
         assert_eq!(repeats.get(&head(1)[1..], &mut 0), None);
         assert_eq!(repeats.get(&[&head(1)[..], b"x"].concat(), &mut 0), None);
+        for part in [&head(1)[..head(1).len() - 1], b""] {
+            assert_eq!(repeats.get(part, &mut 0), None);
+            assert_eq!(repeats.get(part, &mut 1), None);
+        }
         repeats.put(&head(1), 'c');
         assert_eq!(repeats.get(&head(1), &mut 0), Some('c'));
     }
@@ -154,8 +158,10 @@ mod tests {
         let mut repeats = Repeats::default();
         repeats.put(&long(HEAD_BYTES), 1);
         repeats.put(&long(HEAD_BYTES + 1), 2);
-        assert_eq!(repeats.get(&long(HEAD_BYTES), &mut 0), Some(1));
-        assert_eq!(repeats.get(&long(HEAD_BYTES + 1), &mut 0), None);
+        for place in [0, 1] {
+            assert_eq!(repeats.get(&long(HEAD_BYTES), &mut { place }), Some(1));
+            assert_eq!(repeats.get(&long(HEAD_BYTES + 1), &mut { place }), None);
+        }
     }
 
     #[test]
@@ -177,6 +183,19 @@ mod tests {
         repeats.put(&head(8), 8);
         assert_eq!(repeats.get(&head(1), &mut 1), None);
         assert_eq!(repeats.get(&head(7), &mut 1), Some(7));
+    }
+
+    #[test]
+    fn head_found_at_its_place_is_not_looked_up_and_earns_as_much() {
+        let mut repeats = Repeats::default();
+        repeats.put(&head(1), 1);
+        repeats.places.clear();
+        assert_eq!(repeats.get(&head(1), &mut 1), None);
+        for (worth, then) in [(1, 1 + HIT), (MOST, MOST)] {
+            repeats.worth = worth;
+            assert_eq!(repeats.get(&head(1), &mut 0), Some(1));
+            assert_eq!(repeats.worth, then);
+        }
     }
 
     /// Asks for a head, and has it remembered if it is not known.
