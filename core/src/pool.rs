@@ -1,10 +1,9 @@
 //! Connection slots and leased buffers, in memory that the caller hands over.
 //!
 //! A connection owns a *slot* as long as it lives and a *lease* (a buffer and a table of field
-//! positions) only while it has bytes in it; a reply that is sent whole at once needs no more than the loan of a free
-//! one. What is free is handed out last in, first out, so
-//! that a server with little to do touches little memory; memory that was never needed is never
-//! touched.
+//! positions) only while it has bytes in it; a reply that is sent whole at once needs no more than
+//! the loan of a free one. What is free is handed out last in, first out, so that a server with
+//! little to do touches little memory; memory that was never needed is never touched.
 
 use crate::http::fields::Field;
 use core::num::NonZeroU16;

@@ -1,8 +1,8 @@
 //! BSD sockets and files through `libc`: the system calls that the backends share.
 //!
-//! Promises: no allocation of its own (but for [`mailbox`], [`queue`], [`start_thread`] and [`processors`], where there is a standard library; and the C
-//! library allocates to read a directory and to look up a user), no panics on what the system answers,
-//! every descriptor close-on-exec. Where systems differ, `sys` has one file for each and chooses in one
+//! Promises: no allocation of its own (but for [`mailbox`], [`queue`], [`start_thread`] and [`processors`], where there
+//! is a standard library; and the C library allocates to read a directory and to look up a user), no panics on what the
+//! system answers, every descriptor close-on-exec. Where systems differ, `sys` has one file for each and chooses in one
 //! place. This room may not know of HTTP.
 #![no_std]
 

@@ -102,7 +102,7 @@ where
             Flags::EXPECTS,
             head.expects_continue() && head.version() == Version::Http11,
         );
-        let last = slot.sequence.wrapping_add(1) >= self.limits.requests_per_connection;
+        let last = is_last(slot, &self.limits);
         slot.flags.put(Flags::CLOSE, !head.keep_alive());
         if last || self.draining {
             slot.close_after_reply();
@@ -166,4 +166,9 @@ fn path_of<'b>(head: &Head<'b>, scratch: &'b mut [u8]) -> Result<&'b [u8], PathE
         b"*" => Ok(b"*"),
         raw => path::normalise(raw, scratch),
     }
+}
+
+/// Whether a connection may make no request after the one at hand.
+pub(super) fn is_last(slot: &Slot, limits: &Limits) -> bool {
+    slot.sequence.wrapping_add(1) >= limits.requests_per_connection
 }

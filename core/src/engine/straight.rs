@@ -8,7 +8,7 @@
 //! same. Nor are heads of a pipeline that repeat the one before them.
 
 use super::output::send_parts;
-use super::requests::Asked;
+use super::requests::{Asked, is_last};
 use super::*;
 use crate::http::fields::Name;
 use crate::site::ContentId;
@@ -71,12 +71,9 @@ where
         }
         let recalled = self.send_recalled(slot, lease, budget);
         if recalled.as_ref().is_some_and(Offer::is_done) {
-            budget.requests -= 1;
-            self.stats.count(Counter::Requests);
-            self.count_reply(Status::OK);
+            self.count_unparsed(slot, budget);
             // Nothing was parsed: all else is as the last reply left it.
             slot.end = 0;
-            slot.sequence = slot.sequence.wrapping_add(1);
             slot.state = State::Idle;
             slot.flags.set(Flags::REARM);
             return read_on(budget);
@@ -284,11 +281,17 @@ where
             slot.out_end += reply.len() as u16;
             slot.head = slot.start;
             slot.start += length as u16;
-            slot.sequence = slot.sequence.wrapping_add(1);
-            budget.requests -= 1;
-            self.stats.count(Counter::Requests);
-            self.count_reply(Status::OK);
+            self.count_unparsed(slot, budget);
         }
+    }
+
+    /// One more request of a connection was answered, without a look at more than its head's bytes.
+    #[inline(always)]
+    fn count_unparsed(&self, slot: &mut Slot, budget: &mut Budget) {
+        slot.sequence = slot.sequence.wrapping_add(1);
+        budget.requests -= 1;
+        self.stats.count(Counter::Requests);
+        self.count_reply(Status::OK);
     }
 
     /// Not all of a reply, which the slot has by now, was at hand or taken by the socket.
@@ -329,9 +332,4 @@ fn read_on(budget: &Budget) -> Flow {
     } else {
         Some(Want::Read)
     }
-}
-
-/// Whether a connection may make no request after the one at hand.
-fn is_last(slot: &Slot, limits: &Limits) -> bool {
-    slot.sequence.wrapping_add(1) >= limits.requests_per_connection
 }
