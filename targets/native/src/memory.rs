@@ -44,7 +44,7 @@ impl Arena<Slot> for Slots {
 /// A table of `count` empty entries in memory that the system gives zeroed, so that none of it is
 /// touched; `vec![Field::EMPTY; count]` would write to all of it.
 pub(crate) fn zeroed_fields(count: usize) -> Box<[Field]> {
-    // SAFETY: `Field` is transparent over `u64`, for which zeros are valid.
+    // SAFETY: `Field` is `repr(C)` and made of integers only, for which zeros are valid.
     unsafe { Box::<[Field]>::new_zeroed_slice(count).assume_init() }
 }
 

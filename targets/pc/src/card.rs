@@ -35,8 +35,24 @@ struct Pages([[u8; PAGE_SIZE]; PAGES]);
 static mut MEMORY: Pages = Pages([[0; PAGE_SIZE]; PAGES]);
 /// How many are handed out.
 static TAKEN: AtomicUsize = AtomicUsize::new(0);
-/// There is a driver, which has them.
-static IS_TAKEN: AtomicBool = AtomicBool::new(false);
+/// Whether a driver owns the card and its pages.
+static IS_CLAIMED: AtomicBool = AtomicBool::new(false);
+
+/// The right to drive the card. It is a driver's last field, so that it is given back only after the rest of the
+/// driver, which still uses the pages while it is dropped.
+struct Claim(());
+
+impl Claim {
+    fn take() -> Option<Self> {
+        (!IS_CLAIMED.swap(true, SeqCst)).then_some(Self(()))
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        IS_CLAIMED.store(false, SeqCst);
+    }
+}
 
 /// The machine: memory is where it seems to be, and devices see the same.
 struct Pc;
@@ -115,7 +131,10 @@ struct Inner {
 }
 
 /// The card.
-pub struct Card(RefCell<Inner>);
+pub struct Card(
+    RefCell<Inner>,
+    #[allow(dead_code, reason = "held until the driver is gone")] Claim,
+);
 
 impl fmt::Debug for Card {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -170,14 +189,8 @@ impl Card {
     /// # Errors
     /// [`CardError`].
     pub fn find(frames: &'static mut Frames) -> Result<Self, CardError> {
-        if IS_TAKEN.swap(true, SeqCst) {
-            return Err(CardError::InUse);
-        }
+        let claim = Claim::take().ok_or(CardError::InUse)?;
         TAKEN.store(0, SeqCst);
-        Self::take(frames).inspect_err(|_| IS_TAKEN.store(false, SeqCst))
-    }
-
-    fn take(frames: &'static mut Frames) -> Result<Self, CardError> {
         let mut root = pci::root();
         let (device, _) = root
             .enumerate_bus(0)
@@ -205,7 +218,7 @@ impl Card {
         for frame in &mut frames.send {
             let _ = inner.free.push(frame);
         }
-        Ok(Self(RefCell::new(inner)))
+        Ok(Self(RefCell::new(inner), claim))
     }
 
     /// Its address.
@@ -239,7 +252,6 @@ impl Drop for Card {
         pci::command(self.0.get_mut().device, MAY_QUIETLY);
         // SAFETY: the handler, which reads it, does not come between.
         port::without_interrupts(|| unsafe { HOOK = None });
-        IS_TAKEN.store(false, SeqCst);
     }
 }
 

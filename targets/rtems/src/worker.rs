@@ -99,8 +99,9 @@ impl Phase {
 /// Memory of which one task takes the content, once.
 pub struct Handed<T>(UnsafeCell<Option<T>>);
 
-// SAFETY: `take` is called by the one task that it is for, after the one that made it.
-unsafe impl<T> Sync for Handed<T> {}
+// SAFETY: `take` is called by one task only, after the task that made it, so the content moves from one task to
+// another: `T: Send`. Only `peek` gives several tasks a reference to it, and requires `T: Sync`.
+unsafe impl<T: Send> Sync for Handed<T> {}
 
 impl<T> Handed<T> {
     pub fn new(content: T) -> Self {
@@ -129,7 +130,10 @@ impl<T> Handed<T> {
 
     /// # Safety
     /// Nobody changes it any more.
-    unsafe fn peek(&self) -> Option<&T> {
+    unsafe fn peek(&self) -> Option<&T>
+    where
+        T: Sync,
+    {
         // SAFETY: the caller's word.
         unsafe { (*self.0.get()).as_ref() }
     }

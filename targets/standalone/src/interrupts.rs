@@ -73,7 +73,7 @@ struct TableRegister {
 struct Global<T>(UnsafeCell<T>);
 
 // SAFETY: what is in it is used with interrupts off, on the one processor.
-unsafe impl<T> Sync for Global<T> {}
+unsafe impl<T: Send> Sync for Global<T> {}
 
 static TABLE: Global<[u64; VECTORS]> = Global(UnsafeCell::new([0; VECTORS]));
 

@@ -137,7 +137,7 @@ static IS_THERE: State = State(AtomicU32::new(NONE));
 struct Alone<T>(UnsafeCell<T>);
 
 // SAFETY: see the module.
-unsafe impl<T> Sync for Alone<T> {}
+unsafe impl<T: Send> Sync for Alone<T> {}
 
 static NET: Alone<MaybeUninit<RefCell<Net<Card>>>> = Alone(UnsafeCell::new(MaybeUninit::uninit()));
 static FRAMES: Alone<Frames> = Alone(UnsafeCell::new(Frames::new()));

@@ -13,7 +13,7 @@ use core::cell::UnsafeCell;
 pub struct Guarded<T>(UnsafeCell<T>);
 
 // SAFETY: `with` keeps interrupts off, and there is one processor.
-unsafe impl<T> Sync for Guarded<T> {}
+unsafe impl<T: Send> Sync for Guarded<T> {}
 
 impl<T> Guarded<T> {
     pub const fn new(content: T) -> Self {

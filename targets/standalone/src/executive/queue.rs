@@ -29,6 +29,9 @@ struct Queue {
     count: usize,
 }
 
+// SAFETY: all tasks share one address space, and the storage is used by the directives only, with interrupts off.
+unsafe impl Send for Queue {}
+
 impl Queue {
     fn place(&self, index: usize) -> *mut u8 {
         // SAFETY: the storage has `capacity` places.

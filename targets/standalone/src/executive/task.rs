@@ -64,6 +64,10 @@ pub struct Receiver {
     pub size: *mut usize,
 }
 
+// SAFETY: all tasks share one address space. The task that owns this memory waits until a message was written to it,
+// which is done with interrupts off.
+unsafe impl Send for Receiver {}
+
 #[derive(Clone, Copy)]
 struct Task {
     state: State,
