@@ -66,7 +66,7 @@ fn run() -> Result<u8, Failure> {
         .wait_until_it_answers(options.wait)
         .map_err(explain)?;
     let answered = Instant::now();
-    announce(&machine, after)?;
+    announce(&machine, after, &options)?;
     let link = Link {
         plan: options.link_off,
         begin: answered,
@@ -99,12 +99,15 @@ fn explain(error: Error) -> Failure {
 }
 
 /// Prints where the server is reached, on the first line, and what a person may like to know.
-fn announce(machine: &Machine, after: Duration) -> Result<(), Failure> {
+fn announce(machine: &Machine, after: Duration, options: &Options) -> Result<(), Failure> {
     let mut text = format!("http://{}/\n", machine.address());
     text.push_str(&format!("answered after {} ms\n", after.as_millis()));
     for forward in &machine.forwards()[1..] {
         let (host, guest) = (forward.host, forward.guest);
         text.push_str(&format!("guest port {guest}: 127.0.0.1:{host}\n"));
+    }
+    if options.command.is_empty() && !options.spec.interactive {
+        text.push_str("Ctrl-C stops the machine. Its console:\n");
     }
     print(&text)
 }

@@ -157,7 +157,7 @@ fn address_comes_by_dhcp(_: &Path) -> Outcome {
         .wait_for_line("capuchin: no address", ANSWER_LIMIT)
         .during("the line of no address")?;
     machine
-        .wait_for_line("serving at http://10.0.2.15/", ANSWER_LIMIT)
+        .wait_for_line("serving on port 80 of 10.0.2.15", ANSWER_LIMIT)
         .during(format!("an address after {first:?}"))?;
     machine
         .wait_until_it_answers(ANSWER_LIMIT)

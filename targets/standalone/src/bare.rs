@@ -82,7 +82,9 @@ pub fn main(command_line: &[u8]) {
         socket.set_nagle_enabled(false);
         server.handle = Some(sockets.add(socket));
     }
-    say(format_args!("serving at http://{ADDRESS}/"));
+    say(format_args!(
+        "serving on port 80 of {ADDRESS}, an address of the machine's own network"
+    ));
     loop {
         interface.poll(now(), &mut card, &mut sockets);
         for server in &mut servers {

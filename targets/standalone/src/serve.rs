@@ -64,7 +64,10 @@ pub const STATIC: Address =
 
 fn say_address(address: Option<Ipv4Cidr>) {
     match address {
-        Some(address) => say(format_args!("serving at http://{}/", address.address())),
+        Some(address) => say(format_args!(
+            "serving on port 80 of {}, an address of the machine's own network",
+            address.address()
+        )),
         None => say(format_args!("no address yet")),
     }
 }
