@@ -14,5 +14,7 @@ static SITE: &[Entry] = &[
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    common::serve(|address| Server::new(()).table(SITE).listen(address).start())
+    common::serve("/", |address| {
+        Server::new(()).table(SITE).listen(address).start()
+    })
 }

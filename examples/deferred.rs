@@ -55,7 +55,7 @@ fn measure(tickets: &Receiver<Ticket>, completer: &Completer) {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    common::serve(|address| {
+    common::serve("/measure", |address| {
         let (sender, receiver) = channel();
         let app = Arc::new(App {
             tickets: Mutex::new(sender),

@@ -9,7 +9,7 @@ fn hello(_: &mut Context<'_, ()>, _: &Request<'_>, reply: Reply<'_>) -> Next {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    common::serve(|address| {
+    common::serve("/", |address| {
         Server::new(())
             .route(Method::Get, "/", &hello)
             .listen(address)

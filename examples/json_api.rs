@@ -80,7 +80,7 @@ impl Handle<Board> for Switch {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    common::serve(|address| {
+    common::serve("/lamps", |address| {
         Server::new(Board::default())
             .route(Method::Get, "/lamps", &all)
             .route(Method::Get, "/lamps/:id", &one)

@@ -41,7 +41,7 @@ impl Handle<()> for Count {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    common::serve(|address| {
+    common::serve("/count/100", |address| {
         Server::new(())
             .route(Method::Get, "/count/:last", &Count)
             .listen(address)

@@ -33,9 +33,15 @@ impl Handle<()> for Upload {
     }
 }
 
+/// What a browser shows.
+fn usage(_: &mut Context<'_, ()>, _: &Request<'_>, reply: Reply<'_>) -> Next {
+    reply.text("Send a file to this URL: curl -T FILE URL\n")
+}
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    common::serve(|address| {
+    common::serve("/upload", |address| {
         Server::new(())
+            .route(Method::Get, "/upload", &usage)
             .route(Method::Put, "/upload", &Upload)
             .listen(address)
             .start()

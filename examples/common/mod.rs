@@ -1,17 +1,26 @@
-//! What the examples share: they print their URL, and end after `--seconds N` if asked to.
+//! What the examples share: they print a URL to open, and end after `--seconds N` if asked to.
 
-use capuchin::Running;
+use capuchin::{Running, StartError};
+use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Port 8080, unless it is in use: then any.
+/// Serves on port 8080, or on any free port while another program has that one, and prints the URL of `path`, which
+/// is one that the example answers.
+///
+/// # Errors
+/// Why the server does not start. `main` prints it as one sentence.
 pub fn serve(
-    start: impl Fn(std::net::SocketAddr) -> Result<Running, capuchin::StartError>,
+    path: &str,
+    start: impl Fn(SocketAddr) -> Result<Running, StartError>,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let running = match start("127.0.0.1:8080".parse()?) {
-        Ok(running) => running,
-        Err(_) => start("127.0.0.1:0".parse()?)?,
+        Err(StartError::Listen(error)) => {
+            eprintln!("{error}: another port is used");
+            start("127.0.0.1:0".parse()?)?
+        }
+        started => started?,
     };
-    println!("http://{}/", running.addresses()[0]);
+    println!("http://{}{path}", running.addresses()[0]);
     let words: Vec<String> = std::env::args().collect();
     if let Some(at) = words.iter().position(|word| word == "--seconds") {
         let seconds = words

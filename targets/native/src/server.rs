@@ -39,8 +39,8 @@ pub enum Accept {
     One,
 }
 
-/// Why a server did not start. The text says what to do.
-#[derive(Debug)]
+/// Why a server did not start. The text says what to do; `Debug` shows the same text, because that is what a `main`
+/// that returns the error prints.
 #[non_exhaustive]
 pub enum StartError {
     /// An address cannot be listened on.
@@ -92,6 +92,12 @@ impl fmt::Display for StartError {
                 "{what}: close other programs or raise the limits (ulimit -a)"
             ),
         }
+    }
+}
+
+impl fmt::Debug for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

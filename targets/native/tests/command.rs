@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Place, Running, get, output, read};
+use common::{Place, Running, get, get_until, output, read};
 use libc::{SIGHUP, SIGINT, SIGTERM};
 use std::io::{BufRead, Read, Write};
 use std::time::{Duration, Instant};
@@ -396,8 +396,12 @@ fn counters_are_shown_on_a_listener_of_their_own_and_at_a_path() {
         text.contains("# TYPE capuchin_requests_total counter\ncapuchin_requests_total 1\n"),
         "{text}"
     );
-    assert!(running.get("/about").1.contains("connections_open 1\n"));
-    assert!(running.get("/about/metrics").1.contains("# HELP"));
+    // The connection that asks is the only one that is open once the worker has closed those before it.
+    get_until(&running.address, "/about", |text| {
+        text.contains("connections_open 1\n")
+    });
+    let (_, text) = running.get("/about/metrics");
+    assert!(text.contains("# HELP"), "{text}");
     assert!(get(&status, "/a.txt").0.starts_with("HTTP/1.1 404"));
 }
 
@@ -617,7 +621,7 @@ fn draining_ends_at_its_limit_and_a_second_signal_ends_at_once() {
             running.signal(SIGINT);
         }
         assert_eq!(running.end().code(), Some(code));
-        assert!(begin.elapsed() < Duration::from_secs(5));
+        assert!(begin.elapsed() < Duration::from_secs(30), "{words:?}");
     }
 }
 

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-pub const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a busy machine may take for anything that happens at once on another.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A directory of its own; gone when dropped.
 pub struct Place(pub PathBuf);
@@ -42,6 +43,8 @@ impl Drop for Place {
 pub struct Running {
     pub child: Child,
     pub address: String,
+    /// The path of the URL that it printed.
+    pub path: String,
     /// Lines that it printed after its URL, as far as they were asked for.
     pub out: BufReader<std::process::ChildStdout>,
 }
@@ -65,10 +68,11 @@ impl Running {
                 .map(|mut stderr| stderr.read_to_string(&mut error));
             panic!("no URL but {line:?}, {error}");
         };
-        let address = address.trim_end_matches('/').to_owned();
+        let (address, path) = address.split_once('/').unwrap_or((address, ""));
         Self {
+            address: address.to_owned(),
+            path: format!("/{path}"),
             child,
-            address,
             out,
         }
     }
@@ -136,6 +140,23 @@ pub fn get(address: &str, path: &str) -> (String, String) {
     let reply = String::from_utf8_lossy(&reply).into_owned();
     let (head, content) = reply.split_once("\r\n\r\n").unwrap_or((&reply, ""));
     (head.to_owned(), content.to_owned())
+}
+
+/// Asks for `path` until its content is `wanted`; the content. What the counters show lags behind what a client
+/// sees: a worker closes a connection, for instance, some time after its client did.
+pub fn get_until(address: &str, path: &str, wanted: impl Fn(&str) -> bool) -> String {
+    let begin = Instant::now();
+    loop {
+        let (head, content) = get(address, path);
+        if wanted(&content) {
+            return content;
+        }
+        assert!(
+            begin.elapsed() < PATIENCE,
+            "{path} stays otherwise than expected:\n{head}\n\n{content}"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// Runs the command to its end.
