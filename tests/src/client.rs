@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 mod content;
 
 /// How long a client waits for anything unless a case says otherwise.
-pub const PATIENCE: Duration = Duration::from_secs(5);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Bytes asked of the socket at once.
 const PIECE: usize = 256 * 1024;
@@ -294,6 +294,15 @@ impl Client {
         let piece = self.unread()[..self.unread().len().min(limit)].to_vec();
         self.taken += piece.len();
         Ok(piece)
+    }
+
+    /// Waits for bytes, and tells whether any came before the connection ended.
+    pub fn receives(&mut self) -> bool {
+        if self.unread().is_empty() {
+            // How it ended makes no difference.
+            let _ = self.fill(Instant::now() + self.patience);
+        }
+        !self.unread().is_empty()
     }
 
     /// Waits for the end of the connection, and tells which.

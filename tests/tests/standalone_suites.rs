@@ -22,7 +22,7 @@ const THREADS: usize = 4;
 /// Cases that are not for an image in QEMU.
 const SKIPS: &[Skip] = &[(
     "uploads::huge_",
-    "2 GiB take minutes through QEMU's network; they pass in the other runs",
+    "2 GiB take minutes through QEMU's network: run natively only",
 )];
 
 fn main() -> ExitCode {

@@ -137,15 +137,16 @@ fn trial(kind: &Kind, suite: &'static Suite, case: Case, source: Arc<dyn Source>
     let full_name = name.clone();
     counted(kind, suite.name, name, move || {
         let _done = Done(&*source);
-        if let Some((_, why)) = skips.iter().find(|(skip, _)| full_name.starts_with(skip)) {
-            return Ok(Completion::ignored_with(why));
-        }
         let _turn = exclusive.then(|| source.turn().take());
+        // A server that is missing is the reason for all of its cases, also for those that it would skip.
         let target = match source.target() {
             Ok(target) => target,
             Err(Absent::Missing(what)) => return Ok(Completion::ignored_with(what)),
             Err(Absent::Failed(why)) => return Err(why.to_string().into()),
         };
+        if let Some((_, why)) = skips.iter().find(|(skip, _)| full_name.starts_with(skip)) {
+            return Ok(Completion::ignored_with(why));
+        }
         let missing = target.features.missing(case.needs);
         if missing != Features::NONE {
             let why = format!("the server lacks: {missing}");
