@@ -11,7 +11,7 @@
 //! their files; files beyond the budget, and lists of directories that no longer fit, are refused
 //! (503) until others have been read. What no reply holds makes way first.
 
-use crate::listing::{self, Row};
+use crate::listing::{self, View};
 use crate::repeats::Repeats;
 use capuchin_core::http::conditional::EntityTag;
 use capuchin_core::http::date::HttpDate;
@@ -20,7 +20,7 @@ use capuchin_core::http::media_type;
 use capuchin_core::http::write::Writer;
 use capuchin_core::reply::Opening;
 use capuchin_core::site::{Accepts, Content, ContentId, Found, Representation, Site, SiteError};
-use capuchin_posix::{Entries, File, FileStatus, Kind, Links, OpenError, Root};
+use capuchin_posix::{File, FileStatus, Kind, Links, OpenError, Root};
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
 use std::ops::Range;
@@ -35,6 +35,14 @@ pub struct DirectoryOptions {
     pub index: Vec<String>,
     /// Whether a directory without index file is shown as a list.
     pub listing: bool,
+    /// Rows of one page of such a list, from 1 to [`LISTING_PAGE_LIMIT`].
+    pub listing_page: usize,
+    /// Entries of a directory that are looked at for a page; a larger directory says that there are more.
+    pub listing_entries: usize,
+    /// Entries that are looked up one by one (stat(2)) for a page beside its rows. A larger directory
+    /// is sorted by name only, not by size or time, and beyond this number its links stand among the
+    /// files, wherever they lead.
+    pub listing_lookups: usize,
     /// What becomes of symbolic links.
     pub links: Links,
     /// Whether names that begin with a dot are served. `/.well-known/` (RFC 8615) always is.
@@ -64,6 +72,9 @@ impl Default for DirectoryOptions {
         Self {
             index: vec!["index.html".into()],
             listing: false,
+            listing_page: 1_000,
+            listing_entries: 1_000_000,
+            listing_lookups: 10_000,
             links: Links::Beneath,
             hidden: false,
             precompressed: false,
@@ -111,12 +122,8 @@ const READY_BYTES: usize = 512;
 /// Bytes of a file that are read to be sent at once.
 const WINDOW: usize = 256 << 10;
 
-/// Rows of the longest listing; a directory with more shows so many of them and says so. Each costs
-/// the worker some ten microseconds, in which nobody else is served.
-const ROWS_LIMIT: usize = 2_000;
-
-/// Entries that are looked at for a listing, those included that are not shown.
-const ENTRIES_LIMIT: usize = 10_000;
+/// The largest [`DirectoryOptions::listing_page`].
+pub const LISTING_PAGE_LIMIT: usize = 5_000;
 
 /// Bytes of all listings in memory, of one worker.
 const LISTINGS_BYTES: usize = 8 << 20;
@@ -563,8 +570,15 @@ impl Directory {
         if !self.options.listing {
             return Err(SiteError::Forbidden);
         }
-        let (rows, more) = self.rows(path, directory).map_err(site_error)?;
-        let page = listing::page(path, rows, more).into_boxed_slice();
+        let view = View::default();
+        let listing = listing::make(
+            &self.root,
+            path,
+            directory.into_file(),
+            &self.options,
+            &view,
+        );
+        let page = listing.map_err(site_error)?.html.into_boxed_slice();
         let status = FileStatus {
             kind: Kind::Regular,
             length: page.len() as u64,
@@ -599,38 +613,6 @@ impl Directory {
             checked: 0,
             recent: false,
         })
-    }
-
-    /// The entries that a listing shows, and whether there are more.
-    fn rows(&self, path: &[u8], directory: Opened) -> Result<(Vec<Row>, bool), OpenError> {
-        let mut entries = Entries::of(directory.into_file())?;
-        let (mut rows, mut looked_at) = (Vec::new(), 0);
-        while let Some((name, _)) = entries.next_entry()? {
-            if rows.len() == ROWS_LIMIT || looked_at == ENTRIES_LIMIT {
-                return Ok((rows, true));
-            }
-            looked_at += 1;
-            if name.starts_with(b".") && !self.options.hidden {
-                continue;
-            }
-            // Links that are not followed, pipes and devices are not shown. Whether a file may be
-            // read would show only when it is opened, which is too dear for each row.
-            let status = match self.root.status_beneath(&[path, name].concat()) {
-                Ok(status) => status,
-                // Rows would be missing for no fault of theirs.
-                Err(OpenError::Exhausted) => return Err(OpenError::Exhausted),
-                Err(_) => continue,
-            };
-            if matches!(status.kind, Kind::Regular | Kind::Directory) {
-                rows.push(Row {
-                    name: name.to_vec(),
-                    directory: status.kind == Kind::Directory,
-                    length: status.length,
-                    modified: status.modified,
-                });
-            }
-        }
-        Ok((rows, false))
     }
 
     /// A regular file with its compressed neighbours. `name` is the file's own path.
