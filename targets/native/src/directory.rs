@@ -293,6 +293,19 @@ impl Variant {
         }
     }
 
+    /// The content's first bytes, as many as there are or as there is room for.
+    fn beginning(&self, memory: &mut [u8]) -> Option<usize> {
+        match &self.source {
+            Source::Memory(stored) => {
+                let content = stored.content();
+                let count = content.len().min(memory.len());
+                memory[..count].copy_from_slice(&content[..count]);
+                Some(count)
+            }
+            Source::File(file) => file.read_at(memory, 0).ok(),
+        }
+    }
+
     /// Whether the open file is as it was when its length was promised.
     #[inline(always)]
     fn still_holds(&self, file: File) -> bool {
@@ -642,7 +655,9 @@ impl Directory {
                 }
             }
         }
-        let media_type = media_type::for_path(name);
+        // By the same bytes whether the content is in memory or not.
+        let media_type =
+            media_type::for_file(name, |memory| variants[0].as_ref()?.beginning(memory));
         let varies = variants[1..].iter().any(Option::is_some);
         for (variant, coding) in variants.iter_mut().zip(CODINGS) {
             if let Some(variant) = variant {
