@@ -6,11 +6,12 @@
 //! said in the server's own log. A named pipe is such a destination until somebody reads from it,
 //! and again after that reader went away.
 
+use crate::line_writer::{LineQueue, LineWriter, line_queue};
 use crate::listing::civil;
 use capuchin_core::http::fields::Name;
 use capuchin_core::http::head::{Head, Version};
 use capuchin_core::service::Outcome;
-use capuchin_posix::queue::{Nothing, Receiver, Refused, Sender, queue};
+use capuchin_posix::queue::Nothing;
 use capuchin_posix::{Folder, pause, standard_output, start_thread};
 use std::ffi::CString;
 use std::fs::{File, OpenOptions};
@@ -20,7 +21,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -78,11 +79,8 @@ struct Shared {
     reopen: AtomicBool,
     end: AtomicBool,
     ended: AtomicBool,
-    lost: AtomicU64,
-    /// How many of these were said, and when.
+    /// How many of the lost lines were said, and when.
     said: Mutex<(u64, Option<Instant>)>,
-    /// Bytes in the queue.
-    queued: AtomicUsize,
     /// What workers had gathered when they ended, to be written after the queue.
     left: Mutex<Vec<Vec<u8>>>,
     /// Empty buffers on their way back to the workers.
@@ -90,9 +88,9 @@ struct Shared {
 }
 
 impl Shared {
-    /// Says how many lines were lost, not too often. Any thread may: the writer may be stuck.
-    fn say_losses(&self, at_end: bool) {
-        let lost = self.lost.load(Ordering::Relaxed);
+    /// Says how many of the lines `lost` so far were not told of, not too often. Any thread may: the
+    /// writer may be stuck.
+    fn say_losses(&self, lost: u64, at_end: bool) {
         if lost == 0 {
             return;
         }
@@ -139,10 +137,10 @@ impl Shared {
 pub struct AccessLog {
     format: Format,
     destination: Destination,
-    sender: Sender<Vec<u8>>,
+    queue: LineQueue,
     shared: Arc<Shared>,
     /// For the writer, until it is started.
-    receiver: Mutex<Option<Receiver<Vec<u8>>>>,
+    lines: Mutex<Option<LineWriter>>,
     /// Since it is.
     reach: OnceLock<Reach>,
 }
@@ -164,13 +162,13 @@ impl AccessLog {
     /// way that its sandbox ([`crate::Server::sandbox`]) leaves.
     #[must_use]
     pub fn later(destination: Destination, format: Format) -> Self {
-        let (sender, receiver) = queue(QUEUE);
+        let (queue, lines) = line_queue(QUEUE, QUEUE_BYTES);
         Self {
             format,
             destination,
-            sender,
+            queue,
             shared: Arc::new(Shared::default()),
-            receiver: Mutex::new(Some(receiver)),
+            lines: Mutex::new(Some(lines)),
             reach: OnceLock::new(),
         }
     }
@@ -178,19 +176,20 @@ impl AccessLog {
     /// Opens the destination and starts the writer, once. How it will be found again: as `reach` says,
     /// unless it was open before.
     pub(crate) fn open(&self, reach: Reach) -> io::Result<Reach> {
-        let mut receiver = self.receiver.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(before) = self.reach.get() {
             return Ok(*before);
         }
         let place = Place::of(&self.destination, reach)?;
-        let writer = Writer {
-            output: place.open()?,
-            place,
-            shared: Arc::clone(&self.shared),
-            torn: false,
-        };
-        if let Some(receiver) = receiver.take() {
-            start_thread("access log", Box::new(move || writer.run(receiver)))?;
+        let output = place.open()?;
+        if let Some(mut lines) = lines.take() {
+            lines.set_output(output);
+            let writer = Writer {
+                place,
+                lines,
+                shared: Arc::clone(&self.shared),
+            };
+            start_thread("access log", Box::new(move || writer.run()))?;
         }
         Ok(*self.reach.get_or_init(|| reach))
     }
@@ -228,10 +227,9 @@ impl AccessLog {
     pub fn lines(&self) -> Lines {
         Lines {
             format: self.format,
-            sender: self.sender.clone(),
+            queue: self.queue.clone(),
             shared: Arc::clone(&self.shared),
             batch: Vec::new(),
-            batch_lines: 0,
             connections: Vec::new(),
             stamp: (u64::MAX, String::new()),
         }
@@ -245,13 +243,13 @@ impl AccessLog {
     /// Lines lost so far because the destination was too slow, or did not take them.
     #[must_use]
     pub fn lost(&self) -> u64 {
-        self.shared.lost.load(Ordering::Relaxed)
+        self.queue.lost()
     }
 
     /// Waits until all is written that was handed over, but no longer than a second.
     pub fn finish(&self) {
-        let receiver = self.receiver.lock().map(|receiver| receiver.is_some());
-        if receiver.unwrap_or(false) {
+        let lines = self.lines.lock().map(|lines| lines.is_some());
+        if lines.unwrap_or(false) {
             return; // it never began
         }
         self.shared.end.store(true, Ordering::SeqCst);
@@ -269,29 +267,28 @@ impl AccessLog {
 /// The thread's side.
 struct Writer {
     place: Place,
-    /// None is a pipe without reader.
-    output: Option<Box<dyn Write + Send>>,
+    /// Without an output while that is a pipe without reader.
+    lines: LineWriter,
     shared: Arc<Shared>,
-    /// The last line was written only in part: the next must not go on in it.
-    torn: bool,
 }
 
 impl Writer {
-    fn run(mut self, mut batches: Receiver<Vec<u8>>) {
+    fn run(mut self) {
         let (mut write_failed, mut open_failed) = (false, false);
         loop {
             let ending = self.shared.end.load(Ordering::SeqCst);
             // After the end is told nothing new comes: what is queued is all there is.
             let wait = if ending { Duration::ZERO } else { TICK };
-            let received = batches.wait(Some(wait));
+            let received = self.lines.next(Some(wait));
             let asked = self.shared.reopen.swap(false, Ordering::SeqCst);
-            if asked || self.output.is_none() {
+            if asked || !self.lines.has_output() {
                 self.reopen(asked, &mut open_failed);
             }
             let over = match received {
                 Ok(batch) => {
-                    self.shared.queued.fetch_sub(batch.len(), Ordering::SeqCst);
-                    self.write(batch, &mut write_failed);
+                    self.write(&batch, &mut write_failed);
+                    self.lines.done(&batch);
+                    self.keep_buffer(batch);
                     false
                 }
                 Err(Nothing::Yet) => ending,
@@ -304,10 +301,10 @@ impl Writer {
                     .lock()
                     .map(|mut left| std::mem::take(&mut *left));
                 for batch in left.unwrap_or_default() {
-                    self.write(batch, &mut write_failed);
+                    self.write(&batch, &mut write_failed);
                 }
             }
-            self.shared.say_losses(over);
+            self.shared.say_losses(self.lines.lost(), over);
             if over {
                 break;
             }
@@ -320,12 +317,13 @@ impl Writer {
     fn reopen(&mut self, asked: bool, failed: &mut bool) {
         match self.place.open() {
             Ok(output) => {
-                (self.output, self.torn, *failed) = (output, false, false);
+                self.lines.set_output(output);
+                *failed = false;
             }
             Err(error) if asked || !*failed => {
-                let consequence = match self.output {
-                    Some(_) => "the old file is kept",
-                    None => "lines are lost until it can",
+                let consequence = match self.lines.has_output() {
+                    true => "the old file is kept",
+                    false => "lines are lost until it can",
                 };
                 log::error!("the access log cannot be opened again, {consequence}: {error}");
                 *failed = true;
@@ -334,24 +332,21 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, mut batch: Vec<u8>, failed: &mut bool) {
-        let mut written = 0;
-        let result = self.put(&batch, &mut written);
+    fn write(&mut self, batch: &[u8], failed: &mut bool) {
+        let result = self.lines.write(batch);
         if let Err(error) = &result {
-            let lines = batch[written..].iter().filter(|&&byte| byte == b'\n');
-            let lines = lines.count() as u64;
-            self.shared.lost.fetch_add(lines, Ordering::Relaxed);
-            if written > 0 {
-                self.torn = batch[written - 1] != b'\n';
-            }
             if error.kind() == io::ErrorKind::BrokenPipe && !matches!(self.place, Place::Stdout) {
                 // The pipe's reader went away; the next may come.
-                self.output = None;
-            } else if !*failed && self.output.is_some() {
+                self.lines.set_output(None);
+            } else if !*failed && self.lines.has_output() {
                 log::error!("the access log cannot be written: {error}");
             }
         }
         *failed = result.is_err();
+    }
+
+    /// Keeps an empty buffer for the workers, if it is not too large.
+    fn keep_buffer(&self, mut batch: Vec<u8>) {
         batch.clear();
         if batch.capacity() <= SPARE_BYTES
             && let Ok(mut spare) = self.shared.spare.try_lock()
@@ -359,26 +354,6 @@ impl Writer {
         {
             spare.push(batch);
         }
-    }
-
-    /// Writes all of a batch; `written` says how much was, whatever comes of it.
-    fn put(&mut self, batch: &[u8], written: &mut usize) -> io::Result<()> {
-        let Some(output) = &mut self.output else {
-            return Err(io::ErrorKind::NotConnected.into());
-        };
-        if self.torn {
-            output.write_all(b"\n")?;
-            self.torn = false;
-        }
-        while *written < batch.len() {
-            match output.write(&batch[*written..]) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => *written += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        output.flush()
     }
 }
 
@@ -479,10 +454,9 @@ fn directory_of(path: &Path) -> io::Result<CString> {
 #[derive(Debug)]
 pub struct Lines {
     format: Format,
-    sender: Sender<Vec<u8>>,
+    queue: LineQueue,
     shared: Arc<Shared>,
     batch: Vec<u8>,
-    batch_lines: u64,
     connections: Vec<Option<Box<Connection>>>,
     /// The last second that was written out, and its text.
     stamp: (u64, String),
@@ -580,11 +554,9 @@ impl Lines {
         };
         batch.extend_from_slice(&connection.sender);
         batch.push(b'\n');
-        self.batch_lines += 1;
         if begin > 0 && batch.len() > BACKLOG_BYTES {
             batch.truncate(begin);
-            self.batch_lines -= 1;
-            self.shared.lost.fetch_add(1, Ordering::Relaxed);
+            self.queue.lose(1);
         }
         // An idle connection keeps no large buffers.
         if connection.begun.capacity() > 512 {
@@ -603,7 +575,7 @@ impl Lines {
         if !self.batch.is_empty() {
             self.hand_over();
         }
-        self.shared.say_losses(false);
+        self.shared.say_losses(self.queue.lost(), false);
     }
 
     /// In how many milliseconds [`Lines::turn_ended`] wants to be called again, if lines are left.
@@ -614,33 +586,14 @@ impl Lines {
 
     /// Queues the batch; it stays here as long as the queue is full.
     fn hand_over(&mut self) {
-        let bytes = self.batch.len();
-        let before = self.shared.queued.fetch_add(bytes, Ordering::SeqCst);
-        let result = if before > 0 && before + bytes > QUEUE_BYTES {
-            Err(Refused::Full(std::mem::take(&mut self.batch)))
-        } else {
-            self.sender.send(std::mem::take(&mut self.batch))
-        };
-        let Err(error) = result else {
-            self.batch_lines = 0;
-            let spare = self.shared.spare.try_lock();
-            self.batch = spare
-                .ok()
-                .and_then(|mut spare| spare.pop())
-                .unwrap_or_default();
-            return;
-        };
-        self.shared.queued.fetch_sub(bytes, Ordering::SeqCst);
-        match error {
-            Refused::Full(batch) => self.batch = batch,
-            // The writer is gone: nobody will take them.
-            Refused::Closed(mut batch) => {
-                let lines = std::mem::take(&mut self.batch_lines);
-                self.shared.lost.fetch_add(lines, Ordering::Relaxed);
-                batch.clear();
-                self.batch = batch;
+        self.batch = match self.queue.put(std::mem::take(&mut self.batch)) {
+            Err(batch) => batch,
+            Ok(()) => {
+                let spare = self.shared.spare.try_lock();
+                let spare = spare.ok().and_then(|mut spare| spare.pop());
+                spare.unwrap_or_default()
             }
-        }
+        };
     }
 }
 
@@ -768,10 +721,25 @@ mod tests {
     }
 
     #[test]
-    fn client_texts_end_neither_field_nor_line() {
+    fn every_byte_of_a_client_text_is_printable_or_escaped() {
+        for byte in 0..=255_u8 {
+            let mut out = Vec::new();
+            escape(&[b'a', byte, b'b'], &mut out);
+            let expected = match byte {
+                b'"' => "a\\\"b".into(),
+                b'\\' => "a\\\\b".into(),
+                b' '..=b'~' => format!("a{}b", char::from(byte)),
+                _ => format!("a\\x{byte:02x}b"),
+            };
+            assert_eq!(String::from_utf8(out), Ok(expected));
+        }
+    }
+
+    #[test]
+    fn client_texts_are_cut_at_their_limit() {
         let mut out = Vec::new();
-        escape(b"a\"b\\c\nd\x1be\xff", &mut out);
-        assert_eq!(out, b"a\\\"b\\\\c\\x0ad\\x1be\\xff");
+        escape(&[b'x'; TEXT_LIMIT], &mut out);
+        assert_eq!(out.len(), TEXT_LIMIT);
         let mut out = Vec::new();
         escape(&[b'x'; 10_000], &mut out);
         assert_eq!(out.len(), TEXT_LIMIT);
@@ -839,45 +807,6 @@ mod tests {
             }
         });
         assert!(text == wanted, "{} lines", text.lines().count());
-    }
-
-    /// Takes a few bytes, then nothing, then all again.
-    struct Full(Arc<Mutex<(Vec<u8>, usize)>>);
-
-    impl Write for Full {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let mut taken = self.0.lock().unwrap();
-            let count = bytes.len().min(taken.1);
-            if count == 0 {
-                return Err(io::ErrorKind::StorageFull.into());
-            }
-            taken.1 -= count;
-            taken.0.extend_from_slice(&bytes[..count]);
-            Ok(count)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn line_written_in_part_is_ended_before_the_next() {
-        let taken = Arc::new(Mutex::new((Vec::new(), 8)));
-        let mut writer = Writer {
-            place: Place::Stdout,
-            output: Some(Box::new(Full(Arc::clone(&taken)))),
-            shared: Arc::default(),
-            torn: false,
-        };
-        let mut failed = false;
-        writer.write(b"first\nsecond\nthird\n".to_vec(), &mut failed);
-        writer.write(b"fourth\n".to_vec(), &mut failed);
-        assert!(failed);
-        assert_eq!(writer.shared.lost.load(Ordering::Relaxed), 3);
-        taken.lock().unwrap().1 = 100;
-        writer.write(b"fifth\n".to_vec(), &mut failed);
-        assert_eq!(taken.lock().unwrap().0, b"first\nse\nfifth\n");
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub mod access_log;
 mod descriptors;
 pub mod directory;
 mod front;
+#[doc(hidden)] // shared with the command's own log
+pub mod line_writer;
 mod listing;
 mod memory;
 mod repeats;
