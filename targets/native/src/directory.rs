@@ -475,9 +475,23 @@ impl Directory {
         Some(TIDY_PAUSE_MS as u32)
     }
 
+    /// Which page of a listing a query asks for. Nothing else here depends on the query.
+    fn view(&self, path: &[u8], query: Option<&[u8]>) -> View {
+        if query.is_none() || !self.options.listing || !path.ends_with(b"/") {
+            return View::default();
+        }
+        let known = self.by_path.get(path).copied();
+        let node = known.and_then(|index| self.nodes.get(index as usize)?.as_ref());
+        match node {
+            Some(node) if !node.listing => View::default(), // it has an index file
+            _ => View::of_query(query),
+        }
+    }
+
     /// What the cache or the file system has for `path`, as a node's number.
-    fn node_for(&mut self, path: &[u8], now: u64) -> Result<Option<u32>, SiteError> {
-        let cached = self.by_path.get(path).copied();
+    fn node_for(&mut self, path: &[u8], view: &View, now: u64) -> Result<Option<u32>, SiteError> {
+        let key = listing::cache_key(path, view);
+        let cached = self.by_path.get(&*key).copied();
         if let Some(index) = cached
             && let Some(node) = self.node_mut(index)
             && now.wrapping_sub(node.checked) < BELIEVED_MS
@@ -488,17 +502,17 @@ impl Directory {
         }
         let options = &self.options;
         let longest = options.cache_file_bytes.min(options.cache_bytes);
-        let loaded = match self.load(path, longest) {
+        let loaded = match self.load(path, view, longest) {
             // Only a node with an open file gives a descriptor back.
             Err(SiteError::Busy) if self.evict_one(Node::has_descriptor) => {
-                self.load(path, longest)
+                self.load(path, view, longest)
             }
             loaded => loaded,
         };
         if let Some(index) = cached {
             // It may have made way itself.
             let Some(node) = self.node_mut(index) else {
-                return self.take_in(path, loaded?, now);
+                return self.take_in(path, view, loaded?, now);
             };
             match &loaded {
                 Ok(Loaded::Node(fresh)) if node.same_files(fresh) => {
@@ -514,11 +528,17 @@ impl Directory {
                 _ => self.unlist(index),
             }
         }
-        self.take_in(path, loaded?, now)
+        self.take_in(path, view, loaded?, now)
     }
 
     /// Makes room for what was loaded and keeps it.
-    fn take_in(&mut self, path: &[u8], loaded: Loaded, now: u64) -> Result<Option<u32>, SiteError> {
+    fn take_in(
+        &mut self,
+        path: &[u8],
+        view: &View,
+        loaded: Loaded,
+        now: u64,
+    ) -> Result<Option<u32>, SiteError> {
         let Loaded::Node(mut node) = loaded else {
             return Ok(None);
         };
@@ -527,7 +547,7 @@ impl Directory {
                 return Err(SiteError::Busy);
             }
             // Sent from its file instead.
-            match self.load(path, 0)? {
+            match self.load(path, view, 0)? {
                 Loaded::Node(without_content) => node = without_content,
                 Loaded::Directory => return Ok(None),
             }
@@ -540,7 +560,7 @@ impl Directory {
     }
 
     /// Looks a path up in the file system; contents of up to `longest` bytes are read to memory.
-    fn load(&self, path: &[u8], longest: usize) -> Result<Loaded, SiteError> {
+    fn load(&self, path: &[u8], view: &View, longest: usize) -> Result<Loaded, SiteError> {
         if !self.options.hidden && has_hidden_name(path) {
             return Err(SiteError::NotFound);
         }
@@ -553,7 +573,7 @@ impl Directory {
             (Kind::Regular, true) => Err(SiteError::NotFound),
             (Kind::Directory, false) => Ok(Loaded::Directory),
             (Kind::Directory, true) => self
-                .load_directory(path, file, longest)
+                .load_directory(path, file, view, longest)
                 .map(|node| Loaded::Node(Box::new(node))),
             _ => Err(SiteError::Forbidden),
         }
@@ -564,6 +584,7 @@ impl Directory {
         &self,
         path: &[u8],
         directory: Opened,
+        view: &View,
         longest: usize,
     ) -> Result<Node, SiteError> {
         for index in &self.options.index {
@@ -583,15 +604,9 @@ impl Directory {
         if !self.options.listing {
             return Err(SiteError::Forbidden);
         }
-        let view = View::default();
-        let listing = listing::make(
-            &self.root,
-            path,
-            directory.into_file(),
-            &self.options,
-            &view,
-        );
-        let page = listing.map_err(site_error)?.html.into_boxed_slice();
+        let listing = listing::make(&self.root, path, directory.into_file(), &self.options, view)
+            .map_err(site_error)?;
+        let page = listing.html.into_boxed_slice();
         let status = FileStatus {
             kind: Kind::Regular,
             length: page.len() as u64,
@@ -614,14 +629,15 @@ impl Directory {
             ready: Box::default(),
         };
         Ok(Node {
-            path: path.into(),
+            path: listing::cache_key(path, view).into(),
             serial: 0,
             variants: [Some(variant), None, None],
-            media_type: "text/html; charset=utf-8",
+            media_type: listing::MEDIA_TYPE,
             held: 0,
             // Believed for as long as files are, then made anew: nothing tells cheaply whether it is
-            // still true, and making it for each request would let clients keep the worker busy.
-            listed: true,
+            // still true, and making it for each request would let clients keep the worker busy. What
+            // clients can invent is not kept.
+            listed: listing.canonical,
             listing: true,
             checked: 0,
             recent: false,
@@ -745,8 +761,14 @@ impl Directory {
                 self.nodes.len() as u32 - 1
             }
         };
-        if let Some(path) = path {
-            self.by_path.insert(path, index);
+        if let Some(path) = path
+            && let Some(before) = self.by_path.insert(path, index)
+        {
+            // It was looked up by another query, and an index file appeared since.
+            if let Some(node) = self.node_mut(before) {
+                node.listed = false;
+            }
+            self.drop_unused(before);
         }
         index
     }
@@ -811,7 +833,8 @@ impl Site for Directory {
         accepts: Accepts<'_>,
         now: u64,
     ) -> Result<Found<'_>, SiteError> {
-        let Some(index) = self.node_for(path, now)? else {
+        let view = self.view(path, accepts.query());
+        let Some(index) = self.node_for(path, &view, now)? else {
             return Ok(Found::Directory);
         };
         let Some(node) = self.node_mut(index) else {

@@ -45,5 +45,5 @@ pub use capuchin_core::service::{Progress, Request};
 pub use capuchin_core::stats::{Counter, Snapshot};
 pub use capuchin_core::table::{Entry, Table};
 pub use capuchin_posix::{Links, ListenError, become_user};
-pub use directory::{Directory, DirectoryError, DirectoryOptions};
+pub use directory::{Directory, DirectoryError, DirectoryOptions, LISTING_PAGE_LIMIT};
 pub use server::{Accept, Completer, Running, Server, StartError, Watcher};

@@ -16,6 +16,7 @@ pub(crate) use view::View;
 use crate::directory::DirectoryOptions;
 use capuchin_posix::{Entries, File, FileStatus, Kind, Links, OpenError, Root};
 use order::{Entry, Key, Selection};
+use std::borrow::Cow;
 use view::{Order, Sort};
 
 /// `Content-Type` of a listing.
@@ -28,6 +29,15 @@ pub(crate) struct Listing {
     /// Whether the links of a listing lead here. Other pages are as right, but may not be kept: there are
     /// as many of them as clients can invent queries.
     pub canonical: bool,
+}
+
+/// What the cache knows a page by: the directory's path, and what of the query decides. A path has no
+/// NUL, so nothing else has this key.
+pub(crate) fn cache_key<'p>(path: &'p [u8], view: &View) -> Cow<'p, [u8]> {
+    match view.query() {
+        query if query.is_empty() => Cow::Borrowed(path),
+        query => Cow::Owned([path, b"\0", query.as_bytes()].concat()),
+    }
 }
 
 /// What a page says of the whole directory.
