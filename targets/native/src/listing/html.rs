@@ -37,17 +37,25 @@ pub(super) fn page(
     summary: &Summary,
     look_up: impl Fn(&Entry) -> Result<Option<FileStatus>, OpenError>,
 ) -> Result<Vec<u8>, OpenError> {
-    let mut html = String::with_capacity(2_048 + page.entries.len() * 200);
+    let (rows, taken) = rows(page, look_up)?;
+    let more = page.more || taken < page.entries.len();
+    let next = page.entries[..taken].last().filter(|_| more);
+    let links = match page.before > 0 || next.is_some() {
+        true => links_to_pages(order, page, taken as u64, next),
+        false => String::new(),
+    };
+    let mut html = String::with_capacity(4_096 + rows.len());
     let title = text_of(path);
     // Writing to a string cannot fail.
     let _ = write!(
         html,
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n\
-         <title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{}</h1>\n<table>\n\
-         <thead><tr>",
+         <title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{}</h1>\n",
         trail(path)
     );
+    put_links(&mut html, "Pages", &links);
+    html.push_str("<table>\n<thead><tr>");
     for (by, heading) in [
         (Sort::Name, "Name"),
         (Sort::Size, "Size"),
@@ -60,26 +68,31 @@ pub(super) fn page(
     if path != b"/" {
         html.push_str("<tr><td><a href=\"../\">../</a></td><td></td><td></td></tr>\n");
     }
-    let mut last = None;
+    html.push_str(&rows);
+    html.push_str("</tbody>\n</table>\n");
+    put_links(&mut html, "Pages, below the list", &links);
+    put_footer(&mut html, summary);
+    html.push_str("</body>\n</html>\n");
+    Ok(html.into_bytes())
+}
+
+/// The rows, and how many of the page's entries were taken for them.
+fn rows(
+    page: &Page,
+    look_up: impl Fn(&Entry) -> Result<Option<FileStatus>, OpenError>,
+) -> Result<(String, usize), OpenError> {
+    let mut html = String::with_capacity(page.entries.len() * 200);
     let mut taken = 0;
     for entry in &page.entries {
         if html.len() >= PAGE_BYTES {
             break;
         }
-        (last, taken) = (Some(entry), taken + 1);
+        taken += 1;
         if let Some(status) = look_up(entry)? {
             put_row(&mut html, entry, status);
         }
     }
-    html.push_str("</tbody>\n</table>\n");
-    let more = page.more || taken < page.entries.len();
-    let next = last.filter(|_| more);
-    if page.before > 0 || next.is_some() {
-        put_pages(&mut html, order, page, taken as u64, next);
-    }
-    put_footer(&mut html, summary);
-    html.push_str("</body>\n</html>\n");
-    Ok(html.into_bytes())
+    Ok((html, taken))
 }
 
 /// A column's heading: a link that sorts by it, or, if it is sorted by already, the other way round.
@@ -141,8 +154,8 @@ fn put_row(html: &mut String, entry: &Entry, status: FileStatus) {
 
 /// Which part of the directory this is, and links to the others. `next` is the last entry here, if
 /// any follow.
-fn put_pages(html: &mut String, order: Order, page: &Page, taken: u64, next: Option<&Entry>) {
-    html.push_str("<nav aria-label=\"Pages\">\n");
+fn links_to_pages(order: Order, page: &Page, taken: u64, next: Option<&Entry>) -> String {
+    let mut html = String::new();
     let mut put = |text: &str, relation: &str, view: View| {
         let link = link_to(&view);
         let _ = writeln!(html, "<a href=\"{link}\"{relation}>{text}</a>");
@@ -159,14 +172,21 @@ fn put_pages(html: &mut String, order: Order, page: &Page, taken: u64, next: Opt
         put("Next", " rel=\"next\"", View::after(order, entry.key()));
         put("Last", "", View::last(order));
     }
-    let all = page.directories + page.files;
     let _ = writeln!(
         html,
-        "<span>{} to {} of {}</span>\n</nav>",
+        "<span>{} to {} of {}</span>",
         grouped(page.before + 1),
         grouped(page.before + taken),
-        grouped(all)
+        grouped(page.directories + page.files)
     );
+    html
+}
+
+/// Puts links where there are any, as a landmark of this name.
+fn put_links(html: &mut String, name: &str, links: &str) {
+    if !links.is_empty() {
+        let _ = writeln!(html, "<nav aria-label=\"{name}\">\n{links}</nav>");
+    }
 }
 
 fn put_footer(html: &mut String, summary: &Summary) {
