@@ -194,7 +194,8 @@ pub trait Site {
     }
 }
 
-/// The `Accept-Encoding` of a request, evaluated only when a site has something to choose from.
+/// What of a request but its path decides what it gets: the `Accept-Encoding`, evaluated only when a
+/// site has something to choose from, and the query.
 #[derive(Clone, Copy, Debug)]
 pub struct Accepts<'r> {
     request: Option<&'r Request<'r>>,
@@ -213,6 +214,13 @@ impl<'r> Accepts<'r> {
     #[must_use]
     pub fn identity() -> Self {
         Self { request: None }
+    }
+
+    /// The request's query, as it came, without the `?`: for content that is made for the request, such
+    /// as a sorted list. Files do not depend on it.
+    #[must_use]
+    pub fn query(&self) -> Option<&'r [u8]> {
+        self.request?.query()
     }
 
     /// The best of the `available` codings, if any is acceptable (RFC 9110 section 12.5.3).

@@ -2,7 +2,7 @@
 
 use crate::directory::Root;
 use crate::errno::{errno, set_errno};
-use crate::file::{File, Kind, OpenError};
+use crate::file::{File, FileStatus, Kind, OpenError};
 use core::ffi::{CStr, c_char};
 use core::ptr::NonNull;
 
@@ -63,7 +63,49 @@ impl Entries {
             }
         }
     }
+
+    /// Goes back to the first entry (rewinddir(3)).
+    pub fn rewind(&mut self) {
+        // SAFETY: the stream is open.
+        unsafe { libc::rewinddir(self.0.as_ptr()) };
+    }
 }
+
+impl File {
+    /// What the system knows of the entry `name` of this open directory. A link is not followed:
+    /// nothing outside the directory is looked at.
+    ///
+    /// # Errors
+    /// [`OpenError`]; [`OpenError::NotFound`] for what is no name of an entry: an empty one, `.`,
+    /// `..`, or one with a slash or NUL.
+    pub fn status_of(self, name: &[u8]) -> Result<FileStatus, OpenError> {
+        if matches!(name, b"" | b"." | b"..") || name.contains(&b'/') {
+            return Err(OpenError::NotFound);
+        }
+        let mut memory = [0; NAME_CAPACITY];
+        let place = memory.get_mut(..name.len() + 1).ok_or(OpenError::TooLong)?;
+        place[..name.len()].copy_from_slice(name);
+        let name = CStr::from_bytes_with_nul(place).map_err(|_| OpenError::NotFound)?;
+        // SAFETY: zeros are a valid `stat`.
+        let mut status: libc::stat = unsafe { core::mem::zeroed() };
+        // SAFETY: the name ends with NUL, `status` is valid for writing.
+        let result = unsafe {
+            libc::fstatat(
+                self.descriptor(),
+                name.as_ptr(),
+                &raw mut status,
+                libc::AT_SYMLINK_NOFOLLOW,
+            )
+        };
+        match result {
+            0 => Ok(FileStatus::of(&status)),
+            _ => Err(OpenError::of(errno())),
+        }
+    }
+}
+
+/// Bytes of the longest name, its NUL included (`NAME_MAX` is 255; room for systems with longer ones).
+const NAME_CAPACITY: usize = 1_025;
 
 /// # Safety
 /// `entry` is what readdir(3) gave, and still valid.
@@ -142,6 +184,49 @@ mod tests {
         }
         assert_eq!(seen.len(), 501);
         assert!(matches!(seen[&b"sub"[..]], Some(Kind::Directory) | None));
+    }
+
+    #[test]
+    fn entries_are_told_again_after_a_rewind() {
+        let place = Place::new("rewind");
+        let mut entries = Entries::of(place.open()).unwrap();
+        let count = |entries: &mut Entries| {
+            let mut count = 0;
+            while entries.next_entry().unwrap().is_some() {
+                count += 1;
+            }
+            count
+        };
+        assert_eq!(count(&mut entries), 501);
+        assert_eq!(count(&mut entries), 0);
+        entries.rewind();
+        assert_eq!(count(&mut entries), 501);
+    }
+
+    #[test]
+    fn status_of_an_entry_is_its_own_and_names_only_entries() {
+        let place = Place::new("status-of");
+        fs::write(place.0.join("sub/file"), "12345").unwrap();
+        std::os::unix::fs::symlink("file0", place.0.join("link")).unwrap();
+        let directory = place.open();
+        let status = |name: &[u8]| directory.status_of(name).map(|status| status.kind);
+        assert_eq!(status(b"file0"), Ok(Kind::Regular));
+        assert_eq!(status(b"sub"), Ok(Kind::Directory));
+        assert_eq!(status(b"link"), Ok(Kind::Link));
+        for name in [
+            &b""[..],
+            b".",
+            b"..",
+            b"sub/file",
+            b"/",
+            b"file0\0",
+            b"none",
+        ] {
+            assert_eq!(status(name), Err(OpenError::NotFound), "{name:?}");
+        }
+        assert_eq!(status(&[b'x'; NAME_CAPACITY - 1]), Err(OpenError::TooLong));
+        assert_eq!(status(&[b'x'; NAME_CAPACITY]), Err(OpenError::TooLong));
+        directory.close();
     }
 
     #[test]

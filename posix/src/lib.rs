@@ -43,7 +43,7 @@ cfg_if::cfg_if! {
         pub use descriptor::pipe;
         pub use directory::Root;
         pub use entries::Entries;
-        pub use process::{UserError, become_user, ignore_broken_pipes, raise_descriptor_limit};
+        pub use process::{UserError, become_user, ignore_write_signals, raise_descriptor_limit};
         pub use processors::processors;
         pub use sandbox::{Folder, HAS_SANDBOX, enter_sandbox, pause};
         pub use signals::Signals;

@@ -148,10 +148,18 @@ fn check(result: c_int) -> Result<(), UserError> {
     }
 }
 
-/// Writing to a peer that is gone is an error from now on, not a signal that ends the process.
-pub fn ignore_broken_pipes() {
-    // SAFETY: ignoring a signal runs no handler.
-    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+/// What cannot be written is an error from now on, not a signal that ends the process: writing to a
+/// peer that is gone (SIGPIPE), and beyond the largest file that the process may make (SIGXFSZ,
+/// setrlimit(2)). A program that has a handler for the latter keeps it.
+pub fn ignore_write_signals() {
+    // SAFETY: ignoring a signal runs no handler; one that is put back was there before.
+    unsafe {
+        libc::signal(libc::SIGPIPE, libc::SIG_IGN);
+        let before = libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+        if ![libc::SIG_DFL, libc::SIG_IGN, libc::SIG_ERR].contains(&before) {
+            libc::signal(libc::SIGXFSZ, before);
+        }
+    }
 }
 
 /// Raises the limit of open descriptors to `wanted`, or as far as it goes; tells how many there

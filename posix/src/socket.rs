@@ -332,7 +332,7 @@ fn from_system(storage: &sockaddr_storage) -> Option<SocketAddr> {
 ///
 /// sendfile(2) has no `MSG_NOSIGNAL`: sending a file to a peer that is gone raises SIGPIPE, unless the
 /// socket says otherwise, which FreeBSD's inherit from [`listen`]'s. Rust's runtime ignores that signal;
-/// a program whose `main` is not Rust's calls [`ignore_broken_pipes`](crate::ignore_broken_pipes) first.
+/// a program whose `main` is not Rust's calls [`ignore_write_signals`](crate::ignore_write_signals) first.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PosixTransport;
 

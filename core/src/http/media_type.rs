@@ -1,11 +1,18 @@
 //! Media types of files, told by the ends of their names (RFC 9110 section 8.3.1).
 //!
 //! The table holds what sites and devices serve. It promises UTF-8 for text; a site whose text is
-//! coded otherwise needs a table of its own. It must not look into files: guessing by content is
-//! how a text upload becomes a script.
+//! coded otherwise needs a table of its own. Content is looked at only where the name tells nothing,
+//! and only to tell text from other bytes ([`is_text`]): guessing more by content is how a text
+//! upload becomes a script.
 
 /// Sent for everything that is not in the table: some bytes.
 pub const DEFAULT: &str = "application/octet-stream";
+
+/// Text of no other type: what a browser shows as it is.
+pub const TEXT: &str = "text/plain; charset=utf-8";
+
+/// Bytes of a file's beginning that tell whether it is text.
+pub const BEGINNING: usize = 1_024;
 
 /// Bytes of the longest extension in the table.
 const LONGEST_EXTENSION: usize = 11;
@@ -24,15 +31,47 @@ const LONGEST_EXTENSION: usize = 11;
 /// ```
 #[must_use]
 pub fn for_path(path: &[u8]) -> &'static str {
+    by_name(path).unwrap_or(DEFAULT)
+}
+
+/// The same for a file whose content is at hand: if its name tells nothing, as `README` and
+/// `notes.unknown` do not, it is [`TEXT`] if it begins like text. `beginning` fills the memory that
+/// it is given from the beginning of the content, and tells how many bytes it put there: fewer than
+/// there was room for only if that is all of the content; `None` if it cannot be read.
+#[must_use]
+pub fn for_file(path: &[u8], beginning: impl FnOnce(&mut [u8]) -> Option<usize>) -> &'static str {
+    by_name(path).unwrap_or_else(|| {
+        let mut memory = [0; BEGINNING];
+        let count = beginning(&mut memory);
+        match count.and_then(|count| memory.get(..count)) {
+            Some(beginning) if is_text(beginning) => TEXT,
+            _ => DEFAULT,
+        }
+    })
+}
+
+/// Whether content that begins with these bytes, or that is these bytes, is text: UTF-8 without the
+/// control characters that no text has (the "binary data bytes" of WHATWG's MIME Sniffing). As a
+/// character may lie on the end of [`BEGINNING`] bytes, it need not be whole there.
+#[must_use]
+pub fn is_text(beginning: &[u8]) -> bool {
+    let is_binary = |byte: &u8| matches!(byte, 0..=0x08 | 0x0b | 0x0e..=0x1a | 0x1c..=0x1f);
+    let is_utf8 = match core::str::from_utf8(beginning) {
+        Ok(_) => true,
+        Err(error) => error.error_len().is_none() && beginning.len() >= BEGINNING,
+    };
+    is_utf8 && !beginning.iter().any(is_binary)
+}
+
+/// The type that a name tells, if it tells one.
+fn by_name(path: &[u8]) -> Option<&'static str> {
     let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
     let extension = match name.rsplit(|&byte| byte == b'.').next() {
         Some(last) if last.len() + 1 < name.len() => last,
-        _ => return DEFAULT,
+        _ => return None,
     };
     let mut memory = [0; LONGEST_EXTENSION];
-    let Some(lower) = memory.get_mut(..extension.len()) else {
-        return DEFAULT;
-    };
+    let lower = memory.get_mut(..extension.len())?;
     lower.copy_from_slice(extension);
     lower.make_ascii_lowercase();
     for_extension(lower)
@@ -155,15 +194,14 @@ const TYPES: &str = concat!(
 );
 
 /// The type of an extension in small letters.
-fn for_extension(extension: &[u8]) -> &'static str {
-    rows()
-        .find(|row| {
-            row.as_bytes()
-                .split(is_bar)
-                .skip(1)
-                .any(|known| known == extension)
-        })
-        .map_or(DEFAULT, type_of)
+fn for_extension(extension: &[u8]) -> Option<&'static str> {
+    let row = rows().find(|row| {
+        row.as_bytes()
+            .split(is_bar)
+            .skip(1)
+            .any(|known| known == extension)
+    });
+    row.map(type_of)
 }
 
 fn rows() -> impl Iterator<Item = &'static str> {
@@ -269,18 +307,98 @@ mod tests {
                 assert!(!extension.is_empty() && extension.len() <= LONGEST_EXTENSION);
                 assert_eq!(extension, extension.to_ascii_lowercase());
                 assert!(seen.insert(extension), "{extension} is there twice");
-                assert_eq!(for_extension(extension.as_bytes()), type_of(row));
+                assert_eq!(for_extension(extension.as_bytes()), Some(type_of(row)));
             }
         }
         assert_eq!(seen.len(), 152);
-        assert_eq!(for_extension(b""), DEFAULT);
-        assert_eq!(for_extension(b"html|htm"), DEFAULT);
-        assert_eq!(for_extension(b"image/png"), DEFAULT);
+        assert_eq!(for_extension(b""), None);
+        assert_eq!(for_extension(b"html|htm"), None);
+        assert_eq!(for_extension(b"image/png"), None);
     }
 
     #[test]
     fn longest_extension_is_within_the_limit() {
         assert_eq!(b"webmanifest".len(), LONGEST_EXTENSION);
-        assert_ne!(for_extension(b"webmanifest"), DEFAULT);
+        assert!(for_extension(b"webmanifest").is_some());
+    }
+
+    /// As a file is read: no more than there is room for.
+    fn of(path: &str, content: &[u8]) -> &'static str {
+        for_file(path.as_bytes(), |memory| {
+            let count = content.len().min(memory.len());
+            memory[..count].copy_from_slice(&content[..count]);
+            Some(count)
+        })
+    }
+
+    #[test]
+    fn file_whose_name_tells_nothing_is_text_if_it_begins_like_text() {
+        for name in [
+            "/README",
+            "/usr/share/doc/x/copyright",
+            "/Makefile",
+            "/LICENSE",
+            "/.gitignore",
+            "/changelog.Debian",
+            "/page.",
+        ] {
+            assert_eq!(of(name, b"all:\n\tcc x.c\r\n\x1b[1m\x0c"), TEXT, "{name}");
+            assert_eq!(
+                of(name, "\u{feff}gr\u{fc}n \u{1f980}".as_bytes()),
+                TEXT,
+                "{name}"
+            );
+            assert_eq!(of(name, b""), TEXT, "{name}");
+            assert_eq!(of(name, b"\x7fELF\x02\x01\x01\0"), DEFAULT, "{name}");
+            assert_eq!(of(name, b"gr\xfcn in ISO 8859-1"), DEFAULT, "{name}");
+        }
+        // Markup and scripts are shown as text, not taken for what they are.
+        assert_eq!(
+            of("/page", b"<!doctype html><script>alert(1)</script>"),
+            TEXT
+        );
+        assert_eq!(of("/script", b"#!/bin/sh\n"), TEXT);
+    }
+
+    #[test]
+    fn file_that_cannot_be_read_is_not_taken_for_an_empty_one() {
+        assert_eq!(for_file(b"/README", |_| None), DEFAULT);
+    }
+
+    #[test]
+    fn content_does_not_change_what_a_name_tells() {
+        for (name, expected) in [
+            ("/a.html", "text/html; charset=utf-8"),
+            ("/firmware.bin", DEFAULT),
+            ("/disk.img", DEFAULT),
+            ("/a.png", "image/png"),
+        ] {
+            assert_eq!(for_file(name.as_bytes(), |_| panic!("{name}")), expected);
+        }
+    }
+
+    #[test]
+    fn text_is_told_by_the_bytes_that_it_begins_with_and_no_others() {
+        for (at, expected) in [(BEGINNING - 1, DEFAULT), (BEGINNING, TEXT)] {
+            let mut long = std::vec![b'x'; BEGINNING + 10];
+            long[at] = 0;
+            assert_eq!(of("/file", &long), expected, "NUL at {at}");
+        }
+        // A character that the limit cuts is no reason; one that the file's end cuts is.
+        for missing in 1..=3 {
+            let mut content = std::vec![b'x'; BEGINNING - 4 + missing];
+            content.extend_from_slice("\u{1f980}".as_bytes());
+            assert_eq!(of("/file", &content), TEXT);
+            assert_eq!(of("/file", &content[1..BEGINNING]), DEFAULT, "{missing}");
+        }
+    }
+
+    #[test]
+    fn control_bytes_of_no_text_make_a_file_other_bytes() {
+        for byte in 0..=0x7f_u8 {
+            let is_of_text = matches!(byte, b'\t' | b'\n' | 0x0c | b'\r' | 0x1b | 0x20..);
+            let expected = if is_of_text { TEXT } else { DEFAULT };
+            assert_eq!(of("/file", &[b'a', byte]), expected, "{byte:02x}");
+        }
     }
 }

@@ -11,7 +11,7 @@
 //! their files; files beyond the budget, and lists of directories that no longer fit, are refused
 //! (503) until others have been read. What no reply holds makes way first.
 
-use crate::listing::{self, Row};
+use crate::listing::{self, View};
 use crate::repeats::Repeats;
 use capuchin_core::http::conditional::EntityTag;
 use capuchin_core::http::date::HttpDate;
@@ -20,7 +20,7 @@ use capuchin_core::http::media_type;
 use capuchin_core::http::write::Writer;
 use capuchin_core::reply::Opening;
 use capuchin_core::site::{Accepts, Content, ContentId, Found, Representation, Site, SiteError};
-use capuchin_posix::{Entries, File, FileStatus, Kind, Links, OpenError, Root};
+use capuchin_posix::{File, FileStatus, Kind, Links, OpenError, Root};
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
 use std::ops::Range;
@@ -35,6 +35,14 @@ pub struct DirectoryOptions {
     pub index: Vec<String>,
     /// Whether a directory without index file is shown as a list.
     pub listing: bool,
+    /// Rows of one page of such a list, from 1 to [`LISTING_PAGE_LIMIT`].
+    pub listing_page: usize,
+    /// Entries of a directory that are looked at for a page; a larger directory says that there are more.
+    pub listing_entries: usize,
+    /// Entries that are looked up one by one (stat(2)) for a page beside its rows. A larger directory
+    /// is sorted by name only, not by size or time, and beyond this number its links stand among the
+    /// files, wherever they lead.
+    pub listing_lookups: usize,
     /// What becomes of symbolic links.
     pub links: Links,
     /// Whether names that begin with a dot are served. `/.well-known/` (RFC 8615) always is.
@@ -64,6 +72,9 @@ impl Default for DirectoryOptions {
         Self {
             index: vec!["index.html".into()],
             listing: false,
+            listing_page: 1_000,
+            listing_entries: 1_000_000,
+            listing_lookups: 10_000,
             links: Links::Beneath,
             hidden: false,
             precompressed: false,
@@ -111,12 +122,8 @@ const READY_BYTES: usize = 512;
 /// Bytes of a file that are read to be sent at once.
 const WINDOW: usize = 256 << 10;
 
-/// Rows of the longest listing; a directory with more shows so many of them and says so. Each costs
-/// the worker some ten microseconds, in which nobody else is served.
-const ROWS_LIMIT: usize = 2_000;
-
-/// Entries that are looked at for a listing, those included that are not shown.
-const ENTRIES_LIMIT: usize = 10_000;
+/// The largest [`DirectoryOptions::listing_page`].
+pub const LISTING_PAGE_LIMIT: usize = 5_000;
 
 /// Bytes of all listings in memory, of one worker.
 const LISTINGS_BYTES: usize = 8 << 20;
@@ -283,6 +290,19 @@ impl Variant {
                 Source::Memory(stored) => Some(stored.content()),
                 Source::File(_) => None,
             },
+        }
+    }
+
+    /// The content's first bytes, as many as there are or as there is room for.
+    fn beginning(&self, memory: &mut [u8]) -> Option<usize> {
+        match &self.source {
+            Source::Memory(stored) => {
+                let content = stored.content();
+                let count = content.len().min(memory.len());
+                memory[..count].copy_from_slice(&content[..count]);
+                Some(count)
+            }
+            Source::File(file) => file.read_at(memory, 0).ok(),
         }
     }
 
@@ -455,9 +475,23 @@ impl Directory {
         Some(TIDY_PAUSE_MS as u32)
     }
 
+    /// Which page of a listing a query asks for. Nothing else here depends on the query.
+    fn view(&self, path: &[u8], query: Option<&[u8]>) -> View {
+        if query.is_none() || !self.options.listing || !path.ends_with(b"/") {
+            return View::default();
+        }
+        let known = self.by_path.get(path).copied();
+        let node = known.and_then(|index| self.nodes.get(index as usize)?.as_ref());
+        match node {
+            Some(node) if !node.listing => View::default(), // it has an index file
+            _ => View::of_query(query),
+        }
+    }
+
     /// What the cache or the file system has for `path`, as a node's number.
-    fn node_for(&mut self, path: &[u8], now: u64) -> Result<Option<u32>, SiteError> {
-        let cached = self.by_path.get(path).copied();
+    fn node_for(&mut self, path: &[u8], view: &View, now: u64) -> Result<Option<u32>, SiteError> {
+        let key = listing::cache_key(path, view);
+        let cached = self.by_path.get(&*key).copied();
         if let Some(index) = cached
             && let Some(node) = self.node_mut(index)
             && now.wrapping_sub(node.checked) < BELIEVED_MS
@@ -468,17 +502,17 @@ impl Directory {
         }
         let options = &self.options;
         let longest = options.cache_file_bytes.min(options.cache_bytes);
-        let loaded = match self.load(path, longest) {
+        let loaded = match self.load(path, view, longest) {
             // Only a node with an open file gives a descriptor back.
             Err(SiteError::Busy) if self.evict_one(Node::has_descriptor) => {
-                self.load(path, longest)
+                self.load(path, view, longest)
             }
             loaded => loaded,
         };
         if let Some(index) = cached {
             // It may have made way itself.
             let Some(node) = self.node_mut(index) else {
-                return self.take_in(path, loaded?, now);
+                return self.take_in(path, view, loaded?, now);
             };
             match &loaded {
                 Ok(Loaded::Node(fresh)) if node.same_files(fresh) => {
@@ -494,11 +528,17 @@ impl Directory {
                 _ => self.unlist(index),
             }
         }
-        self.take_in(path, loaded?, now)
+        self.take_in(path, view, loaded?, now)
     }
 
     /// Makes room for what was loaded and keeps it.
-    fn take_in(&mut self, path: &[u8], loaded: Loaded, now: u64) -> Result<Option<u32>, SiteError> {
+    fn take_in(
+        &mut self,
+        path: &[u8],
+        view: &View,
+        loaded: Loaded,
+        now: u64,
+    ) -> Result<Option<u32>, SiteError> {
         let Loaded::Node(mut node) = loaded else {
             return Ok(None);
         };
@@ -507,7 +547,7 @@ impl Directory {
                 return Err(SiteError::Busy);
             }
             // Sent from its file instead.
-            match self.load(path, 0)? {
+            match self.load(path, view, 0)? {
                 Loaded::Node(without_content) => node = without_content,
                 Loaded::Directory => return Ok(None),
             }
@@ -520,7 +560,7 @@ impl Directory {
     }
 
     /// Looks a path up in the file system; contents of up to `longest` bytes are read to memory.
-    fn load(&self, path: &[u8], longest: usize) -> Result<Loaded, SiteError> {
+    fn load(&self, path: &[u8], view: &View, longest: usize) -> Result<Loaded, SiteError> {
         if !self.options.hidden && has_hidden_name(path) {
             return Err(SiteError::NotFound);
         }
@@ -533,7 +573,7 @@ impl Directory {
             (Kind::Regular, true) => Err(SiteError::NotFound),
             (Kind::Directory, false) => Ok(Loaded::Directory),
             (Kind::Directory, true) => self
-                .load_directory(path, file, longest)
+                .load_directory(path, file, view, longest)
                 .map(|node| Loaded::Node(Box::new(node))),
             _ => Err(SiteError::Forbidden),
         }
@@ -544,6 +584,7 @@ impl Directory {
         &self,
         path: &[u8],
         directory: Opened,
+        view: &View,
         longest: usize,
     ) -> Result<Node, SiteError> {
         for index in &self.options.index {
@@ -563,8 +604,9 @@ impl Directory {
         if !self.options.listing {
             return Err(SiteError::Forbidden);
         }
-        let (rows, more) = self.rows(path, directory).map_err(site_error)?;
-        let page = listing::page(path, rows, more).into_boxed_slice();
+        let listing = listing::make(&self.root, path, directory.into_file(), &self.options, view)
+            .map_err(site_error)?;
+        let page = listing.html.into_boxed_slice();
         let status = FileStatus {
             kind: Kind::Regular,
             length: page.len() as u64,
@@ -587,50 +629,19 @@ impl Directory {
             ready: Box::default(),
         };
         Ok(Node {
-            path: path.into(),
+            path: listing::cache_key(path, view).into(),
             serial: 0,
             variants: [Some(variant), None, None],
-            media_type: "text/html; charset=utf-8",
+            media_type: listing::MEDIA_TYPE,
             held: 0,
             // Believed for as long as files are, then made anew: nothing tells cheaply whether it is
-            // still true, and making it for each request would let clients keep the worker busy.
-            listed: true,
+            // still true, and making it for each request would let clients keep the worker busy. What
+            // clients can invent is not kept.
+            listed: listing.canonical,
             listing: true,
             checked: 0,
             recent: false,
         })
-    }
-
-    /// The entries that a listing shows, and whether there are more.
-    fn rows(&self, path: &[u8], directory: Opened) -> Result<(Vec<Row>, bool), OpenError> {
-        let mut entries = Entries::of(directory.into_file())?;
-        let (mut rows, mut looked_at) = (Vec::new(), 0);
-        while let Some((name, _)) = entries.next_entry()? {
-            if rows.len() == ROWS_LIMIT || looked_at == ENTRIES_LIMIT {
-                return Ok((rows, true));
-            }
-            looked_at += 1;
-            if name.starts_with(b".") && !self.options.hidden {
-                continue;
-            }
-            // Links that are not followed, pipes and devices are not shown. Whether a file may be
-            // read would show only when it is opened, which is too dear for each row.
-            let status = match self.root.status_beneath(&[path, name].concat()) {
-                Ok(status) => status,
-                // Rows would be missing for no fault of theirs.
-                Err(OpenError::Exhausted) => return Err(OpenError::Exhausted),
-                Err(_) => continue,
-            };
-            if matches!(status.kind, Kind::Regular | Kind::Directory) {
-                rows.push(Row {
-                    name: name.to_vec(),
-                    directory: status.kind == Kind::Directory,
-                    length: status.length,
-                    modified: status.modified,
-                });
-            }
-        }
-        Ok((rows, false))
     }
 
     /// A regular file with its compressed neighbours. `name` is the file's own path.
@@ -660,7 +671,9 @@ impl Directory {
                 }
             }
         }
-        let media_type = media_type::for_path(name);
+        // By the same bytes whether the content is in memory or not.
+        let media_type =
+            media_type::for_file(name, |memory| variants[0].as_ref()?.beginning(memory));
         let varies = variants[1..].iter().any(Option::is_some);
         for (variant, coding) in variants.iter_mut().zip(CODINGS) {
             if let Some(variant) = variant {
@@ -748,8 +761,14 @@ impl Directory {
                 self.nodes.len() as u32 - 1
             }
         };
-        if let Some(path) = path {
-            self.by_path.insert(path, index);
+        if let Some(path) = path
+            && let Some(before) = self.by_path.insert(path, index)
+        {
+            // It was looked up by another query, and an index file appeared since.
+            if let Some(node) = self.node_mut(before) {
+                node.listed = false;
+            }
+            self.drop_unused(before);
         }
         index
     }
@@ -814,7 +833,8 @@ impl Site for Directory {
         accepts: Accepts<'_>,
         now: u64,
     ) -> Result<Found<'_>, SiteError> {
-        let Some(index) = self.node_for(path, now)? else {
+        let view = self.view(path, accepts.query());
+        let Some(index) = self.node_for(path, &view, now)? else {
             return Ok(Found::Directory);
         };
         let Some(node) = self.node_mut(index) else {

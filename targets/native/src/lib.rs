@@ -26,6 +26,8 @@ pub mod access_log;
 mod descriptors;
 pub mod directory;
 mod front;
+#[doc(hidden)] // shared with the command's own log
+pub mod line_writer;
 mod listing;
 mod memory;
 mod repeats;
@@ -43,5 +45,5 @@ pub use capuchin_core::service::{Progress, Request};
 pub use capuchin_core::stats::{Counter, Snapshot};
 pub use capuchin_core::table::{Entry, Table};
 pub use capuchin_posix::{Links, ListenError, become_user};
-pub use directory::{Directory, DirectoryError, DirectoryOptions};
+pub use directory::{Directory, DirectoryError, DirectoryOptions, LISTING_PAGE_LIMIT};
 pub use server::{Accept, Completer, Running, Server, StartError, Watcher};

@@ -2,93 +2,80 @@
 //!
 //! A thread of its own writes them, and nobody waits for it but [`flush`]: standard error may be a
 //! pipe that nobody reads, and a line that a client causes must not stop a worker. What does not
-//! fit the queue is lost, which is said once lines are taken again.
+//! fit the queue, or cannot be written, is lost, which is said once lines are taken again.
 
+use capuchin::line_writer::{LineQueue, LineWriter, line_queue};
 use capuchin_core::http::date::HttpDate;
-use capuchin_posix::queue::{Receiver, Sender, queue};
 use capuchin_posix::{standard_error, start_thread};
 use log::{LevelFilter, Log, Metadata, Record};
-use std::io;
-use std::io::Write;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::sync::OnceLock;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Lines that may wait to be written.
 const QUEUE: usize = 256;
 
+/// Bytes of them.
+const QUEUE_BYTES: usize = 1 << 20;
+
 /// How long the end of the process waits for the lines before it.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What loggers and the writer share.
-#[derive(Default)]
-struct Counts {
-    /// Lines in the queue or being written.
-    waiting: AtomicU64,
-    lost: AtomicU64,
+/// Starts the thread that writes to `out`.
+fn start_queue(out: impl Write + Send + 'static) -> io::Result<LineQueue> {
+    let (queue, mut lines) = line_queue(QUEUE, QUEUE_BYTES);
+    lines.set_output(Some(Box::new(out)));
+    start_thread("log", Box::new(move || write_all(lines)))?;
+    Ok(queue)
 }
 
-/// The end of the queue that anybody may write to.
-struct Queue {
-    /// Bytes, as the access log's: one kind of queue is enough code.
-    sender: Sender<Vec<u8>>,
-    counts: Arc<Counts>,
+fn put(queue: &LineQueue, line: Vec<u8>) {
+    if queue.put(line).is_err() {
+        queue.lose(1);
+    }
 }
 
-impl Queue {
-    /// Starts the thread that writes to `out`.
-    fn start(out: impl Write + Send + 'static) -> io::Result<Self> {
-        let (sender, receiver) = queue(QUEUE);
-        let counts = Arc::new(Counts::default());
-        let shared = Arc::clone(&counts);
-        start_thread("log", Box::new(move || write_all(receiver, &shared, out)))?;
-        Ok(Self { sender, counts })
-    }
-
-    fn put(&self, line: Vec<u8>) {
-        self.counts.waiting.fetch_add(1, Ordering::SeqCst);
-        if self.sender.send(line).is_err() {
-            self.counts.waiting.fetch_sub(1, Ordering::SeqCst);
-            self.counts.lost.fetch_add(1, Ordering::SeqCst);
-        }
-    }
-
-    /// Waits until everything is written; `false` when that takes too long.
-    fn flush(&self) -> bool {
-        let begin = Instant::now();
-        while self.counts.waiting.load(Ordering::SeqCst) > 0 {
-            if begin.elapsed() > PATIENCE {
-                return false;
+fn write_all(mut lines: LineWriter) {
+    let mut said = 0;
+    while let Ok(line) = lines.next(None) {
+        // Where it cannot be written there is no other place to say so.
+        let result = lines.write(&line);
+        let lost = lines.lost();
+        if result.is_ok() && lost > said {
+            let text = format!(
+                "{} lines of this log were lost: nobody took them",
+                lost - said
+            );
+            if lines.write(&line_of(log::Level::Warn, &text)).is_ok() {
+                said = lost;
             }
-            capuchin_posix::pause(Duration::from_millis(1));
         }
-        true
+        lines.done(&line);
     }
 }
 
-fn write_all(mut lines: Receiver<Vec<u8>>, counts: &Counts, mut out: impl Write) {
-    while let Ok(line) = lines.wait(None) {
-        // Standard error may be closed; there is no other place to say so.
-        let _ = out.write_all(&line);
-        let lost = counts.lost.swap(0, Ordering::SeqCst);
-        if lost > 0 {
-            let text = format!("{lost} lines of this log were lost: nobody took them");
-            let _ = out.write_all(&line_of(log::Level::Warn, &text));
-        }
-        counts.waiting.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
+/// One line, whatever is in the text: a control character in it must not begin another one.
 fn line_of(level: log::Level, text: &dyn std::fmt::Display) -> Vec<u8> {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs());
-    format!("{} {level:5} {text}\n", HttpDate(now)).into_bytes()
+    let mut line = format!("{} {level:5} ", HttpDate(now));
+    for character in text.to_string().chars() {
+        if character.is_control() {
+            // Writing to a string cannot fail.
+            let _ = write!(line, "\\x{:02x}", u32::from(character));
+        } else {
+            line.push(character);
+        }
+    }
+    line.push('\n');
+    line.into_bytes()
 }
 
 struct Stderr;
 
-static STDERR: OnceLock<Queue> = OnceLock::new();
+static STDERR: OnceLock<LineQueue> = OnceLock::new();
 
 impl Log for Stderr {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
@@ -99,7 +86,7 @@ impl Log for Stderr {
         if self.enabled(record.metadata())
             && let Some(queue) = STDERR.get()
         {
-            queue.put(line_of(record.level(), record.args()));
+            put(queue, line_of(record.level(), record.args()));
         }
     }
 
@@ -111,7 +98,7 @@ impl Log for Stderr {
 /// Logs what is at least as important as `level`, panics included.
 pub(crate) fn start(level: LevelFilter) -> io::Result<()> {
     // Both fail only if it was done before, which the command does once.
-    let _ = STDERR.set(Queue::start(standard_error()?)?);
+    let _ = STDERR.set(start_queue(standard_error()?)?);
     let _ = log::set_logger(&Stderr);
     log::set_max_level(level);
     std::panic::set_hook(Box::new(|panic| {
@@ -122,7 +109,7 @@ pub(crate) fn start(level: LevelFilter) -> io::Result<()> {
 
 /// Waits for the lines so far to be written, but not for long; `false` when nobody takes them.
 pub(crate) fn flush() -> bool {
-    STDERR.get().is_none_or(Queue::flush)
+    STDERR.get().is_none_or(|queue| queue.flush(PATIENCE))
 }
 
 #[cfg(test)]
@@ -130,35 +117,94 @@ mod tests {
     use super::*;
     use std::io::Read;
     use std::thread;
+    use std::time::Instant;
+
+    /// The losses that a log tells of, summed.
+    fn losses(text: &str) -> u64 {
+        let lost = text.lines().filter_map(|line| {
+            let (before, _) = line.split_once(" lines of this log were lost")?;
+            before.rsplit(' ').next()?.parse::<u64>().ok()
+        });
+        lost.sum()
+    }
 
     #[test]
     fn pipe_that_nobody_reads_stalls_nobody_and_losses_are_said_later() {
         let (mut reader, writer) = io::pipe().unwrap();
-        let queue = Queue::start(writer).unwrap();
+        let queue = start_queue(writer).unwrap();
         let begin = Instant::now();
         for n in 0..10_000 {
             // As long as that, the queue alone fills the pipe, however late the writer begins.
-            queue.put(format!("{n} {}\n", "x".repeat(1_000)).into());
+            put(&queue, format!("{n} {}\n", "x".repeat(1_000)).into());
         }
         assert!(begin.elapsed() < Duration::from_secs(2));
-        assert!(!queue.flush(), "nobody reads");
+        assert!(!queue.flush(PATIENCE), "nobody reads");
         let reading = thread::spawn(move || {
             let mut text = String::new();
             reader.read_to_string(&mut text).unwrap();
             text
         });
-        while !queue.flush() {}
-        queue.put("last\n".into());
-        assert!(queue.flush());
+        while !queue.flush(PATIENCE) {}
+        put(&queue, "last\n".into());
+        assert!(queue.flush(PATIENCE));
         drop(queue);
         let text = reading.join().unwrap();
         assert!(text.starts_with("0 xx"), "{}", &text[..200]);
         let written = text.matches(" xx").count() as u64;
-        let lost = text.lines().filter_map(|line| {
-            let (before, _) = line.split_once(" lines of this log were lost")?;
-            before.rsplit(' ').next()?.parse::<u64>().ok()
-        });
-        assert_eq!(written + lost.sum::<u64>(), 10_000);
+        assert_eq!(written + losses(&text), 10_000);
         assert!(text.ends_with("last\n"));
+    }
+
+    #[test]
+    fn lines_that_cannot_be_written_are_counted_and_said_later() {
+        use std::sync::mpsc::{Receiver, channel};
+
+        /// Refuses all until it is told to take lines, and hands on what it takes.
+        struct Disk(Receiver<()>, std::sync::mpsc::Sender<Vec<u8>>);
+
+        impl Write for Disk {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                if self.0.try_recv() != Err(std::sync::mpsc::TryRecvError::Disconnected) {
+                    return Err(io::ErrorKind::StorageFull.into());
+                }
+                let _ = self.1.send(bytes.into());
+                Ok(bytes.len())
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+
+        let (is_full, full) = channel();
+        let (written, lines) = channel();
+        let queue = start_queue(Disk(full, written)).unwrap();
+        for _ in 0..7 {
+            put(&queue, "lost\n".into());
+            assert!(queue.flush(PATIENCE));
+        }
+        assert_eq!(queue.lost(), 7);
+        drop(is_full);
+        put(&queue, "taken\n".into());
+        assert!(queue.flush(PATIENCE));
+        drop(queue);
+        let text = String::from_utf8(lines.iter().flatten().collect()).unwrap();
+        assert!(text.starts_with("taken\n"), "{text}");
+        assert_eq!(losses(&text), 7, "{text}");
+    }
+
+    #[test]
+    fn text_with_control_characters_is_one_line() {
+        for byte in 0..=0xff_u8 {
+            let character = char::from(byte);
+            let line = line_of(log::Level::Warn, &format!("a{character}b"));
+            let line = String::from_utf8(line).unwrap();
+            let expected = match character.is_control() {
+                true => format!(" a\\x{byte:02x}b\n"),
+                false => format!(" a{character}b\n"),
+            };
+            assert!(line.ends_with(&expected), "{line:?}");
+            assert_eq!(line.matches('\n').count(), 1, "{line:?}");
+        }
     }
 }

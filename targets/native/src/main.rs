@@ -13,10 +13,10 @@ mod unwinder;
 use capuchin::access_log::AccessLog;
 use capuchin::{Running, Server};
 use capuchin_posix::{
-    Signals, ignore_broken_pipes, open_missing_streams, standard_error, standard_output,
+    Signals, ignore_write_signals, open_missing_streams, standard_error, standard_output,
     start_thread,
 };
-use libc::{SIGHUP, SIGINT, SIGTERM};
+use libc::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use options::{Command, Options};
 use std::ffi::{CStr, OsStr, OsString, c_char, c_int};
 use std::io::Write;
@@ -35,7 +35,7 @@ const CUT_SHORT: c_int = 1;
 #[cfg_attr(not(test), unsafe(no_mangle))]
 extern "C" fn main(count: c_int, words: *const *const c_char) -> c_int {
     open_missing_streams();
-    ignore_broken_pipes();
+    ignore_write_signals();
     let words = (1..count as usize).map(|number| {
         // SAFETY: there are as many words, ended by NUL, for as long as the process lives.
         let word = unsafe { CStr::from_ptr(*words.add(number)) };
@@ -78,10 +78,13 @@ fn run(words: impl Iterator<Item = OsString>) -> Result<(), String> {
         return print("the options are right\n");
     }
     // Before there are threads.
-    let signals = Signals::hold(&[SIGTERM, SIGINT, SIGHUP]);
+    let signals = Signals::hold(&[SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2]);
     start_logger()?;
     let running = server.start().map_err(|error| error.to_string())?;
-    announce(&running)?;
+    // A full disk behind standard output keeps nobody from being served.
+    if let Err(message) = announce(&running) {
+        log::warn!("{message}");
+    }
     serve(running, log, signals)
 }
 
@@ -90,7 +93,9 @@ fn serve(running: Running, log: Option<Arc<AccessLog>>, signals: Signals) -> ! {
     let mut running = Some(running);
     loop {
         match signals.wait() {
-            SIGHUP => log.iter().for_each(|log| log.reopen()),
+            SIGHUP | SIGUSR1 => log.iter().for_each(|log| log.reopen()),
+            // It asks for nothing, but its default action would end the process.
+            SIGUSR2 => {}
             _ => match running.take() {
                 Some(draining) => {
                     log::info!("finishing the requests in flight; another signal ends at once");

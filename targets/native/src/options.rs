@@ -2,7 +2,7 @@
 //! write instead.
 
 use capuchin::access_log::{Destination, Format};
-use capuchin::{Accept, DirectoryOptions, Limits, Links};
+use capuchin::{Accept, DirectoryOptions, LISTING_PAGE_LIMIT, Limits, Links};
 use log::LevelFilter;
 use std::ffi::{CString, OsStr, OsString};
 use std::net::SocketAddr;
@@ -29,6 +29,11 @@ Usage: capuchin [OPTIONS] DIR
 Files
   --index NAME             tried for a directory, may be repeated [index.html]
   --listing on|off         show directories without index file as lists [off]
+  --listing-page N         rows of one page of a list, up to 5000 [1000]
+  --listing-entries N      entries of a directory that are listed; of more, those that the file
+                           system gives first [1000000]
+  --listing-lookups N      entries up to which a directory is sorted by size and time, too; also how
+                           many links are followed to see where they stand [10000]
   --links none|beneath|all symbolic links: follow none, those that stay below DIR, or all [beneath]
   --hidden                 serve names that begin with a dot
   --precompressed          send NAME.br or NAME.gz to clients that accept them
@@ -39,7 +44,8 @@ Files
   --cache-file-bytes SIZE  the longest content kept in memory [64K]
 
 Logs and counters
-  --access-log FILE|-      log every request, to FILE or standard output; SIGHUP reopens FILE
+  --access-log FILE|-      log every request, to FILE or standard output; SIGHUP and SIGUSR1
+                           reopen FILE
   --access-format common|combined  [common]
   --log-level off|error|warn|info|debug|trace  [info]
   --status ADDR:PORT       show counters at / and /metrics there
@@ -223,6 +229,13 @@ impl Options {
             "--user" => self.user = Some(value.name()?),
             "--index" => site.index.push(value.file_name()?),
             "--listing" => site.listing = value.choice(&SWITCH)?,
+            "--listing-page" => {
+                site.listing_page = value.number(1, LISTING_PAGE_LIMIT as u64)? as usize;
+            }
+            "--listing-entries" => {
+                site.listing_entries = value.number(1, u32::MAX.into())? as usize
+            }
+            "--listing-lookups" => site.listing_lookups = value.number(0, 1 << 24)? as usize,
             "--links" => {
                 site.links = value.choice(&[
                     ("none", Links::None),
@@ -480,6 +493,9 @@ mod tests {
             ("--timeout-idle nan d", "try 30 or 0.5"),
             ("--links maybe d", "none, beneath, all"),
             ("--index a/b d", "no file name"),
+            ("--listing-page 0 d", "from 1 to 5000"),
+            ("--listing-page 5001 d", "from 1 to 5000"),
+            ("--listing-entries 0 d", "from 1 to"),
             ("--status-path status d", "begins with '/'"),
             ("--status-path / d", "try /status"),
             ("--status-path /a%20b d", "try /status"),

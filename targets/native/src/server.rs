@@ -323,7 +323,7 @@ impl<A: Send + Sync + 'static> Server<A> {
             sites,
         } = self.prepare()?;
         let mut per_group = per_group.into_iter();
-        capuchin_posix::ignore_broken_pipes();
+        capuchin_posix::ignore_write_signals();
         if let Some(log) = &self.log {
             let reach = log
                 .open(self.reach())

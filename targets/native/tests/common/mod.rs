@@ -51,8 +51,11 @@ pub struct Running {
 
 impl Running {
     pub fn start(program: &str, words: &[&str]) -> Self {
-        let mut child = Command::new(program)
-            .args(words)
+        Self::start_command(Command::new(program).args(words))
+    }
+
+    pub fn start_command(command: &mut Command) -> Self {
+        let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
