@@ -72,9 +72,11 @@ impl Limits {
         body_ms: 30_000,
         handler_ms: 60_000,
         write_ms: 30_000,
-        idle_ms: 60_000,
+        // Longer than the 60 s after which load balancers close idle connections themselves.
+        idle_ms: 75_000,
         linger_ms: 2_000,
-        drain_ms: 10_000,
+        // Shorter than the 10 s after which container runtimes kill.
+        drain_ms: 8_000,
     };
 }
 
