@@ -37,7 +37,8 @@ pub struct DirectoryOptions {
     pub index: Vec<String>,
     /// Whether a directory without index file is shown as a list.
     pub listing: bool,
-    /// Rows of one page of such a list, from 1 to [`LISTING_PAGE_LIMIT`].
+    /// Rows of one page of such a list, from 1 to [`LISTING_PAGE_LIMIT`]. A page of long names ends
+    /// sooner, at a megabyte.
     pub listing_page: usize,
     /// Entries of a directory that are looked at for a page; a larger directory says that there are more.
     pub listing_entries: usize,
