@@ -16,7 +16,6 @@ pub(crate) use view::View;
 use crate::directory::{DirectoryOptions, LISTING_PAGE_LIMIT};
 use capuchin_posix::{Entries, File, FileStatus, Kind, Links, OpenError, Root};
 use order::{Entry, Key, Selection};
-use std::borrow::Cow;
 use view::{Order, Sort};
 
 /// `Content-Type` of a listing.
@@ -31,15 +30,6 @@ pub(crate) struct Listing {
     pub canonical: bool,
 }
 
-/// What the cache knows a page by: the directory's path, and what of the query decides. A path has no
-/// NUL, so nothing else has this key.
-pub(crate) fn cache_key<'p>(path: &'p [u8], view: &View) -> Cow<'p, [u8]> {
-    match view.query() {
-        query if query.is_empty() => Cow::Borrowed(path),
-        query => Cow::Owned([path, b"\0", query.as_bytes()].concat()),
-    }
-}
-
 /// What a page says of the whole directory.
 #[derive(Debug)]
 struct Summary {
@@ -51,7 +41,7 @@ struct Summary {
     unsorted: Option<usize>,
 }
 
-/// Makes the page of `directory`, which this closes. `path` is the directory's below `root`, decoded,
+/// Makes the page of `directory` that `view` asks for, or the first by name; closes the directory. `path` is the directory's below `root`, decoded,
 /// and ends with `/`.
 ///
 /// # Errors
@@ -61,8 +51,9 @@ pub(crate) fn make(
     path: &[u8],
     directory: File,
     options: &DirectoryOptions,
-    view: &View,
+    view: Option<&View>,
 ) -> Result<Listing, OpenError> {
+    let view = view.unwrap_or(&View::DEFAULT);
     let mut entries = Entries::of(directory)?;
     let lookup = Lookup {
         root,
@@ -75,8 +66,7 @@ pub(crate) fn make(
     let is_too_large = view.order.by != Sort::Name
         && sortable < options.listing_entries
         && has_more_than(sortable, &mut entries)?;
-    let by_name = View::first(Order::DEFAULT);
-    let shown = if is_too_large { &by_name } else { view };
+    let shown = if is_too_large { &View::DEFAULT } else { view };
     let length = options.listing_page.clamp(1, LISTING_PAGE_LIMIT);
     let mut selection = Selection::new(shown.begin(), shown.order, length);
     let (looked_at, is_cut) = read(&mut entries, &lookup, options, shown.order, &mut selection)?;
