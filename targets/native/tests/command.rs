@@ -420,7 +420,7 @@ fn listing_is_a_page_of_what_can_be_served() {
         "{head}"
     );
     assert!(
-        page.contains("href=\"./one%20%26%20two.txt\">one &amp; two.txt</a>")
+        page.contains("href=\"./one%20%26%20two.txt\"><bdi>one &amp; two.txt</bdi></a>")
             && page.contains("href=\"./sub/\"")
     );
     assert!(!page.contains(".hidden"));

@@ -30,7 +30,7 @@ impl Loader {
     pub(super) fn load(
         &self,
         path: &[u8],
-        view: &View,
+        view: Option<&View>,
         longest: usize,
     ) -> Result<Loaded, SiteError> {
         if !self.options.hidden && has_hidden_name(path) {
@@ -56,7 +56,7 @@ impl Loader {
         &self,
         path: &[u8],
         directory: Opened,
-        view: &View,
+        view: Option<&View>,
         longest: usize,
     ) -> Result<Node, SiteError> {
         for index in &self.options.index {
@@ -101,7 +101,10 @@ impl Loader {
             ready: Box::default(),
         };
         Ok(Node {
-            path: listing::cache_key(path, view).into(),
+            path: match view {
+                Some(view) => view.cache_key(path),
+                None => path.into(),
+            },
             serial: 0,
             variants: [Some(variant), None, None],
             media_type: listing::MEDIA_TYPE,

@@ -15,7 +15,7 @@ mod cache;
 mod loader;
 mod node;
 
-use crate::listing::{self, View};
+use crate::listing::View;
 use crate::repeats::Repeats;
 use capuchin_core::http::encoding::{Coding, Codings};
 use capuchin_core::reply::Opening;
@@ -37,7 +37,8 @@ pub struct DirectoryOptions {
     pub index: Vec<String>,
     /// Whether a directory without index file is shown as a list.
     pub listing: bool,
-    /// Rows of one page of such a list, from 1 to [`LISTING_PAGE_LIMIT`].
+    /// Rows of one page of such a list, from 1 to [`LISTING_PAGE_LIMIT`]. A page of long names ends
+    /// sooner, at a megabyte.
     pub listing_page: usize,
     /// Entries of a directory that are looked at for a page; a larger directory says that there are more.
     pub listing_entries: usize,
@@ -208,23 +209,27 @@ impl Directory {
         })
     }
 
-    /// Which page of a listing a query asks for. Nothing else here depends on the query.
-    fn view(&self, path: &[u8], query: Option<&[u8]>) -> View {
-        if query.is_none() || !self.loader.options.listing || !path.ends_with(b"/") {
-            return View::default();
-        }
+    /// Which page of a directory's listing a query asks for, if it is not the one without a query.
+    #[inline(never)]
+    fn view(&self, path: &[u8], query: &[u8]) -> Option<View> {
         let known = self.by_path.get(path).copied();
         let node = known.and_then(|index| self.nodes.get(index as usize)?.as_ref());
-        match node {
-            Some(node) if !node.listing => View::default(), // it has an index file
-            _ => View::of_query(query),
-        }
+        // One that has an index file is the same whatever the query.
+        let is_listing = node.is_none_or(|node| node.listing);
+        is_listing.then(|| View::of_query(query)).flatten()
     }
 
     /// What the cache or the file system has for `path`, as a node's number.
-    fn node_for(&mut self, path: &[u8], view: &View, now: u64) -> Result<Option<u32>, SiteError> {
-        let key = listing::cache_key(path, view);
-        let cached = self.by_path.get(&*key).copied();
+    fn node_for(
+        &mut self,
+        path: &[u8],
+        view: Option<&View>,
+        now: u64,
+    ) -> Result<Option<u32>, SiteError> {
+        let cached = match view {
+            None => self.by_path.get(path).copied(),
+            Some(view) => self.by_path.get(&*view.cache_key(path)).copied(),
+        };
         if let Some(index) = cached
             && let Some(node) = self.node_mut(index)
             && now.wrapping_sub(node.checked) < BELIEVED_MS
@@ -268,7 +273,7 @@ impl Directory {
     fn take_in(
         &mut self,
         path: &[u8],
-        view: &View,
+        view: Option<&View>,
         loaded: Loaded,
         now: u64,
     ) -> Result<Option<u32>, SiteError> {
@@ -302,8 +307,14 @@ impl Site for Directory {
         accepts: Accepts<'_>,
         now: u64,
     ) -> Result<Found<'_>, SiteError> {
-        let view = self.view(path, accepts.query());
-        let Some(index) = self.node_for(path, &view, now)? else {
+        // Nothing but a listing depends on the query.
+        let view = match path {
+            [.., b'/'] if self.loader.options.listing => {
+                accepts.query().and_then(|query| self.view(path, query))
+            }
+            _ => None,
+        };
+        let Some(index) = self.node_for(path, view.as_ref(), now)? else {
             return Ok(Found::Directory);
         };
         let Some(node) = self.node_mut(index) else {
