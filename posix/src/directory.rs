@@ -583,6 +583,62 @@ mod tests {
         assert!(counts.iter().all(|&count| count > 100), "{counts:?}");
     }
 
+    /// Has this thread refused openat2(2) from now on, as old filters of system calls do (seccomp(2)).
+    #[cfg(target_os = "linux")]
+    fn refuse_openat2(error: i32) {
+        const LOAD_WORD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+        const IF_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+        const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+        let step = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
+        let mut steps = [
+            step(LOAD_WORD, 0, 0, 0), // the number of the call comes first in `seccomp_data`
+            step(IF_EQUAL, 0, 1, libc::SYS_openat2 as u32),
+            step(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | error as u32),
+            step(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
+        ];
+        let program = libc::sock_fprog {
+            len: steps.len() as u16,
+            filter: steps.as_mut_ptr(),
+        };
+        // SAFETY: the program and its steps live through the calls, which copy them.
+        let results = unsafe {
+            [
+                libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0),
+                libc::prctl(
+                    libc::PR_SET_SECCOMP,
+                    libc::SECCOMP_MODE_FILTER,
+                    &raw const program,
+                ),
+            ]
+        };
+        assert_eq!(results, [0, 0], "no filter: {}", crate::errno());
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn links_beneath_are_followed_where_the_system_refuses_openat2() {
+        for error in [libc::ENOSYS, libc::EPERM] {
+            let place = Place::new(&format!("refused-{error}"));
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    refuse_openat2(error);
+                    let root = place.root(Links::Beneath);
+                    assert!(root.look(c"file").is_none(), "the call is refused");
+                    for (path, expected) in [
+                        ("/file", Ok("file")),
+                        ("/inside-dir/file", Ok("deep")),
+                        ("/absolute-inside/file", Ok("deep")),
+                        ("/outside", Err(OpenError::Forbidden)),
+                        ("/up/secret", Err(OpenError::Forbidden)),
+                    ] {
+                        let found = content(&root, path);
+                        assert_eq!(found, expected.map(String::from), "{path}");
+                    }
+                });
+            });
+        }
+    }
+
     #[test]
     fn links_are_followed_up_to_their_limit() {
         use crate::walk::LINKS_LIMIT;

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Place, Running, get, get_until, output, read};
+use common::{PATIENCE, Place, Running, get, get_until, output, read};
 use libc::{SIGHUP, SIGINT, SIGTERM};
 use std::io::{BufRead, Read, Write};
 use std::time::{Duration, Instant};
@@ -563,7 +563,7 @@ fn directory_that_another_takes_the_place_of_is_said_once_whatever_workers_there
     for (line, count) in [
         ("is another directory now", 1),
         ("is gone: requests get 503", 1),
-        ("is there again", 1),
+        ("is there again, and", 1),
     ] {
         assert_eq!(errors.matches(line).count(), count, "{line}: {errors}");
     }

@@ -117,7 +117,7 @@ impl fmt::Display for DirectoryError {
             OpenError::NotFound => write!(f, "{path} is no directory: name one that exists"),
             OpenError::Forbidden => write!(
                 f,
-                "{path} may not be read: check its permissions, or run as another user"
+                "{path} may not be searched: check its permissions, or run as another user"
             ),
             reason => write!(f, "{path} cannot be opened: {reason}"),
         }
