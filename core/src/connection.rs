@@ -163,6 +163,8 @@ impl Flags {
     pub const REPLIED: u16 = 1 << 11;
     /// Came when all places were taken.
     pub const REFUSED: u16 = 1 << 12;
+    /// The service was asked again, because what it had found changed before any of it was sent.
+    pub const ASKED_AGAIN: u16 = 1 << 13;
 
     pub fn has(self, flag: u16) -> bool {
         self.0 & flag != 0
@@ -199,7 +201,8 @@ pub struct Slot {
     pub(crate) end: u16,
     pub(crate) out: u16,
     pub(crate) out_end: u16,
-    /// End of the collected body, which begins where the head ends.
+    /// End of the collected body, which begins where the head ends. Of a response that is being sent,
+    /// where it begins.
     pub(crate) collected: u16,
     /// Which route answers; between requests, a site's hint (see [`crate::site::Site::recall`]).
     pub(crate) route: u16,

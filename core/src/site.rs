@@ -42,7 +42,8 @@ pub struct Representation<'s> {
     pub media_type: &'s str,
     /// The entity tag, if it has one.
     pub tag: Option<&'s EntityTag>,
-    /// The last modification, if it is known. One in the future counts as unknown, in `ready`, too.
+    /// The last modification, if it is known. One in the future is replaced by the time of the response
+    /// (RFC 9110 section 8.8.2.1), and `ready` is not used then.
     pub modified: Option<HttpDate>,
     /// `Last-Modified` ready to send, when `modified` is known.
     pub modified_text: Option<&'s [u8; 29]>,
@@ -79,13 +80,13 @@ impl Representation<'_> {
         out.put_decimal_line(self.length);
     }
 
-    /// The same without a date. One in the future must not be sent (RFC 9110 section 8.8.2.1): a
-    /// client would ask whether anything changed since a moment that has yet to come, and be told no.
-    /// Sent as the present time, it would be another one in each reply.
-    fn undated(&self) -> Self {
-        Self {
-            modified: None,
-            modified_text: None,
+    /// The same, modified at `now`, whose text is `text`: what is sent for a modification in the future
+    /// (RFC 9110 section 8.8.2.1). Otherwise a client would ask whether anything changed since a moment
+    /// that has yet to come, and be told no.
+    fn dated<'a>(&'a self, now: HttpDate, text: &'a [u8; HttpDate::LENGTH]) -> Representation<'a> {
+        Representation {
+            modified: Some(now),
+            modified_text: Some(text),
             ready: None,
             ..*self
         }
@@ -307,8 +308,10 @@ pub fn respond<S: Site>(
         Ok(Found::Content(id, representation)) => {
             let next = match representation.modified {
                 Some(modified) if modified.0 > unix_time => {
-                    let undated = representation.undated();
-                    represent(*id, &undated, request, draft, unix_time)
+                    let now = HttpDate(unix_time);
+                    let text = now.format();
+                    let dated = representation.dated(now, &text);
+                    represent(*id, &dated, request, draft, unix_time)
                 }
                 _ => represent(*id, representation, request, draft, unix_time),
             };
@@ -355,10 +358,18 @@ fn represent_on_conditions(
 ) -> Next {
     let head = request.head();
     let mut range = None;
+    // A date that is later than now was told by another clock, or by this one before it was set back: it
+    // says nothing about a modification of this second, which one in the future counts as.
+    let is_recent = representation
+        .modified
+        .is_some_and(|modified| modified.0 >= unix_time);
+    let counts = |date: &&[u8]| {
+        !is_recent || HttpDate::parse(date, unix_time).is_none_or(|date| date.0 <= unix_time)
+    };
     let conditions = Conditions {
         if_match: head.values(Name::IfMatch),
         if_none_match: head.values(Name::IfNoneMatch),
-        if_modified_since: head.single(Name::IfModifiedSince),
+        if_modified_since: head.single(Name::IfModifiedSince).filter(counts),
         if_unmodified_since: head.single(Name::IfUnmodifiedSince),
         // There, but twice: an empty one, which nothing matches, so that all is sent.
         if_range: head

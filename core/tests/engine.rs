@@ -387,6 +387,68 @@ fn slow_reader_gets_all_of_memory_files_and_streams() {
 }
 
 #[test]
+fn content_that_changes_before_it_is_sent_is_looked_at_again_and_then_refused() {
+    // As often as it changes, the status, and whether the connection lives on.
+    for (changes, status) in [(0, "200 OK"), (1, "200 OK"), (2, "503 Service Unavailable")] {
+        for (before, behind) in [("", ""), ("", "/hello"), ("/hello", "/hello")] {
+            run_plain(&Setup::default(), |net, turn, _, stats| {
+                let client = net.connect(700);
+                let changing = format!("/changing/{changes}");
+                let paths = [before, &changing, behind];
+                let paths = paths.into_iter().filter(|path| !path.is_empty());
+                let pipeline: Vec<_> = paths.map(get).collect();
+                net.send(client, pipeline.concat().as_bytes());
+                let mut all = Vec::new();
+                for _ in 0..1_000 {
+                    turns(turn, 2);
+                    all.extend(net.read(client));
+                }
+                let text = String::from_utf8_lossy(&all);
+                let at = text.find(&format!("HTTP/1.1 {status}\r\n"));
+                assert!(at.is_some(), "{changes}: {text}");
+                let refused = status.starts_with("503");
+                assert_eq!(text.contains("\r\nRetry-After: "), refused, "{text}");
+                assert_eq!(all.len() > 50_000, !refused, "{changes}");
+                let hello = all.ends_with(b"\r\n\r\nhello\n");
+                assert_eq!(hello, !behind.is_empty(), "{changes}: {text}");
+                let heads = text.matches("HTTP/1.1 ").count();
+                assert_eq!(heads, pipeline.len(), "{text}");
+                // Each request is counted once, with the response that was sent.
+                let counted = [Counter::Requests, Counter::Replies2xx, Counter::Replies5xx];
+                let counted = counted.map(|counter| stats.value(counter));
+                assert_eq!(
+                    counted,
+                    [heads, heads - usize::from(refused), usize::from(refused)]
+                );
+                assert!(!net.ended(client));
+            });
+        }
+    }
+}
+
+#[test]
+fn content_that_changes_while_earlier_responses_wait_is_asked_for_again() {
+    run_plain(&Setup::default(), |net, turn, _, stats| {
+        // Not even the first response fits the client's window.
+        let client = net.connect(50);
+        net.send(
+            client,
+            format!("{}{}", get("/hello"), get("/changing/1")).as_bytes(),
+        );
+        turns(turn, 5);
+        let mut all = Vec::new();
+        for _ in 0..3_000 {
+            turns(turn, 2);
+            all.extend(net.read(client));
+        }
+        let text = String::from_utf8_lossy(&all);
+        assert_eq!(text.matches("HTTP/1.1 200 OK\r\n").count(), 2, "{text}");
+        assert!(all.len() > 50_000);
+        assert_eq!(stats.value(Counter::Replies2xx), 2);
+    });
+}
+
+#[test]
 fn large_download_holds_no_lease_while_the_client_is_slow() {
     run_plain(
         &Setup {

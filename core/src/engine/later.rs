@@ -171,6 +171,7 @@ where
                 self.reply_done(slot, token);
                 GO_ON
             }
+            Flushed::Changed => self.ask_again(slot, token),
             blocked => {
                 self.drop_hollow_lease(slot);
                 Some(blocked.want())

@@ -5,6 +5,7 @@
 //! the connection waits for next. It never waits itself and knows no other connection.
 
 mod bodies;
+mod changed;
 mod ending;
 mod input;
 mod later;
@@ -64,6 +65,8 @@ enum Flushed {
     /// The turn's share is used up; the socket would take more.
     Share,
     Blocked,
+    /// The content changed before any of the response was sent.
+    Changed,
     Broken,
 }
 
@@ -72,7 +75,7 @@ impl Flushed {
         match self {
             Self::All | Self::Share => Want::Turn,
             Self::Blocked => Want::Write,
-            Self::Broken => Want::Abort,
+            Self::Changed | Self::Broken => Want::Abort,
         }
     }
 }

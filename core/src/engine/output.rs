@@ -1,5 +1,6 @@
 //! Bytes out, and the leases that they lie in.
 
+use super::changed::is_untouched;
 use super::*;
 
 impl<T, S> Desk<'_, T, S>
@@ -70,6 +71,7 @@ where
                             length as usize,
                         )
                     }
+                    Content::Gone if is_untouched(slot) => return Flushed::Changed,
                     Content::Gone => return Flushed::Broken,
                 },
             };

@@ -24,6 +24,7 @@ where
                 );
             }
             Step::Reply => {
+                slot.collected = slot.out_end;
                 slot.out_end += made.written as u16;
                 slot.status = made.status.code();
                 slot.flags.set(Flags::REPLIED);
@@ -180,12 +181,7 @@ where
     }
 
     pub(super) fn count_reply(&self, status: Status) {
-        self.stats.count(match status.code() / 100 {
-            2 => Counter::Replies2xx,
-            3 => Counter::Replies3xx,
-            4 => Counter::Replies4xx,
-            _ => Counter::Replies5xx,
-        });
+        self.stats.count(counter_of(status.code()));
     }
 
     /// All of a reply is in the lease or with the transport.
@@ -210,7 +206,7 @@ where
         slot.parser = HeadParser::NEW;
         // What the last request asked for must not shape an error reply to the next.
         slot.flags
-            .clear(Flags::HTTP10 | Flags::HEAD_ONLY | Flags::EXPECTS);
+            .clear(Flags::HTTP10 | Flags::HEAD_ONLY | Flags::EXPECTS | Flags::ASKED_AGAIN);
         slot.enter(State::Idle);
         slot.flags.set(Flags::REARM);
     }
@@ -264,6 +260,16 @@ where
             slot.count = length;
         }
         self.reply_done(slot, token);
+    }
+}
+
+/// Where a response with this status is counted.
+pub(super) fn counter_of(status: u16) -> Counter {
+    match status / 100 {
+        2 => Counter::Replies2xx,
+        3 => Counter::Replies3xx,
+        4 => Counter::Replies4xx,
+        _ => Counter::Replies5xx,
     }
 }
 

@@ -110,15 +110,43 @@ fn fields_that_may_come_once_do_not_count_twice() {
 }
 
 #[test]
-fn modification_in_the_future_is_not_told_and_nothing_is_compared_with_it() {
+fn modification_in_the_future_is_told_and_compared_as_the_time_of_the_response() {
     assert_eq!(field(&reply("/page", ""), "Last-Modified"), Some(PAST));
-    assert!(field(&reply("/present", ""), "Last-Modified").is_some());
-    let since = "If-Modified-Since: Fri, 31 Dec 9999 23:59:59 GMT\r\n";
-    for lines in ["", "Range: bytes=0-1\r\n", since] {
-        let reply = reply("/future", lines);
-        assert!(status(&reply).starts_with("20"), "{reply}");
-        assert_eq!(field(&reply, "Last-Modified"), None, "{lines}");
-        assert!(field(&reply, "ETag").is_some());
+    let present = String::from_utf8_lossy(&HttpDate(NOW).format()).into_owned();
+    let told = Some(present.as_str());
+    for path in ["/present", "/future"] {
+        assert_eq!(field(&reply(path, ""), "Date"), told, "{path}");
+        let past = PAST;
+        for (lines, expected) in [
+            (String::new(), "200"),
+            ("Range: bytes=0-1\r\n".into(), "206"),
+            (format!("If-Modified-Since: {past}\r\n"), "200"),
+            // As it was told.
+            (format!("If-Modified-Since: {present}\r\n"), "304"),
+            // Later than now: another clock's.
+            (
+                "If-Modified-Since: Thu, 01 Jan 2026 00:00:01 GMT\r\n".into(),
+                "200",
+            ),
+            (
+                "If-Modified-Since: Fri, 31 Dec 9999 23:59:59 GMT\r\n".into(),
+                "200",
+            ),
+            (format!("If-Unmodified-Since: {past}\r\n"), "412"),
+            (format!("If-Unmodified-Since: {present}\r\n"), "200"),
+            // Not a second old, so it does not tell versions apart.
+            (
+                format!("Range: bytes=0-1\r\nIf-Range: {present}\r\n"),
+                "200",
+            ),
+        ] {
+            let reply = reply(path, &lines);
+            assert_eq!(status(&reply), expected, "{path}, {lines}");
+            if expected != "412" {
+                assert_eq!(field(&reply, "Last-Modified"), told, "{path}, {lines}");
+                assert!(field(&reply, "ETag").is_some());
+            }
+        }
     }
 }
 
@@ -268,7 +296,7 @@ impl Site for Ready {
 #[test]
 fn fields_kept_ready_do_not_tell_a_modification_in_the_future() {
     let reply = reply_of(&mut Ready, "/", "");
-    assert_eq!(field(&reply, "Last-Modified"), None);
+    assert_eq!(field(&reply, "Last-Modified"), field(&reply, "Date"));
     assert_eq!(field(&reply, "Content-Type"), Some("text/plain"));
     assert_eq!(field(&reply, "Content-Length"), Some("2"));
 }

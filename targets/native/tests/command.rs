@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Place, Running, get, get_until, output, read};
+use common::{PATIENCE, Place, Running, get, get_until, output, read};
 use libc::{SIGHUP, SIGINT, SIGTERM};
 use std::io::{BufRead, Read, Write};
 use std::time::{Duration, Instant};
@@ -485,6 +485,89 @@ fn links_are_followed_as_far_as_the_operator_allows() {
                 "{links} {path}: {head}"
             );
         }
+    }
+}
+
+#[test]
+fn refusal_is_explained_at_debug_level_only() {
+    let place = Place::new("refused");
+    place.write("site/sub/a", "a");
+    let outside = place.0.join("site/outside");
+    std::os::unix::fs::symlink("../..", &outside).expect("a link");
+    let site = place.0.join("site");
+    let site = site.to_str().expect("UTF-8");
+    for (level, told) in [("debug", true), ("info", false)] {
+        let mut running = Running::capuchin(&["--listing", "off", "--log-level", level, site]);
+        for path in ["/outside/etc/", "/sub/"] {
+            let (head, _) = running.get(path);
+            assert!(head.starts_with("HTTP/1.1 403"), "{path}: {head}");
+        }
+        running.signal(SIGTERM);
+        running.end();
+        let errors = running.errors();
+        for line in [
+            "403 for /outside/etc/: /outside is a symbolic link that is not followed",
+            "403 for /sub/: it has no index file",
+        ] {
+            assert_eq!(errors.contains(line), told, "{level}, {line}: {errors}");
+        }
+    }
+}
+
+#[test]
+fn directory_that_another_takes_the_place_of_is_said_once_whatever_workers_there_are() {
+    let place = Place::new("deployed");
+    for version in ["one", "two"] {
+        place.write(&format!("{version}/a"), version);
+    }
+    let link = place.0.join("root");
+    let lead_to = |target: &str| {
+        let new = place.0.join("new");
+        std::os::unix::fs::symlink(target, &new).expect("a link");
+        std::fs::rename(new, &link).expect("renamed");
+    };
+    lead_to("one");
+    let root = link.to_str().expect("UTF-8");
+    let mut running = Running::capuchin(&["--workers", "3", root]);
+    // Whichever worker a connection comes to: until none has given anything else for a while.
+    let all_give = |status: &str, content: &str| {
+        let begin = Instant::now();
+        let mut in_a_row = 0;
+        while in_a_row < 60 {
+            let (head, body) = running.get("/a");
+            let as_wanted = head.starts_with(&format!("HTTP/1.1 {status}")) && body == content;
+            in_a_row = if as_wanted { in_a_row + 1 } else { 0 };
+            assert!(begin.elapsed() < PATIENCE, "{status}: {head}");
+            if !as_wanted {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+    };
+    all_give("200", "one");
+    lead_to("two");
+    all_give("200", "two");
+    std::fs::remove_file(&link).expect("removed");
+    let begin = Instant::now();
+    while !running.get("/a").0.starts_with("HTTP/1.1 503") {
+        assert!(begin.elapsed() < PATIENCE, "it is still served");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let (head, _) = running.get("/b");
+    assert!(
+        head.starts_with("HTTP/1.1 503") && head.contains("Retry-After"),
+        "{head}"
+    );
+    lead_to("two");
+    all_give("200", "two");
+    running.signal(SIGTERM);
+    running.end();
+    let errors = running.errors();
+    for (line, count) in [
+        ("is another directory now", 1),
+        ("is gone: requests get 503", 1),
+        ("is there again, and", 1),
+    ] {
+        assert_eq!(errors.matches(line).count(), count, "{line}: {errors}");
     }
 }
 
