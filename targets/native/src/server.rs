@@ -7,6 +7,7 @@ use crate::front::{Front, OnMessage, StatusPage};
 use crate::worker::{self, Channel, Chores, MESSAGES, Wake};
 use capuchin_core::acceptor::Acceptor;
 use capuchin_core::event::{self, Full, Message, Notifier, Ticket};
+use capuchin_core::http::head::LINE_LIMIT;
 use capuchin_core::http::method::Method;
 use capuchin_core::limits::Limits;
 use capuchin_core::reply::Opening;
@@ -119,6 +120,7 @@ pub struct Server<A: 'static> {
     workers: usize,
     accept: Accept,
     limits: Limits,
+    fields: u8,
     log: Option<Arc<AccessLog>>,
     status_path: Option<Arc<str>>,
     status_address: Option<SocketAddr>,
@@ -148,6 +150,7 @@ impl<A: Send + Sync + 'static> Server<A> {
             workers: 1,
             accept: Accept::Each,
             limits: Limits::DEFAULT,
+            fields: worker::FIELDS,
             log: None,
             status_path: None,
             status_address: None,
@@ -215,6 +218,14 @@ impl<A: Send + Sync + 'static> Server<A> {
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Header fields that a request may have: 100 unless this is called, 8 at the least and 254 at the
+    /// most. More is 431.
+    #[must_use]
+    pub fn max_fields(mut self, fields: u8) -> Self {
+        self.fields = fields.clamp(LEAST_FIELDS, LINE_LIMIT as u8);
         self
     }
 
@@ -380,6 +391,7 @@ impl<A: Send + Sync + 'static> Server<A> {
             let log = self.log.as_ref().map(|log| log.lines());
             let status = self.status_path.as_deref().map(status_page);
             let on_message = self.on_message.clone();
+            let fields = self.fields;
             let mut limits = limits;
             limits.connections = share(limits.connections, self.workers, index);
             let body = move |ready: Ready| {
@@ -393,7 +405,15 @@ impl<A: Send + Sync + 'static> Server<A> {
                         }
                     },
                 };
-                worker::serve(index as u32, own, front, &stats[index], limits, ready)
+                worker::serve(
+                    index as u32,
+                    own,
+                    front,
+                    &stats[index],
+                    limits,
+                    fields,
+                    ready,
+                )
             };
             match spawn(&format!("worker {index}"), &failures, Box::new(body)) {
                 Ok((notifier, thread)) => {
@@ -718,6 +738,9 @@ fn accept_for(
 /// Connections that the status listener takes at the same time.
 const STATUS_CONNECTIONS: u32 = 16;
 
+/// Header fields that [`Server::max_fields`] allows at least.
+const LEAST_FIELDS: u8 = 8;
+
 /// Bytes of a head that the status listener takes at least: monitoring programs send many fields.
 const STATUS_HEAD: u16 = 2_048;
 
@@ -738,7 +761,16 @@ fn serve_status<A>(
         status: Some(page),
         on_message: &mut |_| {},
     };
-    worker::serve(u32::MAX, listener, front, &Stats::new(), limits, ready)
+    let fields = worker::FIELDS;
+    worker::serve(
+        u32::MAX,
+        listener,
+        front,
+        &Stats::new(),
+        limits,
+        fields,
+        ready,
+    )
 }
 
 /// The sites that a server can have, chosen when it starts.
@@ -1035,7 +1067,8 @@ mod tests {
                     accept_for(listeners, &[worker.notifier()], &stats, ready)
                 } else {
                     let service = Routed::new(&[], &(), AnySite::Nothing(NoSite::default()));
-                    worker::serve(0, listeners, service, &stats[0], Limits::DEFAULT, ready)
+                    let (limits, fields) = (Limits::DEFAULT, worker::FIELDS);
+                    worker::serve(0, listeners, service, &stats[0], limits, fields, ready)
                 };
                 assert!(failed.load(Relaxed));
                 assert_eq!(ended, Ok(()), "it is told once");

@@ -24,8 +24,8 @@ cfg_if::cfg_if! {
 /// Messages that may wait for one worker.
 pub(crate) const MESSAGES: usize = 512;
 
-/// Field lines that a head may have.
-pub(crate) const FIELDS: usize = 64;
+/// Field lines that a head may have, unless something else is asked for.
+pub(crate) const FIELDS: u8 = 100;
 
 /// The most buffers that one worker has: as many connections can be in the middle of a request.
 const LEASES_LIMIT: usize = 4_096;
@@ -56,6 +56,7 @@ pub(crate) fn serve<S>(
     service: S,
     stats: &Stats,
     limits: Limits,
+    fields: u8,
     ready: impl FnOnce(Result<Wake, Error>),
 ) -> Result<(), Error>
 where
@@ -71,7 +72,9 @@ where
     let size = lease_bytes(&limits, service.reply_bytes());
     let count = (limits.connections as usize + REFUSALS as usize).min(LEASES_LIMIT);
     let mut bytes = vec![0u8; size * count];
-    let mut fields = zeroed_fields((FIELDS + 1) * count);
+    // One more for the request line.
+    let rows = usize::from(fields) + 1;
+    let mut fields = zeroed_fields(rows * count);
     let mut scratch = vec![0u8; size];
     let notifier = channel.notifier();
     let mut worker = Worker::new(Parts {
@@ -81,7 +84,7 @@ where
         clock: PosixClock,
         service,
         slots: Slots::new(limits.connections as usize + REFUSALS as usize),
-        leases: Leases::new(&mut bytes, &mut fields, size, FIELDS + 1),
+        leases: Leases::new(&mut bytes, &mut fields, size, rows),
         scratch: &mut scratch,
         stats,
         limits,

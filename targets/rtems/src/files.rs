@@ -10,6 +10,7 @@ use capuchin_core::http::conditional::EntityTag;
 use capuchin_core::http::date::HttpDate;
 use capuchin_core::http::encoding::Coding;
 use capuchin_core::http::media_type;
+use capuchin_core::http::path;
 use capuchin_core::site::{Accepts, Content, ContentId, Found, Representation, Site, SiteError};
 use capuchin_core::transport::Clock;
 use capuchin_posix::{File, FileStatus, Kind, OpenError, PosixClock, Root};
@@ -115,6 +116,10 @@ impl Site for Files {
     type File = File;
 
     fn find(&mut self, path: &[u8], _: Accepts<'_>, _: u64) -> Result<Found<'_>, SiteError> {
+        // The file systems of RTEMS take a backslash for a slash.
+        if !path::is_portable(path) {
+            return Err(SiteError::NotFound);
+        }
         let Some(place) = self.held.iter().position(|held| held.0.is_none()) else {
             return Err(SiteError::Busy);
         };
