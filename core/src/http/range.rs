@@ -92,8 +92,8 @@ impl Parts {
 /// Evaluates a `Range` field for a representation of `length` bytes.
 ///
 /// The last position is clamped to the length, however huge it is; a suffix longer than the
-/// representation is all of it. Of an empty representation there is nothing to choose, and a client
-/// that asks for its first bytes gets all there are: [`Selection::Whole`].
+/// representation is all of it. No `Content-Range` can name bytes of an empty representation; a client
+/// that asks for its first or last ones gets all there are: [`Selection::Whole`].
 ///
 /// ```
 /// use capuchin_core::http::range::{Selection, evaluate};
@@ -116,7 +116,8 @@ pub fn evaluate(field: &[u8], length: u64) -> Selection {
     if !unit.eq_ignore_ascii_case(UNIT) || set.first().is_some_and(u8::is_ascii_whitespace) {
         return Selection::Whole;
     }
-    let (mut is_asked, mut total, mut parts) = (false, 0u64, Parts::NONE);
+    let (mut is_asked, mut is_all) = (false, false);
+    let (mut total, mut parts) = (0u64, Parts::NONE);
     for element in set.split(|&byte| byte == b',') {
         let element = trim(element);
         if element.is_empty() {
@@ -126,6 +127,7 @@ pub fn evaluate(field: &[u8], length: u64) -> Selection {
             return Selection::Whole;
         };
         is_asked = true;
+        is_all |= length == 0 && spec.first() == 0;
         if let Some((start, end)) = spec.select(length) {
             match total.checked_add(end - start) {
                 Some(sum) if sum <= length && parts.add(start, end) => total = sum,
@@ -134,7 +136,7 @@ pub fn evaluate(field: &[u8], length: u64) -> Selection {
         }
     }
     match parts.ranges[..parts.count] {
-        [] if is_asked && length > 0 => Selection::Unsatisfiable,
+        [] if is_asked && !is_all => Selection::Unsatisfiable,
         [] => Selection::Whole,
         [(start, end)] => Selection::Part { start, end },
         _ => Selection::Parts(parts),
@@ -168,6 +170,14 @@ impl Spec {
                     last: to,
                 })
             }
+        }
+    }
+
+    /// The first byte of an empty representation that it would stand for.
+    fn first(&self) -> u64 {
+        match *self {
+            Self::Last { .. } => 0,
+            Self::From { first } | Self::Between { first, .. } => first,
         }
     }
 
@@ -342,7 +352,9 @@ mod tests {
             ("bytes=0-0", 0, Whole),
             ("bytes=-0", 0, Whole),
             ("bytes=-1", 0, Whole),
-            ("bytes=5-", 0, Whole),
+            ("bytes=5-", 0, Unsatisfiable),
+            ("bytes=5-9,7-", 0, Unsatisfiable),
+            ("bytes=5-,0-", 0, Whole),
             ("bytes=0-,-1", 0, Whole),
         ]);
     }

@@ -123,10 +123,10 @@ impl<S: Service> Service for Front<'_, S> {
     }
 
     fn message(&mut self, value: u64) {
-        if catch_unwind(AssertUnwindSafe(|| (self.on_message)(value))).is_err() {
-            if let Some(more) = throttle::admit(throttle::MESSAGE) {
-                log::error!("the application panicked over a message{more}");
-            }
+        if catch_unwind(AssertUnwindSafe(|| (self.on_message)(value))).is_err()
+            && let Some(more) = throttle::admit(throttle::MESSAGE)
+        {
+            log::error!("the application panicked over a message{more}");
         }
     }
 

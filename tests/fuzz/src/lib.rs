@@ -352,8 +352,7 @@ pub fn range(data: &[u8]) {
                 let again = range::evaluate(format!("bytes={}", text.join(",")).as_bytes(), length);
                 assert_eq!(again, Selection::Parts(parts));
             }
-            Selection::Whole => {}
-            Selection::Unsatisfiable => assert!(length > 0),
+            Selection::Whole | Selection::Unsatisfiable => {}
         }
     }
 }

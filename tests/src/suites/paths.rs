@@ -182,7 +182,7 @@ fn unusual_bytes(target: &Target) -> Outcome {
     for (name, path) in [
         (&b"back\\slash"[..], "/back%5Cslash"),
         (b"back\\slash", "/back\\slash"),
-        (b"..\\x", "/..%5Cx"),
+        (b"x\\..\\y", "/x%5C..%5Cy"),
         (b"line\nend", "/line%0Aend"),
         (b"\x01\x1b[2J\x7f", "/%01%1B[2J%7F"),
         (b"quote\"<>", "/quote\"<>"),
@@ -322,7 +322,7 @@ fn redirects(target: &Target) -> Outcome {
     let head = target.ask("HEAD", "/dir", "")?.expect(301)?;
     ensure!(
         head.field("Location")
-            .is_some_and(|told| told.ends_with("/dir/")),
+            .is_some_and(|told| told.ends_with("dir/")),
         "HEAD is sent elsewhere"
     );
     Ok(())

@@ -426,6 +426,8 @@ fn empty(target: &Target) -> Outcome {
         let told = reply.field("Content-Range");
         ensure!(told.is_none(), "{value}: Content-Range is {told:?}");
     }
+    // Of a file that was longer once.
+    range(target, "/empty.txt", "bytes=5-")?.expect(416)?;
     Ok(())
 }
 
