@@ -65,6 +65,11 @@ pub(crate) enum Tail {
         id: ContentId,
         at: u64,
         end: u64,
+        /// Where in the lease the plan of the parts is that follow this one (see
+        /// [`crate::http::byteranges`]); 0 when none do.
+        plan: u16,
+        /// Which of those is next.
+        part: u8,
     },
     Stream {
         framing: StreamFraming,
@@ -285,7 +290,9 @@ impl Slot {
 
     /// Whether the lease holds nothing that is needed.
     pub(crate) fn is_hollow(&self) -> bool {
-        self.base() == self.end && !self.has_output()
+        self.base() == self.end
+            && !self.has_output()
+            && !matches!(self.tail, Tail::Site { plan: 1.., .. })
     }
 
     /// The connection ends after the reply. Where that is not the client's own wish, more requests may

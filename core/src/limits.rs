@@ -19,7 +19,9 @@ pub struct Limits {
     /// Connections in service. For one more the longest idle one is closed; without such it is
     /// refused with 503.
     pub connections: u32,
-    /// Bytes of a request's head; of its request line, too. More is 431, or 414.
+    /// Bytes of a request's head; of its request line, too. More is 431, or 414. The default leaves
+    /// as much again beside a request line of 8,000 bytes, which RFC 9112 section 3 recommends to
+    /// take.
     pub head_bytes: u16,
     /// Bytes of a body that is read only to be thrown away, so that the connection lives on; of a
     /// chunked one what frames it counts, too.
@@ -59,7 +61,7 @@ impl Limits {
     /// The defaults: made for a server with thousands of clients, which a small one lowers.
     pub const DEFAULT: Self = Self {
         connections: 16_384,
-        head_bytes: 8_192,
+        head_bytes: 16_384,
         drain_bytes: 65_536,
         body_bytes: u64::MAX,
         requests_per_connection: u32::MAX,

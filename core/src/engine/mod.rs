@@ -29,6 +29,7 @@ use crate::reply::{Draft, Made, Next, Opening, Source, Step, StreamFraming, Term
 use crate::service::{Exchange, Outcome, Progress, Request, Service};
 use crate::site::Content;
 use crate::stats::{Counter, Stats};
+use crate::throttle::Throttle;
 use crate::transport::{Error, Then, Transport};
 use core::fmt::Display;
 
@@ -93,6 +94,13 @@ const CHUNK_AFTER: usize = 2;
 /// The chunk that ends a chunked body.
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
+/// Kinds of log lines that are told apart: the routes that lines are about, and a few others.
+const LINE_KINDS: usize = 8;
+
+/// The kind of lines about sockets that an event channel does not take; those about a route have its
+/// number.
+pub(crate) const SOCKET_LINE: usize = LINE_KINDS - 1;
+
 /// Content up to this length is copied behind its head rather than sent from where it lies, so
 /// that pipelined replies leave by one send.
 const COPY_LIMIT: usize = 8_192;
@@ -145,6 +153,8 @@ pub(crate) struct Desk<'m, T, S> {
     pub draining: bool,
     /// Leases are for others that have waited longer.
     pub leases_promised: bool,
+    /// For lines that clients can cause.
+    pub throttle: Throttle<LINE_KINDS>,
     /// Replies to repeated heads leave as much room to the next as others do.
     #[cfg(feature = "fault")]
     pub keeps_room: bool,

@@ -71,11 +71,14 @@ where
     }
 
     pub(super) fn broken_handler(&mut self, slot: &mut Slot, token: Token, reason: &str) {
-        let what = match self.service.route_name(slot.route) {
-            "" => "a request",
-            pattern => pattern,
-        };
-        report!(Error, "{what} was answered with 500: {reason}");
+        // What makes a handler fail is a request, and clients repeat those.
+        if let Some(more) = self.throttle.admit(slot.route.into(), self.now) {
+            let what = match self.service.route_name(slot.route) {
+                "" => "a request",
+                pattern => pattern,
+            };
+            report!(Error, "{what} was answered with 500: {reason}{more}");
+        }
         self.fail(slot, token, Status::INTERNAL_SERVER_ERROR, &"");
     }
 
@@ -122,9 +125,26 @@ where
                         id,
                         at: range.start,
                         end: range.end,
+                        plan: 0,
+                        part: 0,
                     };
                     slot.enter(State::Sending);
                 }
+            }
+            Source::Parts {
+                id,
+                ref first,
+                lead,
+            } => {
+                slot.count = u64::from(lead);
+                slot.tail = Tail::Site {
+                    id,
+                    at: first.start,
+                    end: first.end,
+                    plan: slot.out_end,
+                    part: 0,
+                };
+                slot.enter(State::Sending);
             }
             Source::Stream {
                 framing: StreamFraming::Nothing,

@@ -163,6 +163,9 @@ fn server(options: &Options, log: Option<Arc<AccessLog>>) -> Server<()> {
     for &address in &options.listen {
         server = server.listen(address);
     }
+    if let Some(fields) = options.fields {
+        server = server.max_fields(fields);
+    }
     if let Some(log) = log {
         server = server.access_log(log);
     }

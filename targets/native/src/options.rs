@@ -61,7 +61,9 @@ Logs and counters
 Limits
   --max-connections N      connections at the same time, shared evenly by the workers [16384]
   --max-requests N         requests of one connection [no limit]
-  --max-head SIZE          bytes of a request's head, 512 to 32767 [8K]
+  --max-head SIZE          bytes of a request's head, 512 to 32767; more is 431, or 414 where the
+                           request line alone is longer [16K]
+  --max-fields N           header fields of a request, 8 to 254; more is 431 [100]
   --max-body SIZE          bytes of a request's body [no limit]
   --max-drain SIZE         bytes of a body read only to keep the connection [64K]
   --max-waiting N          connections that may wait for a buffer [16384]
@@ -111,6 +113,7 @@ pub(crate) struct Options {
     pub workers: usize,
     pub accept: Accept,
     pub limits: Limits,
+    pub fields: Option<u8>,
     pub access_log: Option<Destination>,
     pub access_format: Format,
     pub log_level: LevelFilter,
@@ -195,6 +198,7 @@ impl Default for Options {
             workers: capuchin_posix::processors(),
             accept: Accept::Each,
             limits: Limits::DEFAULT,
+            fields: None,
             access_log: None,
             access_format: Format::Common,
             log_level: LevelFilter::Info,
@@ -282,6 +286,7 @@ impl Options {
             }
             // Two of them fit a buffer, whose positions have 16 bits.
             "--max-head" => limits.head_bytes = value.size(512, 32_767)? as u16,
+            "--max-fields" => self.fields = Some(value.number(8, 254)? as u8),
             "--max-body" => limits.body_bytes = value.size(0, u64::MAX)?,
             "--max-drain" => limits.drain_bytes = value.size(0, u64::MAX)?,
             "--max-waiting" => limits.waiting = value.number(1, 1 << 24)? as u32,
@@ -587,6 +592,8 @@ mod tests {
             ("--accept both d", "each, one"),
             ("--max-head 1 d", "from 512 to"),
             ("--max-head 1T d", "try 8192"),
+            ("--max-fields 7 d", "from 8 to 254"),
+            ("--max-fields 255 d", "from 8 to 254"),
             ("--timeout-idle -1 d", "try 30 or 0.5"),
             ("--timeout-idle nan d", "try 30 or 0.5"),
             ("--links maybe d", "none, beneath, all"),

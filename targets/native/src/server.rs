@@ -7,6 +7,7 @@ use crate::front::{Front, OnMessage, StatusPage};
 use crate::worker::{self, Channel, Chores, MESSAGES, Plan, Wake};
 use capuchin_core::acceptor::Acceptor;
 use capuchin_core::event::{self, Full, Message, Notifier, Ticket};
+use capuchin_core::http::head::LINE_LIMIT;
 use capuchin_core::http::method::Method;
 use capuchin_core::limits::Limits;
 use capuchin_core::reply::Opening;
@@ -128,6 +129,7 @@ pub struct Server<A: 'static> {
     workers: usize,
     accept: Accept,
     limits: Limits,
+    fields: u8,
     log: Option<Arc<AccessLog>>,
     status_path: Option<Arc<str>>,
     status_address: Option<SocketAddr>,
@@ -157,6 +159,7 @@ impl<A: Send + Sync + 'static> Server<A> {
             workers: 1,
             accept: Accept::Each,
             limits: Limits::DEFAULT,
+            fields: worker::FIELDS,
             log: None,
             status_path: None,
             status_address: None,
@@ -225,6 +228,14 @@ impl<A: Send + Sync + 'static> Server<A> {
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Header fields that a request may have: 100 unless this is called, 8 at the least and 254 at the
+    /// most. More is 431.
+    #[must_use]
+    pub fn max_fields(mut self, fields: u8) -> Self {
+        self.fields = fields.clamp(LEAST_FIELDS, LINE_LIMIT as u8);
         self
     }
 
@@ -393,6 +404,7 @@ impl<A: Send + Sync + 'static> Server<A> {
             let mut plan = Plan {
                 index: index as u32,
                 limits,
+                fields: self.fields,
                 others: self.workers - 1 - index,
             };
             plan.limits.connections = share(limits.connections, self.workers, index);
@@ -750,6 +762,9 @@ fn accept_for(
 /// Connections that the status listener takes at the same time.
 const STATUS_CONNECTIONS: u32 = 16;
 
+/// Header fields that [`Server::max_fields`] allows at least.
+const LEAST_FIELDS: u8 = 8;
+
 /// Bytes of a head that the status listener takes at least: monitoring programs send many fields.
 const STATUS_HEAD: u16 = 2_048;
 
@@ -773,6 +788,7 @@ fn serve_status<A>(
     let plan = Plan {
         index: u32::MAX,
         limits,
+        fields: worker::FIELDS,
         others: 0,
     };
     worker::serve(plan, listener, front, &Stats::new(), ready)
@@ -1075,6 +1091,7 @@ mod tests {
                     let plan = Plan {
                         index: 0,
                         limits: Limits::DEFAULT,
+                        fields: worker::FIELDS,
                         others: 0,
                     };
                     worker::serve(plan, listeners, service, &stats[0], ready)

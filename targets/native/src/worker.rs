@@ -24,8 +24,8 @@ cfg_if::cfg_if! {
 /// Messages that may wait for one worker.
 pub(crate) const MESSAGES: usize = 512;
 
-/// Field lines that a head may have.
-pub(crate) const FIELDS: usize = 64;
+/// Field lines that a head may have, unless something else is asked for.
+pub(crate) const FIELDS: u8 = 100;
 
 /// The most buffers that one worker has: as many connections can be in the middle of a request.
 const LEASES_LIMIT: usize = 4_096;
@@ -52,6 +52,8 @@ pub(crate) struct Plan {
     pub index: u32,
     /// Its own limits.
     pub limits: Limits,
+    /// Header fields that a request may have.
+    pub fields: u8,
     /// Workers that start after it, for which there has to be memory, too.
     pub others: usize,
 }
@@ -74,6 +76,7 @@ where
     let Plan {
         index,
         limits,
+        fields,
         others,
     } = plan;
     let channel = match Channel::new(MESSAGES) {
@@ -86,7 +89,9 @@ where
     let size = lease_bytes(&limits, service.reply_bytes());
     let count = (limits.connections as usize + REFUSALS as usize).min(LEASES_LIMIT);
     let slots = limits.connections as usize + REFUSALS as usize;
-    let mut memory = match WorkerMemory::new(slots, count, size, FIELDS + 1, others) {
+    // One more for the request line.
+    let rows = usize::from(fields) + 1;
+    let mut memory = match WorkerMemory::new(slots, count, size, rows, others) {
         Ok(memory) => memory,
         Err(error) => {
             ready(Err(error.to_string()));
@@ -101,7 +106,7 @@ where
         clock: PosixClock,
         service,
         slots: memory.slots,
-        leases: Leases::new(&mut memory.bytes, &mut memory.fields, size, FIELDS + 1),
+        leases: Leases::new(&mut memory.bytes, &mut memory.fields, size, rows),
         scratch: &mut memory.scratch,
         stats,
         limits,

@@ -85,6 +85,133 @@ fn mistakes_end_with_status_2_and_one_sentence() {
     }
 }
 
+/// What a request gets that is all the connection has.
+fn answer(running: &Running, request: &[u8]) -> String {
+    let mut stream = running.connect();
+    // The server may answer, and close, before it has read all.
+    let _ = stream.write_all(request);
+    let mut reply = Vec::new();
+    let _ = stream.read_to_end(&mut reply);
+    String::from_utf8_lossy(&reply).into_owned()
+}
+
+#[test]
+fn header_fields_at_and_past_their_limit() {
+    let place = Place::new("fields");
+    place.write("a.txt", "a");
+    for (words, limit) in [
+        (&[][..], 100),
+        (&["--max-fields", "10"], 10),
+        (&["--max-fields=254"], 254),
+    ] {
+        let running = Running::capuchin(&[words, &[place.path()]].concat());
+        // Host and Connection are two of them.
+        let request = |count: usize| {
+            format!(
+                "GET /a.txt HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{}\r\n",
+                "X: y\r\n".repeat(count - 2)
+            )
+        };
+        let reply = answer(&running, request(limit).as_bytes());
+        assert!(reply.starts_with("HTTP/1.1 200 OK\r\n"), "{limit}: {reply}");
+        let reply = answer(&running, request(limit + 1).as_bytes());
+        assert!(reply.starts_with("HTTP/1.1 431 "), "{limit}: {reply}");
+        assert!(
+            reply.ends_with(&format!("this server takes {limit} fields\n")),
+            "{reply}"
+        );
+    }
+}
+
+#[test]
+fn request_line_of_8000_bytes_passes_beside_a_browsers_fields() {
+    let place = Place::new("long-line");
+    place.write("a.txt", "a");
+    let running = Running::capuchin(&[place.path()]);
+    let around = "GET /a.txt? HTTP/1.1".len();
+    let line = format!("GET /a.txt?{} HTTP/1.1", "q".repeat(8_000 - around));
+    assert_eq!(line.len(), 8_000);
+    let head = |cookie: usize| {
+        format!(
+            "{line}\r\nHost: a\r\nConnection: close\r\nUser-Agent: {}\r\nAccept: {}\r\nCookie: {}\r\n\r\n",
+            "u".repeat(150),
+            "t".repeat(150),
+            "c".repeat(cookie)
+        )
+    };
+    let rest = head(0).len();
+    let limit = 16 << 10;
+    for (length, status) in [(12_000, "200 OK"), (limit, "200 OK"), (limit + 1, "431 ")] {
+        let request = head(length - rest);
+        assert_eq!(request.len(), length);
+        let reply = answer(&running, request.as_bytes());
+        assert!(
+            reply.starts_with(&format!("HTTP/1.1 {status}")),
+            "{length}: {reply}"
+        );
+    }
+    // The line alone past the limit.
+    let line = format!("GET /a.txt?{} HTTP/1.1\r\n\r\n", "q".repeat(limit));
+    let reply = answer(&running, line.as_bytes());
+    assert!(reply.starts_with("HTTP/1.1 414 "), "{reply}");
+}
+
+#[test]
+fn clients_mistakes_do_not_fill_the_log() {
+    let place = Place::new("flood");
+    place.write("a.txt", "a");
+    place.write("sub/b.txt", "b");
+    // Nobody can open one: what goes wrong then is no mistake of the server's.
+    let _socket = std::os::unix::net::UnixListener::bind(place.0.join("socket")).expect("a socket");
+    let _ = std::os::unix::fs::symlink("loop", place.0.join("loop"));
+    let mut running = Running::capuchin(&["--workers", "1", place.path()]);
+    let get =
+        |target: &str| format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let quotes = format!("/sub?{}", "\"".repeat(6_000));
+    let mut statuses = std::collections::BTreeMap::new();
+    let requests = [
+        get(&quotes),
+        get("/missing"),
+        get("/socket"),
+        get("/loop"),
+        get("/%00"),
+        get("/../a.txt"),
+        get("/sub%2f../a.txt"),
+        get(&"/x".repeat(9_000)),
+        get("/a.txt").replace("GET", "BREW"),
+        get("/a.txt").replace("Host: a", "Host: a b"),
+        get("/a.txt").replace("Host: a", "Range: bytes=9-\r\nHost: a"),
+        get("/a.txt").replace("HTTP/1.1", "HTTP/3.7"),
+        "\x16\x03\x01\r\n\r\n".into(),
+        "POST /a.txt HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n".into(),
+    ];
+    const ROUNDS: usize = 100;
+    for _ in 0..ROUNDS {
+        for (number, request) in requests.iter().enumerate() {
+            let reply = answer(&running, request.as_bytes());
+            let status = reply.get(9..12).unwrap_or("none").to_owned();
+            assert!(!status.starts_with('2'), "{number}: {reply}");
+            *statuses.entry((number, status)).or_insert(0) += 1;
+        }
+    }
+    // The redirect whose location does not fit is the client's mistake.
+    assert_eq!(
+        statuses.get(&(0, "414".into())),
+        Some(&ROUNDS),
+        "{statuses:?}"
+    );
+    running.signal(SIGTERM);
+    assert!(running.end().success());
+    let errors = running.errors();
+    let lines: Vec<&str> = errors
+        .lines()
+        .filter(|line| !line.contains("finishing the requests"))
+        .collect();
+    // At most one of a kind a minute, and these take less than a few minutes on any machine.
+    assert!(lines.len() < 10, "{} lines: {errors}", lines.len());
+    assert!(!errors.contains("ERROR"), "{errors}");
+}
+
 #[test]
 fn port_in_use_is_told_with_several_workers_too() {
     let place = Place::new("in-use");

@@ -18,7 +18,7 @@ const STORM_THREADS: usize = 8;
 /// Bytes of a collected body that are always taken.
 const COLLECT_BYTES: usize = 4_096;
 /// Field lines that the native target takes.
-const FIELDS: usize = 64;
+const FIELDS: usize = 100;
 
 #[derive(Default)]
 struct App {

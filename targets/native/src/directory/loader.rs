@@ -5,6 +5,7 @@ use super::DirectoryOptions;
 use super::node::{CODINGS, Loaded, Node, Opened, Source, Stored, Variant};
 use super::served::{Look, Served};
 use crate::listing::{self, View};
+use crate::throttle;
 use capuchin_core::http::conditional::EntityTag;
 use capuchin_core::http::date::HttpDate;
 use capuchin_core::http::media_type;
@@ -261,10 +262,11 @@ fn site_error(error: OpenError) -> SiteError {
         OpenError::Forbidden => SiteError::Forbidden,
         OpenError::Exhausted => SiteError::Busy,
         other => {
-            log::warn!(
-                "a file cannot be read: {other} ({})",
-                io::Error::last_os_error()
-            );
+            let error = io::Error::last_os_error();
+            let kind = error.raw_os_error().unwrap_or(0).unsigned_abs() as usize;
+            if let Some(more) = throttle::admit(kind) {
+                log::warn!("a file cannot be read: {other} ({error}){more}");
+            }
             SiteError::Failed
         }
     }
