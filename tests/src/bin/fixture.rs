@@ -594,7 +594,7 @@ fn set(limits: &mut Limits, assignment: &str) -> Result<(), String> {
 fn facts(options: &Options) -> String {
     let limits = &options.limits;
     let site = if options.site.is_some() {
-        " site live"
+        " site live any-name"
     } else {
         ""
     };

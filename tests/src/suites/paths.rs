@@ -27,7 +27,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "names_of_any_bytes_but_nul",
-        needs: Features::LIVE,
+        needs: Features::LIVE.and(Features::ANY_NAME),
         run: unusual_bytes,
     },
     Case {
