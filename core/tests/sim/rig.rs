@@ -218,7 +218,9 @@ impl Site for SimSite {
         if !matches!(kind, "file" | "memory" | "pieces" | "ready") {
             return Err(SiteError::NotFound);
         }
-        self.memory = (0..100_000u64).map(|at| (at % 251) as u8).collect();
+        if self.memory.is_empty() {
+            self.memory = (0..100_000u64).map(|at| (at % 251) as u8).collect();
+        }
         self.held.push(Some((length, kind != "file")));
         let id = ContentId(self.held.len() as u32 - 1);
         // What `pieces` has is told only when it is asked for.
