@@ -290,6 +290,33 @@ fn stream_that_breaks_is_told_once_and_cannot_be_taken_for_whole() {
 }
 
 #[test]
+fn responses_before_one_that_fails_are_sent() {
+    // In one packet, so that the first response is still in the buffer when the second fails; the window takes them
+    // in several sends.
+    for window in [20, 1_000_000] {
+        run_plain(&Setup::default(), |net, turn, app, stats| {
+            let client = net.connect(window);
+            net.send(
+                client,
+                b"GET /hello HTTP/1.1\r\nHost: a\r\n\r\nGET /broken HTTP/1.1\r\nHost: a\r\n\r\n",
+            );
+            for _ in 0..40 {
+                turn();
+                net.read(client);
+            }
+            let got = String::from_utf8(net.received(client)).unwrap();
+            let (first, second) = got.split_once("hello\n").expect("the first response");
+            assert!(first.starts_with("HTTP/1.1 200 OK\r\n"), "{got:?}");
+            assert!(second.starts_with("HTTP/1.1 200 OK\r\n"), "{got:?}");
+            assert!(second.ends_with("a piece\r\n"), "no last chunk: {got:?}");
+            assert!(net.ended(client));
+            assert_eq!(*app.abandoned.lock().unwrap(), 1);
+            assert_eq!(stats.value(Counter::Abandoned), 1);
+        });
+    }
+}
+
+#[test]
 fn error_reply_to_a_broken_head_request_has_no_content() {
     for request in [
         "HEAD /hello HTTP/1.1\r\nHost: a\r\nbad field\r\n\r\n".to_owned(),

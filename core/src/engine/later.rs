@@ -89,7 +89,7 @@ where
             if overflown {
                 self.report_cut(slot, "a handler wrote more than there was room for");
             }
-            return self.cut(slot);
+            return self.cut(slot, token);
         }
         let bytes = self.leases.bytes(lease);
         let mut end = at;
@@ -120,7 +120,7 @@ where
             *remaining = exact.unwrap_or(0);
             if exact.is_none() || progress == Progress::Done && *remaining != 0 {
                 self.report_cut(slot, "its length was not as announced");
-                return self.cut(slot);
+                return self.cut(slot, token);
             }
         }
         match progress {
@@ -145,10 +145,24 @@ where
         }
     }
 
-    /// A reply that cannot be finished: the connection breaks off, so that the client sees it.
-    pub(super) fn cut(&mut self, slot: &Slot) -> Flow {
-        self.break_off(slot);
-        Some(Want::Abort)
+    /// A reply that cannot be finished: the connection ends, so that the client sees it. What was made before is
+    /// still sent, replies to earlier requests above all, unless only a reset can tell that something is missing.
+    pub(super) fn cut(&mut self, slot: &mut Slot, token: Token) -> Flow {
+        let ends_with_connection = matches!(
+            slot.tail,
+            Tail::Stream {
+                framing: StreamFraming::UntilClose,
+                ..
+            }
+        );
+        if ends_with_connection || !slot.has_output() {
+            self.break_off(slot);
+            return Some(Want::Abort);
+        }
+        self.abandon(slot, token);
+        slot.flags.set(Flags::CLOSE);
+        slot.enter(State::Closing);
+        GO_ON
     }
 
     /// The connection is about to be closed in the middle of a reply. Where the end of the

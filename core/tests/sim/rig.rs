@@ -223,7 +223,9 @@ impl Site for SimSite {
         }
         let changes = length;
         let length = if kind == "changing" { 50_000 } else { length };
-        self.memory = (0..100_000u64).map(|at| (at % 251) as u8).collect();
+        if self.memory.is_empty() {
+            self.memory = (0..100_000u64).map(|at| (at % 251) as u8).collect();
+        }
         let in_memory = !matches!(kind, "file" | "changing");
         self.held.push(Some((length, in_memory)));
         let id = ContentId(self.held.len() as u32 - 1);

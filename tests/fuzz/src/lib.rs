@@ -7,7 +7,9 @@
 //! `RUSTC_BOOTSTRAP=1 cargo fuzz run -s none head`.
 //!
 //! Inputs are what the parser reads, as it would arrive, so that seeds are readable files; how an
-//! input is split is derived from its bytes.
+//! input is split is derived from its bytes. That of `connection` is no such thing, but a list of decisions.
+
+pub mod connection;
 
 use capuchin_core::http::chunked::{ChunkError, ChunkStep, ChunkedDecoder};
 use capuchin_core::http::conditional::{self, Conditions, EntityTag, Validators, Verdict};
