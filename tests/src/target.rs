@@ -47,6 +47,7 @@ features! {
     DRAIN_LIMIT 15 "drain-limit" "Unread bodies are drained up to a known limit of at most 16 MiB.";
     HEAD_LIMIT 16 "head-limit" "The limit of a head is known.";
     FIELD_LIMIT 17 "field-limit" "The limit of field lines is known.";
+    INSPECT 18 "inspect" "`/inspect`.";
 }
 
 impl Features {

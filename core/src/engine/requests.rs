@@ -35,6 +35,9 @@ where
                 GO_ON
             }
             Err(error) => {
+                if let Some(limit) = Exceeded::by(error) {
+                    self.service.exceeded(limit);
+                }
                 let status = Status::from_error(error.status());
                 self.refuse(slot, token, status, &error)
             }
@@ -157,7 +160,7 @@ pub(super) enum Asked {
 
 /// The path that a request is for, decoded and normalised.
 #[inline(always)]
-fn path_of<'b>(head: &Head<'b>, scratch: &'b mut [u8]) -> Result<&'b [u8], PathError> {
+pub(super) fn path_of<'b>(head: &Head<'b>, scratch: &'b mut [u8]) -> Result<&'b [u8], PathError> {
     // Most targets are a path that can be used as it is, which the parser has seen where it can.
     if let Some(path) = head.plain_path() {
         return Ok(path);
