@@ -722,3 +722,33 @@ fn form_values_are_decoded_within_their_buffer() {
     assert_eq!(value(form, c"a", 0).0, -3);
     assert_eq!(value("", c"a", 16), (-1, "".into()));
 }
+
+/// Some ABIs have enums of one byte: what C writes has to be what Rust reads.
+#[test]
+fn types_of_the_header_have_32_bits_with_short_enums_too() {
+    let program = r#"
+        #include "capuchin.h"
+        enum small { SMALL };
+        _Static_assert(sizeof(enum small) == 1, "enums are short here");
+        _Static_assert(sizeof(((capuchin_route *) 0)->method) == 4, "method");
+        _Static_assert(sizeof(capuchin_next) == 4, "next");
+        _Static_assert(sizeof(capuchin_progress) == 4, "progress");
+    "#;
+    let mut compiler = std::process::Command::new("cc")
+        .args([
+            "-std=gnu11",
+            "-Wall",
+            "-Werror",
+            "-fsyntax-only",
+            "-fshort-enums",
+        ])
+        .args(["-x", "c", "-", "-I"])
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/include"))
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = compiler.stdin.take().unwrap();
+    input.write_all(program.as_bytes()).unwrap();
+    drop(input);
+    assert!(compiler.wait().unwrap().success());
+}
