@@ -4,7 +4,9 @@
 
 mod common;
 
-use capuchin::{Context, Handle, Method, Next, Reply, Request, Server, Status};
+use capuchin::{
+    BodyProgress, Context, Handle, Method, Next, Refusal, Reply, Request, Server, Status,
+};
 
 /// Its state between two pieces, in the 16 bytes that each request has: length and FNV-1a 64.
 struct Upload;
@@ -15,16 +17,21 @@ impl Handle<()> for Upload {
         reply.receive_body()
     }
 
-    fn body(&self, context: &mut Context<'_, ()>, piece: &[u8]) -> Result<(), Status> {
+    fn body(
+        &self,
+        context: &mut Context<'_, ()>,
+        _: &Request<'_>,
+        piece: &[u8],
+    ) -> Result<BodyProgress, Refusal> {
         let [length, sum] = *context.state;
         let sum = piece.iter().fold(sum, |sum, &byte| {
             (sum ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
         });
         *context.state = [length + piece.len() as u64, sum];
-        Ok(())
+        Ok(BodyProgress::Taken)
     }
 
-    fn received(&self, context: &mut Context<'_, ()>, reply: Reply<'_>) -> Next {
+    fn received(&self, context: &mut Context<'_, ()>, _: &Request<'_>, reply: Reply<'_>) -> Next {
         let [length, sum] = *context.state;
         reply
             .status(Status::CREATED)

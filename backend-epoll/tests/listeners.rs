@@ -193,6 +193,7 @@ fn worker_closes_a_listener_that_failed_and_serves_the_others() {
             let mut limits = Limits::DEFAULT;
             limits.connections = 8;
             limits.head_bytes = 1_024;
+            limits.collect_bytes = 256;
             let (mut bytes, mut fields) = ([0; 4 * 2_048], [Field::EMPTY; 4 * 33]);
             let mut scratch = [0; 2_048];
             let stats = Stats::new();

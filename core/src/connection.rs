@@ -9,6 +9,7 @@
 //!  Fresh ──▶ Head ──▶ [handler] ──▶ reply ──┴▶ Idle ──▶ Head …
 //!                        │  ▲  │      │
 //!      Receiving ◀───────┤  │  │      ├──▶ Sending   (static, site)
+//!       ⇅ Holding        │  │  │      │
 //!      Collecting ◀──────┤  │  │      ├──▶ Streaming ⇄ Paused
 //!      Waiting ◀─────────┘  │  │      ├──▶ Discarding (unread body), then Idle
 //!          └─ ticket ─▶ Resuming      └──▶ Closing ──▶ Lingering ──▶ closed
@@ -34,8 +35,11 @@ pub(crate) enum State {
     Idle,
     /// A head has begun.
     Head,
-    /// The handler takes the body piece by piece.
+    /// The handler takes the body piece by piece; the head stays in the lease.
     Receiving,
+    /// The handler does not take the next piece of the body before its ticket is completed: nothing
+    /// more is received.
+    Holding,
     /// The body is gathered in the lease.
     Collecting,
     /// The handler deferred its reply.
@@ -206,8 +210,8 @@ pub struct Slot {
     pub(crate) end: u16,
     pub(crate) out: u16,
     pub(crate) out_end: u16,
-    /// End of the collected body, which begins where the head ends. Of a response that is being sent,
-    /// where it begins.
+    /// End of the collected body, which begins where the head ends; where the head ends while a body is
+    /// handed over in pieces; where a response begins while it is being sent.
     pub(crate) collected: u16,
     /// Which route answers; between requests, a site's hint (see [`crate::site::Site::recall`]).
     pub(crate) route: u16,
@@ -279,9 +283,17 @@ impl Slot {
         self.out != self.out_end
     }
 
+    /// Whether the request's head stays in the lease: handlers of bodies look at it.
+    pub(crate) fn keeps_head(&self) -> bool {
+        matches!(
+            self.state,
+            State::Collecting | State::Receiving | State::Holding
+        )
+    }
+
     /// Where the bytes begin that have to stay in the lease.
     pub(crate) fn base(&self) -> u16 {
-        if self.state == State::Collecting {
+        if self.keeps_head() {
             self.head
         } else {
             self.start
@@ -317,10 +329,10 @@ impl Slot {
 
     /// Whether a handler has begun and its end has to be told should the request break off.
     pub(crate) fn is_in_handler(&self) -> bool {
-        use State::{Collecting, Paused, Receiving, Resuming, Streaming, Waiting};
+        use State::{Collecting, Holding, Paused, Receiving, Resuming, Streaming, Waiting};
         matches!(
             self.state,
-            Receiving | Collecting | Waiting | Resuming | Streaming | Paused
+            Receiving | Holding | Collecting | Waiting | Resuming | Streaming | Paused
         )
     }
 }

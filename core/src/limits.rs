@@ -3,6 +3,12 @@
 //! Counts of connections and buffers are given by the memory that a worker is handed
 //! ([`crate::pool`]); what is here can be changed without memory.
 
+/// Bytes of a buffer beside head and collected body, in which what frames the body's chunks is received.
+pub const FRAMING_BYTES: usize = 32;
+
+/// The least that a buffer leaves for a response: its head, and a short text.
+pub const RESPONSE_MINIMUM: usize = 448;
+
 /// Limits and timeouts of one worker. Times are in milliseconds and kept to the wheel's grain
 /// ([`crate::timer::GRAIN_MS`]): a deadline never fires early, and at most two grains late.
 ///
@@ -23,6 +29,9 @@ pub struct Limits {
     /// as much again beside a request line of 8,000 bytes, which RFC 9112 section 3 recommends to
     /// take.
     pub head_bytes: u16,
+    /// Bytes of a body that is collected ([`crate::reply::Reply::collect_body`]), whatever its head's
+    /// length. More is 413.
+    pub collect_bytes: u16,
     /// Bytes of a body that is read only to be thrown away, so that the connection lives on; of a
     /// chunked one what frames it counts, too.
     pub drain_bytes: u64,
@@ -58,10 +67,18 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// Bytes of a connection's buffer that requests may fill: a head, a collected body and
+    /// [`FRAMING_BYTES`]. The rest of it is for a response, which is [`RESPONSE_MINIMUM`] at least.
+    #[must_use]
+    pub const fn request_bytes(&self) -> usize {
+        self.head_bytes as usize + self.collect_bytes as usize + FRAMING_BYTES
+    }
+
     /// The defaults: made for a server with thousands of clients, which a small one lowers.
     pub const DEFAULT: Self = Self {
         connections: 16_384,
         head_bytes: 16_384,
+        collect_bytes: 8_192,
         drain_bytes: 65_536,
         body_bytes: u64::MAX,
         requests_per_connection: u32::MAX,

@@ -347,14 +347,16 @@ impl<'b> Reply<'b> {
         Next(Step::Defer)
     }
 
-    /// Hands over the body piece by piece as it arrives, however long it is. Only to begin with:
-    /// after [`Reply::defer`] or a body it is answered with 500.
+    /// Hands over the body piece by piece as it arrives, however long it is. The connection keeps a buffer
+    /// until its body has ended, for the request's head stays at hand. Only to begin with: after
+    /// [`Reply::defer`] or a body it is answered with 500. A handler that has to prepare something before it
+    /// takes the first piece answers [`crate::service::BodyProgress::Wait`] to it.
     pub fn receive_body(self) -> Next {
         Next(Step::Receive)
     }
 
-    /// Hands over the body in one piece once all of it is there; the client gets 413 when it does
-    /// not fit half of the connection's buffer together with the head. Only to begin with, as
+    /// Hands over the body in one piece once all of it is there; the client gets 413 when it is longer than
+    /// [`crate::limits::Limits::collect_bytes`]. Only to begin with, as
     /// [`Reply::receive_body`].
     pub fn collect_body(self) -> Next {
         Next(Step::Collect)

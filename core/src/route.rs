@@ -12,7 +12,7 @@ use crate::http::path;
 use crate::http::status::Status;
 use crate::http::write::Writer;
 use crate::reply::{Draft, Next, Opening, Reply};
-use crate::service::{Exchange, Progress, Request, Service};
+use crate::service::{BodyProgress, Exchange, Progress, Refusal, Request, Service};
 use crate::site::{self, Content, ContentId, Site};
 use core::ops::Range;
 
@@ -113,7 +113,8 @@ pub struct Context<'c, A: ?Sized> {
     /// Seconds since 1970-01-01 00:00:00 UTC.
     pub unix_time: u64,
     /// The values of the pattern's parameters, while the request's head is at hand: in
-    /// [`Handle::request`] and [`Handle::collected`]. Empty elsewhere.
+    /// [`Handle::request`], [`Handle::body`], [`Handle::received`] and [`Handle::collected`]. Empty
+    /// elsewhere.
     pub parameters: Parameters<'c>,
 }
 
@@ -144,19 +145,28 @@ pub trait Handle<A: ?Sized>: Sync {
         reply: Reply<'_>,
     ) -> Next;
 
-    /// A piece of the body, after [`Reply::receive_body`].
+    /// A piece of the body, never empty, after [`Reply::receive_body`].
     ///
     /// # Errors
-    /// The status, 400 to 599, of the reply that ends the request; the rest of the body is not read.
-    /// Any other status becomes 500.
-    fn body(&self, context: &mut Context<'_, A>, piece: &[u8]) -> Result<(), Status> {
-        let _ = (context, piece);
-        Ok(())
+    /// The error response that ends the request; the rest of the body is not read.
+    fn body(
+        &self,
+        context: &mut Context<'_, A>,
+        request: &Request<'_>,
+        piece: &[u8],
+    ) -> Result<BodyProgress, Refusal> {
+        let _ = (context, request, piece);
+        Ok(BodyProgress::Taken)
     }
 
     /// The body has been received to its end, after [`Reply::receive_body`].
-    fn received(&self, context: &mut Context<'_, A>, reply: Reply<'_>) -> Next {
-        let _ = context;
+    fn received(
+        &self,
+        context: &mut Context<'_, A>,
+        request: &Request<'_>,
+        reply: Reply<'_>,
+    ) -> Next {
+        let _ = (context, request);
         reply.status(Status::NO_CONTENT).empty()
     }
 
@@ -227,7 +237,8 @@ impl<'t, A: ?Sized> Route<'t, A> {
     /// # Panics
     /// When no request could come here: the engine answers CONNECT and methods that it does not know
     /// by itself; no path has an empty or a dot segment inside or an escape that is not decoded, and no
-    /// path with a control byte or a backslash gets to a route. When `*` is not a segment of its own at the end, or a `:` has no name behind it. In a
+    /// path with a control byte or a backslash gets to a route; a query or a fragment is no part of a
+    /// path. When `*` is not a segment of its own at the end, or a `:` has no name behind it. In a
     /// `const` table that is a compile error.
     #[must_use]
     pub const fn new(method: Method, pattern: &'static str, handler: &'t dyn Handle<A>) -> Self {
@@ -264,6 +275,11 @@ impl<'t, A: ?Sized> Route<'t, A> {
         })
     }
 
+    /// The parameters' values in a request of this route.
+    fn parameters<'r>(&self, request: &Request<'r>) -> Parameters<'r> {
+        self.fit(request.path()).unwrap_or_default()
+    }
+
     /// The parameters' values, if `path` fits.
     fn fit<'r>(&self, path: &'r [u8]) -> Option<Parameters<'r>> {
         let literal = usize::from(self.literal);
@@ -271,6 +287,15 @@ impl<'t, A: ?Sized> Route<'t, A> {
         let (found, path) = path.split_at_checked(literal)?;
         let fits = found == expected && walk(pattern, path, &mut |_, _| {});
         fits.then_some(Parameters { pattern, path })
+    }
+
+    /// Whether every request that `later` is for comes here.
+    fn covers(&self, later: &Route<'_, A>) -> bool {
+        // Taken as a path, a pattern has its parameters' names as their values.
+        let open = |pattern: &str| pattern.ends_with("/*");
+        self.method == later.method
+            && self.fit(later.pattern.as_bytes()).is_some()
+            && (open(self.pattern) || !open(later.pattern))
     }
 
     /// The path pattern.
@@ -284,6 +309,17 @@ impl<'t, A: ?Sized> Route<'t, A> {
     pub const fn method(&self) -> Method {
         self.method
     }
+}
+
+/// The first two routes, by their numbers in the table, of which the first takes all requests that the
+/// second is for, so that the second never answers one.
+#[must_use]
+pub fn shadowed<A: ?Sized>(routes: &[Route<'_, A>]) -> Option<(usize, usize)> {
+    routes.iter().enumerate().find_map(|(later, route)| {
+        let earlier = routes[..later].iter();
+        let first = earlier.into_iter().position(|first| first.covers(route))?;
+        Some((first, later))
+    })
 }
 
 /// Bytes of a pattern without fault before its first parameter.
@@ -312,6 +348,9 @@ const fn pattern_fault(pattern: &[u8]) -> Option<&'static str> {
                 b'%' => return Some("a route's pattern is decoded"),
                 b'\\' | 0..=31 | 127 => {
                     return Some("a route's pattern has no backslash and no control byte");
+                }
+                b'?' | b'#' => {
+                    return Some("a route's pattern is a path, without a query or a fragment");
                 }
                 b'*' if end != begin || end + 1 != pattern.len() => {
                     return Some(
@@ -356,8 +395,15 @@ const NO_ROUTE: u16 = 0;
 
 impl<'t, A: ?Sized, S: Site> Routed<'t, A, S> {
     /// A service of `routes` over `app`; `site` answers where no route's pattern fits.
+    ///
+    /// # Panics
+    /// When a route would never be reached, for one before it takes all of its requests ([`shadowed`]).
     #[must_use]
     pub fn new(routes: &'t [Route<'t, A>], app: &'t A, site: S) -> Self {
+        assert!(
+            shadowed(routes).is_none(),
+            "a route is never reached: one before it takes all of its requests"
+        );
         Self { routes, app, site }
     }
 
@@ -366,9 +412,13 @@ impl<'t, A: ?Sized, S: Site> Routed<'t, A, S> {
         &mut self.site
     }
 
+    fn route(&self, exchange: &Exchange<'_>) -> Option<&'t Route<'t, A>> {
+        self.routes
+            .get(usize::from(*exchange.route).checked_sub(1)?)
+    }
+
     fn handler(&self, exchange: &Exchange<'_>) -> Option<&'t dyn Handle<A>> {
-        let row = usize::from(*exchange.route).checked_sub(1)?;
-        self.routes.get(row).map(|route| route.handler)
+        self.route(exchange).map(|route| route.handler)
     }
 
     /// The methods that `path` has, or none when no route fits it.
@@ -501,20 +551,32 @@ impl<A: ?Sized, S: Site> Service for Routed<'_, A, S> {
         )
     }
 
-    fn body(&mut self, exchange: &mut Exchange<'_>, piece: &[u8]) -> Result<(), Status> {
-        match self.handler(exchange) {
-            Some(handler) => handler.body(
-                &mut context(self.app, exchange, Parameters::default()),
+    fn body(
+        &mut self,
+        exchange: &mut Exchange<'_>,
+        request: &Request<'_>,
+        piece: &[u8],
+    ) -> Result<BodyProgress, Refusal> {
+        match self.route(exchange) {
+            Some(route) => route.handler.body(
+                &mut context(self.app, exchange, route.parameters(request)),
+                request,
                 piece,
             ),
-            None => Ok(()),
+            None => Ok(BodyProgress::Taken),
         }
     }
 
-    fn received(&mut self, exchange: &mut Exchange<'_>, draft: &mut Draft<'_>) -> Next {
-        match self.handler(exchange) {
-            Some(handler) => handler.received(
-                &mut context(self.app, exchange, Parameters::default()),
+    fn received(
+        &mut self,
+        exchange: &mut Exchange<'_>,
+        request: &Request<'_>,
+        draft: &mut Draft<'_>,
+    ) -> Next {
+        match self.route(exchange) {
+            Some(route) => route.handler.received(
+                &mut context(self.app, exchange, route.parameters(request)),
+                request,
                 draft.reply(),
             ),
             None => draft.reply().error(Status::INTERNAL_SERVER_ERROR, ""),
@@ -528,17 +590,13 @@ impl<A: ?Sized, S: Site> Service for Routed<'_, A, S> {
         body: &[u8],
         draft: &mut Draft<'_>,
     ) -> Next {
-        let row = usize::from(*exchange.route).wrapping_sub(1);
-        match self.routes.get(row) {
-            Some(route) => {
-                let parameters = route.fit(request.path()).unwrap_or_default();
-                route.handler.collected(
-                    &mut context(self.app, exchange, parameters),
-                    request,
-                    body,
-                    draft.reply(),
-                )
-            }
+        match self.route(exchange) {
+            Some(route) => route.handler.collected(
+                &mut context(self.app, exchange, route.parameters(request)),
+                request,
+                body,
+                draft.reply(),
+            ),
             None => draft.reply().error(Status::INTERNAL_SERVER_ERROR, ""),
         }
     }
@@ -654,6 +712,9 @@ mod tests {
             ("/a%20b", "decoded"),
             ("/a\\b", "backslash"),
             ("/a\tb", "control byte"),
+            ("/a?b=1", "query"),
+            ("/a/:b?", "query"),
+            ("/a#b", "fragment"),
         ] {
             let fault = pattern_fault(pattern.as_bytes());
             assert!(fault.is_some_and(|fault| fault.contains(why)), "{pattern}");
@@ -705,6 +766,46 @@ mod tests {
 
     fn hello(_: &mut Context<'_, ()>, _: &Request<'_>, reply: Reply<'_>) -> Next {
         reply.text("hello")
+    }
+
+    #[test]
+    fn route_that_an_earlier_one_leaves_nothing_to_is_found() {
+        let find = |patterns: &[(Method, &'static str)]| {
+            let made = patterns.iter();
+            let routes: std::vec::Vec<_> = made
+                .map(|&(method, pattern)| Route::new(method, pattern, &hello))
+                .collect();
+            shadowed(&routes)
+        };
+        let get = |earlier, later| find(&[(Method::Get, earlier), (Method::Get, later)]);
+        for (earlier, later) in [
+            ("/a", "/a"),
+            ("/led/:id", "/led/:id"),
+            ("/led/:id", "/led/:name"),
+            ("/led/:id", "/led/1"),
+            ("/:a/:b", "/led/:id"),
+            ("/files/*", "/files/*"),
+            ("/files/*", "/files/a/:b"),
+            ("/*", "/files/*"),
+            ("/*", "/"),
+        ] {
+            assert_eq!(get(earlier, later), Some((0, 1)), "{earlier} {later}");
+        }
+        for (earlier, later) in [
+            ("/a", "/b"),
+            ("/a", "/a/"),
+            ("/led/1", "/led/:id"),
+            ("/led/:id", "/led/:id/:x"),
+            ("/led/:id", "/led/"),
+            ("/led/:id", "/led/*"),
+            ("/files/:a/*", "/files/*"),
+            ("/files/*", "/files"),
+        ] {
+            assert_eq!(get(earlier, later), None, "{earlier} {later}");
+        }
+        let (get, put) = (Method::Get, Method::Put);
+        assert_eq!(find(&[(get, "/a"), (put, "/a")]), None);
+        assert_eq!(find(&[(put, "/a"), (get, "/b"), (put, "/a")]), Some((0, 2)));
     }
 
     #[test]

@@ -5,8 +5,10 @@
 //! routes over shared application state, and a site for all other paths.
 
 use crate::event::Ticket;
-use crate::http::head::Head;
+use crate::http::framing::Framing;
+use crate::http::head::{Head, HeadError};
 use crate::http::method::Method;
+use crate::http::path;
 use crate::http::status::Status;
 use crate::http::write::Writer;
 use crate::reply::{Draft, Next, Opening};
@@ -53,6 +55,28 @@ impl<'r> Request<'r> {
         self.head.query()
     }
 
+    /// The value of the query's first parameter of this name, decoded into `out`; `None` when there is
+    /// none. See [`path::query_value`].
+    #[must_use]
+    pub fn query_value<'o>(
+        &self,
+        name: &str,
+        out: &'o mut [u8],
+    ) -> Option<Result<&'o [u8], path::QueryError>> {
+        path::query_value(self.query()?, name.as_bytes(), out)
+    }
+
+    /// The length of the body as announced: 0 without a body, `None` for one in chunks, whose length
+    /// nobody has told.
+    #[must_use]
+    pub fn body_length(&self) -> Option<u64> {
+        match self.head.framing() {
+            Framing::None => Some(0),
+            Framing::Length(length) => Some(length),
+            Framing::Chunked => None,
+        }
+    }
+
     /// The first field of this name, whatever its case.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&'r [u8]> {
@@ -87,6 +111,55 @@ pub enum Progress {
     /// The content cannot be finished: the connection ends so that the client sees that it is
     /// incomplete, by a reset where nothing else would tell it.
     Failed,
+}
+
+/// What a handler says to a piece of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyProgress {
+    /// It has used or copied the piece.
+    Taken,
+    /// It cannot take the piece yet, and has taken nothing of it. The connection receives no more until
+    /// the exchange's ticket is completed; then the handler is given the same bytes again, perhaps with
+    /// more behind them. 503 when it takes longer than [`crate::limits::Limits::handler_ms`].
+    Wait,
+}
+
+/// Why a handler takes no more of a body: the error response that ends the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// 400 to 599; any other status becomes 500.
+    pub status: Status,
+    /// For the client, behind the status; may be empty.
+    pub reason: &'static str,
+}
+
+impl From<Status> for Refusal {
+    fn from(status: Status) -> Self {
+        Self { status, reason: "" }
+    }
+}
+
+/// A limit that a client's request went beyond, and that the developer or operator may have set too low.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Exceeded {
+    /// [`crate::limits::Limits::head_bytes`]: the client got 414 or 431.
+    Head,
+    /// The number of field lines that a buffer's table holds: the client got 431.
+    Fields,
+    /// [`crate::limits::Limits::collect_bytes`]: the client got 413.
+    CollectedBody,
+}
+
+impl Exceeded {
+    /// The limit that a head was refused by, if it was one.
+    pub(crate) fn by(error: HeadError) -> Option<Self> {
+        match error {
+            HeadError::TooLarge | HeadError::RequestLineTooLong => Some(Self::Head),
+            HeadError::TooManyFields => Some(Self::Fields),
+            _ => None,
+        }
+    }
 }
 
 /// How an exchange ended, for logs.
@@ -125,15 +198,24 @@ pub trait Service {
         draft: &mut Draft<'_>,
     ) -> Next;
 
-    /// A piece of the body, after [`crate::reply::Reply::receive_body`].
+    /// A piece of the body, never empty, after [`crate::reply::Reply::receive_body`].
     ///
     /// # Errors
-    /// The status, 400 to 599, of the reply that ends the request; the rest of the body is not read.
-    /// Any other status becomes 500.
-    fn body(&mut self, exchange: &mut Exchange<'_>, piece: &[u8]) -> Result<(), Status>;
+    /// The error response that ends the request; the rest of the body is not read.
+    fn body(
+        &mut self,
+        exchange: &mut Exchange<'_>,
+        request: &Request<'_>,
+        piece: &[u8],
+    ) -> Result<BodyProgress, Refusal>;
 
     /// The body has been received to its end, after [`crate::reply::Reply::receive_body`].
-    fn received(&mut self, exchange: &mut Exchange<'_>, draft: &mut Draft<'_>) -> Next;
+    fn received(
+        &mut self,
+        exchange: &mut Exchange<'_>,
+        request: &Request<'_>,
+        draft: &mut Draft<'_>,
+    ) -> Next;
 
     /// The whole body is there, after [`crate::reply::Reply::collect_body`].
     fn collected(
@@ -154,6 +236,12 @@ pub trait Service {
     /// the client is gone, a deadline passed, its body is broken or too long, or nobody wants the
     /// content (HEAD). Called once; state that the exchange refers to can be freed.
     fn abandoned(&mut self, exchange: &mut Exchange<'_>);
+
+    /// A request was refused because it went beyond a limit. Any client can bring this about as often as
+    /// it likes: what is said to a log has to be bounded.
+    fn exceeded(&mut self, limit: Exceeded) {
+        let _ = limit;
+    }
 
     /// What the log calls the route with this number of an [`Exchange`]; nothing where the
     /// service has no names.

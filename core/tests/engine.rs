@@ -306,6 +306,141 @@ fn chunked_body_that_comes_byte_by_byte_is_collected_whole() {
     });
 }
 
+/// `POST path` whose head has as many bytes, with a body of `length` bytes, in chunks of `chunk` or with its
+/// length told.
+fn posted(path: &str, head: usize, length: usize, chunk: Option<usize>) -> (Vec<u8>, Vec<u8>) {
+    let framing = match chunk {
+        Some(_) => "Transfer-Encoding: chunked".to_owned(),
+        None => format!("Content-Length: {length}"),
+    };
+    let start = format!("POST {path} HTTP/1.1\r\nHost: a\r\nX-Test: yes\r\n{framing}\r\n");
+    let fill = head.saturating_sub(start.len() + "X: \r\n\r\n".len());
+    let mut request = format!("{start}X: {}\r\n\r\n", "v".repeat(fill)).into_bytes();
+    let body: Vec<u8> = (0..length).map(|at| b'a' + (at % 23) as u8).collect();
+    match chunk {
+        Some(size) => {
+            for part in body.chunks(size) {
+                request.extend_from_slice(format!("{:x}\r\n", part.len()).as_bytes());
+                request.extend_from_slice(part);
+                request.extend_from_slice(b"\r\n");
+            }
+            request.extend_from_slice(b"0\r\n\r\n");
+        }
+        None => request.extend_from_slice(&body),
+    }
+    (request, body)
+}
+
+#[test]
+fn largest_collected_body_does_not_depend_on_its_head() {
+    let limit = usize::from(LIMITS.collect_bytes);
+    let heads = [0, 767, usize::from(LIMITS.head_bytes)];
+    let chunks = [None, Some(1), Some(100), Some(limit + 1)];
+    for (head, chunk) in heads
+        .into_iter()
+        .flat_map(|h| chunks.map(|chunk| (h, chunk)))
+    {
+        for (length, step) in [(limit, 7), (limit, 10_000), (limit + 1, 10_000)] {
+            run_plain(&Setup::default(), |net, turn, _, _| {
+                let client = net.connect(10_000);
+                let (request, sent) = posted("/echo", head, length, chunk);
+                for part in request.chunks(step) {
+                    net.send(client, part);
+                    turns(turn, 1);
+                }
+                net.send(client, get("/hello").as_bytes());
+                turns(turn, 40);
+                let reply = net.received(client);
+                let what = format!("{head} {chunk:?} {length} {step}");
+                if length == limit {
+                    starts(&reply, "HTTP/1.1 200");
+                    let rest = body(&reply);
+                    assert!(rest.as_bytes().starts_with(&sent), "{what}");
+                    assert!(rest.ends_with("hello\n"), "{what}: {rest}");
+                } else {
+                    starts(&reply, "HTTP/1.1 413");
+                }
+            });
+        }
+    }
+}
+
+#[test]
+fn streamed_body_is_taken_as_slowly_as_its_handler_wants_and_sees_its_request() {
+    let path = "/paced/a%20b?x=1&q=4%2B+4";
+    for chunk in [None, Some(1), Some(300)] {
+        run_plain(&Setup::default(), |net, turn, app, stats| {
+            let client = net.connect(10_000);
+            let (request, body_bytes) = posted(path, 500, 20_000, chunk);
+            net.send(client, &request);
+            net.send(client, get("/hello").as_bytes());
+            turns(turn, 5);
+            let other = net.connect(10_000);
+            let unread = |net: &Net| net.world().pipes[&client.0].to_server.len();
+            let left = unread(net);
+            assert!(
+                left > 15_000,
+                "no more is received than a buffer holds: {left}"
+            );
+            // A ticket is completed before the handler can take a piece, too: it is asked again.
+            for round in 0.. {
+                assert!(round < 50_000, "it comes to an end");
+                let Some(ticket) = app.tickets.lock().unwrap().pop() else {
+                    break;
+                };
+                *app.takes.lock().unwrap() = u32::from(round % 3 > 0) * 20;
+                net.world()
+                    .messages
+                    .push_back(Message::Complete { ticket, value: 0 });
+                turns(turn, 2);
+                if round == 0 {
+                    assert_eq!(unread(net), left, "nothing was taken: nothing is received");
+                    net.send(other, get("/hello").as_bytes());
+                    turns(turn, 2);
+                    assert_eq!(body(&net.received(other)), "hello\n", "others are served");
+                }
+            }
+            turns(turn, 20);
+            let sum = body_bytes
+                .iter()
+                .fold(0u64, |sum, &byte| sum.wrapping_mul(31) + u64::from(byte));
+            let announced = if chunk.is_some() {
+                "None"
+            } else {
+                "Some(20000)"
+            };
+            let text = String::from_utf8(net.received(client)).unwrap();
+            let expected = format!("\r\n\r\n20000 {sum} a b 4+ 4 {announced} 4HTTP/1.1 200 OK");
+            assert!(text.contains(&expected), "{expected}: {text}");
+            assert!(text.ends_with("hello\n"), "{text}");
+            assert_eq!(stats.value(Counter::StaleTickets), 0);
+            assert_eq!(*app.abandoned.lock().unwrap(), 0);
+        });
+    }
+}
+
+#[test]
+fn body_that_is_never_taken_gets_503_and_its_handler_is_told() {
+    run_plain(&Setup::default(), |net, turn, app, _| {
+        let client = net.connect(10_000);
+        let (request, _) = posted("/paced/a%20b?q=1", 300, 5_000, None);
+        net.send(client, &request);
+        turns(turn, 3);
+        let ticket = app.tickets.lock().unwrap()[0];
+        advance(net, turn, u64::from(LIMITS.handler_ms) - 200);
+        assert!(!net.ended(client));
+        advance(net, turn, 500);
+        starts(&net.received(client), "HTTP/1.1 503");
+        assert_eq!(*app.abandoned.lock().unwrap(), 1);
+        *app.takes.lock().unwrap() = 9;
+        net.world()
+            .messages
+            .push_back(Message::Complete { ticket, value: 0 });
+        turns(turn, 3);
+        assert_eq!(*app.takes.lock().unwrap(), 9, "its ticket is stale");
+    });
+}
+
 #[test]
 fn upload_larger_than_memory_goes_through_the_handler() {
     run_plain(&Setup::default(), |net, turn, _, stats| {
@@ -333,6 +468,7 @@ fn body_refused_by_the_handler_gets_its_status_and_a_gentle_close() {
         );
         turns(turn, 3);
         starts(&net.received(client), "HTTP/1.1 422");
+        assert!(body(&net.received(client)).contains("it has a mark"));
         assert!(net.ended(client));
         net.send(client, &[b'x'; 97]);
         net.finish(client);
@@ -1039,13 +1175,13 @@ fn requests_that_repeat_in_a_pipeline_are_answered_by_one_send() {
         let reply = net.read(client);
         let sends = stats.value(Counter::Sends);
         // More than half of the buffer is filled by their replies.
-        net.send(client, one.repeat(7).as_bytes());
+        net.send(client, one.repeat(10).as_bytes());
         turns(turn, 2);
-        assert!(reply.len() * 7 > Setup::default().lease_bytes / 2);
-        assert_eq!(net.read(client), reply.repeat(7));
+        assert!(reply.len() * 10 > Setup::default().lease_bytes / 2);
+        assert_eq!(net.read(client), reply.repeat(10));
         assert_eq!(stats.value(Counter::Sends) - sends, 1);
-        assert_eq!(stats.value(Counter::Requests), 8);
-        assert_eq!(stats.value(Counter::Replies2xx), 8);
+        assert_eq!(stats.value(Counter::Requests), 11);
+        assert_eq!(stats.value(Counter::Replies2xx), 11);
     });
 }
 

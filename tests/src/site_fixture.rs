@@ -39,7 +39,8 @@ pub const TYPES: &[(&str, &[&str])] = &[
     ("wasm", &["application/wasm"]),
     ("pdf", &["application/pdf"]),
     ("woff2", &["font/woff2"]),
-    ("unknownsuffix", &["application/octet-stream"]),
+    // A server may look at the content, which is text.
+    ("unknownsuffix", &["application/octet-stream", "text/plain"]),
 ];
 
 /// Names with characters that have to be encoded in a path, and how they are.

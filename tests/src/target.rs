@@ -48,6 +48,7 @@ features! {
     HEAD_LIMIT 16 "head-limit" "The limit of a head is known.";
     FIELD_LIMIT 17 "field-limit" "The limit of field lines is known.";
     ANY_NAME 18 "any-name" "Names of the site's files may have any byte but NUL and slash.";
+    INSPECT 19 "inspect" "`/inspect`.";
 }
 
 impl Features {

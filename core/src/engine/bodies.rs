@@ -1,6 +1,8 @@
 //! The body of a request: to the handler in pieces, collected, or thrown away.
 
+use super::requests::path_of;
 use super::*;
+use crate::http::fields::Field;
 
 impl<T, S> Desk<'_, T, S>
 where
@@ -10,6 +12,7 @@ where
     #[cfg_attr(target_os = "rtems", inline(never))]
     pub(super) fn body(&mut self, slot: &mut Slot, token: Token, budget: &mut Budget) -> Flow {
         let (start, end) = (usize::from(slot.start), usize::from(slot.end));
+        let before = slot.body;
         let step = match slot.lease {
             Some(lease) => slot.body.advance(&self.leases.bytes(lease)[start..end]),
             None => slot.body.advance(&[]),
@@ -24,7 +27,7 @@ where
                     return self.thrown_away(slot, to);
                 }
                 slot.count += (to - from) as u64;
-                self.piece(slot, token, start + from..start + to)
+                self.piece(slot, token, start + from..start + to, (start, before))
             }
             Ok(ChunkStep::Incomplete { consumed }) => {
                 slot.start += consumed as u16;
@@ -64,13 +67,15 @@ where
         GO_ON
     }
 
-    /// One piece of a body, at these positions of the lease.
+    /// One piece of a body, at these positions of the lease. `before` is what `slot.start` and
+    /// `slot.body` were before it: where a handler that does not take it yet goes on.
     #[cfg_attr(target_os = "rtems", inline(never))]
     pub(super) fn piece(
         &mut self,
         slot: &mut Slot,
         token: Token,
         at: core::ops::Range<usize>,
+        before: (usize, Body),
     ) -> Flow {
         if slot.count > self.limits.body_bytes {
             self.abandon(slot, token);
@@ -85,6 +90,11 @@ where
             return Some(Want::Abort);
         };
         if slot.state == State::Collecting {
+            if slot.count > u64::from(self.limits.collect_bytes) {
+                self.abandon(slot, token);
+                self.too_long_to_collect(slot, token);
+                return GO_ON;
+            }
             let length = at.len() as u16;
             self.leases
                 .bytes(lease)
@@ -92,12 +102,20 @@ where
             slot.collected += length;
             return GO_ON;
         }
-        let bytes = self.leases.bytes(lease);
+        let length = at.len() as u64;
+        let (bytes, fields) = self.leases.parts(lease);
+        let request = request_of(slot, bytes, fields, self.scratch);
         let mut exchange = exchange!(self, slot, token);
-        match self.service.body(&mut exchange, &bytes[at]) {
-            Ok(()) => {}
-            Err(status) if status == Status::from_error(status.code()) => {
-                self.fail(slot, token, status, &"");
+        match self.service.body(&mut exchange, &request, &bytes[at]) {
+            Ok(BodyProgress::Taken) => {}
+            Ok(BodyProgress::Wait) => {
+                slot.start = before.0 as u16;
+                slot.body = before.1;
+                slot.count -= length;
+                slot.enter(State::Holding);
+            }
+            Err(refusal) if refusal.status == Status::from_error(refusal.status.code()) => {
+                self.fail(slot, token, refusal.status, &refusal.reason);
             }
             Err(_) => self.broken_handler(
                 slot,
@@ -133,29 +151,32 @@ where
         let used = usize::from(slot.out_end - slot.end);
         let mut made = Made::NOTHING;
         let mut draft = Draft::new(&mut output[used..used + room], terms, &mut made);
+        let request = request_of(slot, input, fields, self.scratch);
         let mut exchange = exchange!(self, slot, token);
         let next = if slot.state == State::Collecting {
             let head_end = usize::from(slot.head) + slot.parser.length();
-            let head = Head::new(
-                &slot.parser,
-                &input[usize::from(slot.head)..head_end],
-                fields,
-            );
             let collected = &input[head_end..usize::from(slot.collected)];
-            let path = match head.path() {
-                b"*" => b"*",
-                raw => path::normalise(raw, self.scratch).unwrap_or(b"/"),
-            };
-            self.service.collected(
-                &mut exchange,
-                &Request::new(head, path),
-                collected,
-                &mut draft,
-            )
+            self.service
+                .collected(&mut exchange, &request, collected, &mut draft)
         } else {
-            self.service.received(&mut exchange, &mut draft)
+            self.service.received(&mut exchange, &request, &mut draft)
         };
         self.act(slot, token, &next, &made);
         GO_ON
     }
+}
+
+/// The request whose head stays in the lease while its body is read.
+fn request_of<'b>(
+    slot: &Slot,
+    bytes: &'b [u8],
+    fields: &'b [Field],
+    scratch: &'b mut [u8],
+) -> Request<'b> {
+    let head_end = usize::from(slot.head) + slot.parser.length();
+    let bytes = &bytes[usize::from(slot.head)..head_end];
+    let head = Head::new(&slot.parser, bytes, fields);
+    // It was decoded before, when the head came.
+    let path = path_of(&head, scratch).unwrap_or(b"/");
+    Request::new(head, path)
 }

@@ -36,14 +36,10 @@ where
         self.close_gaps(slot);
         let from = usize::from(slot.end);
         if from >= limit {
-            // Heads are held to their limit before this; only a collected body gets here.
-            self.abandon(slot, token);
-            return self.refuse(
-                slot,
-                token,
-                Status::CONTENT_TOO_LARGE,
-                &"the body is longer than this path takes",
-            );
+            // Heads and collected bodies are held to their limits before this, and what frames chunks is
+            // consumed.
+            debug_assert!(false, "the request's part of the lease is full");
+            return Some(Want::Abort);
         }
         self.receive(slot, lease, limit, budget)
     }
@@ -120,13 +116,14 @@ where
             bytes.copy_within(usize::from(base)..usize::from(slot.end), 0);
             slot.start -= base;
             slot.end -= base;
-            if slot.state == State::Collecting {
+            if slot.keeps_head() {
                 slot.head = 0;
                 slot.collected -= base;
             }
         }
-        // Between a collected body and the input lies what framed its chunks.
-        if slot.state == State::Collecting && slot.collected < slot.start {
+        // Between a collected body and the input lies what framed its chunks; between a head and the
+        // input, what the handler has taken.
+        if slot.keeps_head() && slot.collected < slot.start {
             bytes.copy_within(
                 usize::from(slot.start)..usize::from(slot.end),
                 usize::from(slot.collected),

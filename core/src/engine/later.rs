@@ -26,8 +26,9 @@ where
                 slot.enter(State::Resuming);
             }
             State::Paused => slot.enter(State::Streaming),
-            // It will be asked for more anyway once the client has taken what there is.
-            State::Streaming => {}
+            State::Holding => slot.enter(State::Receiving),
+            // It will be asked for more, or be given more, anyway.
+            State::Streaming | State::Receiving => {}
             _ => return false,
         }
         true

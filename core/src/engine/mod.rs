@@ -26,7 +26,7 @@ use crate::http::write::Writer;
 use crate::limits::Limits;
 use crate::pool::{LeaseId, Leases};
 use crate::reply::{Draft, Made, Next, Opening, Source, Step, StreamFraming, Terms};
-use crate::service::{Exchange, Outcome, Progress, Request, Service};
+use crate::service::{BodyProgress, Exceeded, Exchange, Outcome, Progress, Request, Service};
 use crate::site::Content;
 use crate::stats::{Counter, Stats};
 use crate::throttle::Throttle;
@@ -149,6 +149,8 @@ pub(crate) struct Desk<'m, T, S> {
     pub now: u64,
     pub unix_time: u64,
     pub opening: Opening,
+    /// [`Limits::request_bytes`].
+    pub request_bytes: usize,
     /// The server is being stopped: no connection is kept alive.
     pub draining: bool,
     /// Leases are for others that have waited longer.
@@ -185,7 +187,7 @@ where
                 }
                 State::Sending => self.send_tail(slot, token, &mut budget),
                 State::Streaming => self.stream(slot, token, &mut budget),
-                State::Waiting | State::Paused => self.wait(slot, &mut budget),
+                State::Waiting | State::Paused | State::Holding => self.wait(slot, &mut budget),
                 State::Resuming => self.resume(slot, token, &mut budget),
                 State::Closing => self.close(slot, &mut budget),
                 State::Lingering => self.linger(slot, &mut budget),

@@ -216,13 +216,12 @@ where
 
     /// Bytes of a lease that input may fill; the rest is a reply's.
     pub(super) fn receive_limit(&self) -> usize {
-        self.leases.size() - self.reply_room()
+        self.request_bytes
     }
 
-    /// Bytes that a handler's reply has, neither fewer nor more whatever came before it: half of a
-    /// lease.
+    /// Bytes that a handler's reply has, neither fewer nor more whatever came before it.
     pub(super) fn reply_room(&self) -> usize {
-        self.leases.size() / 2
+        self.leases.size() - self.request_bytes
     }
 
     /// A handler is promised room for its reply: earlier replies leave first if they take it.

@@ -49,18 +49,13 @@ where
             }
             Step::Receive => {
                 self.invite_body(slot);
+                slot.collected = slot.start;
                 slot.enter(State::Receiving);
             }
             Step::Collect => {
-                let head = slot.parser.length();
-                let room = self.receive_limit() - head;
-                if matches!(slot.body, Body::Length(length) if length > room as u64) {
-                    return self.fail(
-                        slot,
-                        token,
-                        Status::CONTENT_TOO_LARGE,
-                        &"the body is longer than this path takes",
-                    );
+                let limit = u64::from(self.limits.collect_bytes);
+                if matches!(slot.body, Body::Length(length) if length > limit) {
+                    return self.too_long_to_collect(slot, token);
                 }
                 self.invite_body(slot);
                 slot.collected = slot.start;
@@ -68,6 +63,16 @@ where
             }
             Step::Failed(reason) => self.broken_handler(slot, token, reason),
         }
+    }
+
+    pub(super) fn too_long_to_collect(&mut self, slot: &mut Slot, token: Token) {
+        self.service.exceeded(Exceeded::CollectedBody);
+        self.fail(
+            slot,
+            token,
+            Status::CONTENT_TOO_LARGE,
+            &"the body is longer than this path takes",
+        );
     }
 
     pub(super) fn broken_handler(&mut self, slot: &mut Slot, token: Token, reason: &str) {

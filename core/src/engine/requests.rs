@@ -35,6 +35,9 @@ where
                 GO_ON
             }
             Err(error) => {
+                if let Some(limit) = Exceeded::by(error) {
+                    self.service.exceeded(limit);
+                }
                 let status = Status::from_error(error.status());
                 let limit = match error {
                     HeadError::TooManyFields => self.leases.rows() - 1,

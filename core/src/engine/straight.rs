@@ -257,7 +257,7 @@ where
     ) {
         let length = usize::from(slot.start - slot.head);
         #[cfg(feature = "fault")]
-        let size = self.leases.size();
+        let reply_room = self.reply_room();
         while budget.requests > 0 && !is_last(slot, &self.limits) {
             let bytes = self.leases.bytes(lease);
             let (input, output) = bytes.split_at_mut(usize::from(slot.end));
@@ -270,7 +270,7 @@ where
             };
             let used = usize::from(slot.out_end - slot.end);
             #[cfg(feature = "fault")]
-            if self.keeps_room && output.len() - used < size / 2 {
+            if self.keeps_room && output.len() - used < reply_room {
                 return;
             }
             let room = output.get_mut(used..used + reply.len());

@@ -321,7 +321,7 @@ fn phase_of(slot: &Slot) -> Phase {
         State::Idle => Phase::Idle,
         State::Head => Phase::Head,
         State::Receiving | State::Collecting | State::Discarding => Phase::Body,
-        State::Waiting | State::Resuming | State::Paused => Phase::Handler,
+        State::Waiting | State::Resuming | State::Paused | State::Holding => Phase::Handler,
         State::Lingering => Phase::Linger,
         State::Sending | State::Streaming | State::Closing => Phase::Write,
     }

@@ -16,7 +16,7 @@ use crate::event::{
 };
 use crate::http::date::HttpDate;
 use crate::http::status::Status;
-use crate::limits::Limits;
+use crate::limits::{Limits, RESPONSE_MINIMUM};
 use crate::pool::{Arena, Leases};
 use crate::reply::opening;
 use crate::service::Service;
@@ -33,6 +33,9 @@ pub const LISTENERS: usize = 8;
 /// Slots beyond [`Limits::connections`] in which clients are told 503 and seen off. An arena of
 /// slots should have room for so many more.
 pub const REFUSALS: u32 = 16;
+
+/// Bytes of scratch memory at least: an error response is made there when a connection has no buffer.
+const SCRATCH_MINIMUM: usize = 512;
 
 /// How long a listener rests after the system had no descriptor for a connection.
 const EXHAUSTED_PAUSE_MS: u64 = 100;
@@ -64,7 +67,7 @@ pub struct Parts<'m, C, T, K, S, A> {
     pub slots: A,
     /// Buffers.
     pub leases: Leases<'m>,
-    /// Half as long as a lease, or longer: for paths, refusals and bytes that are thrown away.
+    /// As long as the longest head, or longer, and 512 bytes at least: for paths, refusals and bytes that are thrown away.
     pub scratch: &'m mut [u8],
     /// Its counters.
     pub stats: &'m Stats,
@@ -106,6 +109,7 @@ pub struct Parts<'m, C, T, K, S, A> {
 /// let mut limits = Limits::DEFAULT;
 /// limits.connections = CONNECTIONS as u32;
 /// limits.head_bytes = 1_024;
+/// limits.collect_bytes = 256;
 ///
 /// let mut worker = Worker::new(Parts {
 ///     index: 0,
@@ -181,8 +185,8 @@ where
     /// A worker of these parts, without a listener yet.
     ///
     /// # Panics
-    /// When the limits do not go with the memory: a head must fit half of a lease, and
-    /// scratch must be half as long as a lease.
+    /// When the limits do not go with the memory: a lease holds a head, a collected body and a response
+    /// ([`Limits::request_bytes`]), and scratch is as long as a head.
     #[must_use]
     pub fn new(parts: Parts<'m, C, T, K, S, A>) -> Self {
         let Parts {
@@ -198,12 +202,12 @@ where
             limits,
         } = parts;
         assert!(
-            usize::from(limits.head_bytes) <= leases.size() / 2,
-            "a head must fit half of a lease"
+            limits.request_bytes() + RESPONSE_MINIMUM <= leases.size(),
+            "a buffer must hold head_bytes, collect_bytes and a response"
         );
         assert!(
-            scratch.len() >= leases.size() / 2,
-            "scratch memory must be half as long as a lease"
+            scratch.len() >= usize::from(limits.head_bytes).max(SCRATCH_MINIMUM),
+            "scratch memory must be as long as a head"
         );
         assert!(
             limits.turn_requests > 0 && limits.turn_bytes > 0 && limits.turn_accepts > 0,
@@ -222,6 +226,7 @@ where
             now,
             unix_time,
             opening,
+            request_bytes: limits.request_bytes(),
             draining: false,
             leases_promised: false,
             throttle: Throttle::new(),

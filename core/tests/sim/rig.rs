@@ -14,7 +14,7 @@ use capuchin_core::pool::{Arena, Leases};
 use capuchin_core::reply::{Next, Opening, Reply};
 use capuchin_core::route::{Context, Handle, Route, Routed};
 use capuchin_core::server::{Parts, REFUSALS, Worker};
-use capuchin_core::service::{Progress, Request};
+use capuchin_core::service::{BodyProgress, Progress, Refusal, Request};
 use capuchin_core::site::{Accepts, Content, ContentId, Found, Representation, Site, SiteError};
 use capuchin_core::stats::{Counter, Stats};
 use capuchin_core::transport::{Socket, Transport};
@@ -25,6 +25,8 @@ use std::sync::Mutex;
 pub struct App {
     pub tickets: Mutex<Vec<Ticket>>,
     pub abandoned: Mutex<u32>,
+    /// Pieces that `/paced` may take.
+    pub takes: Mutex<u32>,
 }
 
 fn hello(_: &mut Context<'_, App>, _: &Request<'_>, reply: Reply<'_>) -> Next {
@@ -96,22 +98,74 @@ impl Handle<App> for Upload {
     fn request(&self, _: &mut Context<'_, App>, _: &Request<'_>, reply: Reply<'_>) -> Next {
         reply.receive_body()
     }
-    fn body(&self, context: &mut Context<'_, App>, piece: &[u8]) -> Result<(), Status> {
+    fn body(
+        &self,
+        context: &mut Context<'_, App>,
+        _: &Request<'_>,
+        piece: &[u8],
+    ) -> Result<BodyProgress, Refusal> {
         context.state[0] += piece.len() as u64;
         context.state[1] += piece.iter().map(|&byte| u64::from(byte)).sum::<u64>();
         match piece {
-            piece if piece.contains(&b'!') => Err(Status::UNPROCESSABLE_CONTENT),
+            piece if piece.contains(&b'!') => Err(Refusal {
+                status: Status::UNPROCESSABLE_CONTENT,
+                reason: "it has a mark",
+            }),
             // No errors: the engine must not pass them on.
-            piece if piece.contains(&b'1') => Err(Status::CONTINUE),
-            piece if piece.contains(&b'2') => Err(Status::OK),
-            _ => Ok(()),
+            piece if piece.contains(&b'1') => Err(Status::CONTINUE.into()),
+            piece if piece.contains(&b'2') => Err(Status::OK.into()),
+            _ => Ok(BodyProgress::Taken),
         }
     }
-    fn received(&self, context: &mut Context<'_, App>, reply: Reply<'_>) -> Next {
+    fn received(&self, context: &mut Context<'_, App>, _: &Request<'_>, reply: Reply<'_>) -> Next {
         let [length, sum] = *context.state;
         reply
             .status(Status::OK)
             .body_with(|out| write!(out, "{length} {sum}"))
+    }
+    fn abandoned(&self, context: &mut Context<'_, App>) {
+        *context.app.abandoned.lock().unwrap() += 1;
+    }
+}
+
+/// Takes a piece only when it may, and tells what it sees of the request.
+struct Paced;
+impl Handle<App> for Paced {
+    fn request(&self, _: &mut Context<'_, App>, _: &Request<'_>, reply: Reply<'_>) -> Next {
+        reply.receive_body()
+    }
+    fn body(
+        &self,
+        context: &mut Context<'_, App>,
+        request: &Request<'_>,
+        piece: &[u8],
+    ) -> Result<BodyProgress, Refusal> {
+        assert_eq!(context.parameters.value("name"), Some(&b"a b"[..]));
+        assert_eq!(request.field("X-Test"), Some(&b"yes"[..]));
+        let mut takes = context.app.takes.lock().unwrap();
+        if *takes == 0 {
+            context.app.tickets.lock().unwrap().push(context.ticket);
+            return Ok(BodyProgress::Wait);
+        }
+        *takes -= 1;
+        for &byte in piece {
+            context.state[1] = context.state[1].wrapping_mul(31) + u64::from(byte);
+        }
+        context.state[0] += piece.len() as u64;
+        Ok(BodyProgress::Taken)
+    }
+    fn received(&self, context: &mut Context<'_, App>, r: &Request<'_>, reply: Reply<'_>) -> Next {
+        let [length, sum] = *context.state;
+        let name = context.parameters.text("name").unwrap_or("none");
+        let mut room = [0; 16];
+        let query = match r.query_value("q", &mut room) {
+            Some(Ok(value)) => std::str::from_utf8(value).unwrap(),
+            other => panic!("{other:?}"),
+        };
+        let (announced, fields) = (r.body_length(), r.head().fields().count());
+        reply
+            .status(Status::OK)
+            .body_with(|out| write!(out, "{length} {sum} {name} {query} {announced:?} {fields}"))
     }
     fn abandoned(&self, context: &mut Context<'_, App>) {
         *context.app.abandoned.lock().unwrap() += 1;
@@ -333,6 +387,7 @@ pub const ROUTES: &[Route<'static, App>] = &[
     Route::new(Method::Head, "/either", &no_content),
     Route::new(Method::Post, "/last/:how", &Last),
     Route::new(Method::Post, "/upload", &Upload),
+    Route::new(Method::Post, "/paced/:name", &Paced),
     Route::new(Method::Get, "/stream/:bytes", &Stream),
     Route::new(Method::Get, "/later", &Later),
     Route::new(Method::Post, "/later", &Later),
@@ -345,6 +400,7 @@ pub const LIMITS: Limits = {
     let mut limits = Limits::DEFAULT;
     limits.connections = 32;
     limits.head_bytes = 1_024;
+    limits.collect_bytes = 900;
     limits.drain_bytes = 4_000;
     limits
 };
@@ -360,7 +416,7 @@ impl Default for Setup {
         Self {
             limits: LIMITS,
             leases: 16,
-            lease_bytes: 2_048,
+            lease_bytes: LIMITS.request_bytes() + 1_024,
         }
     }
 }

@@ -9,7 +9,9 @@ use capuchin_core::http::method::Method;
 use capuchin_core::http::status::Status;
 use capuchin_core::http::write::Writer;
 use capuchin_core::reply::{Draft, Next, Opening, Reply};
-use capuchin_core::service::{Exchange, Outcome, Progress, Request, Service};
+use capuchin_core::service::{
+    BodyProgress, Exchange, Outcome, Progress, Refusal, Request, Service,
+};
 use capuchin_core::site::{Content, ContentId};
 use capuchin_core::stats::{Snapshot, Stats};
 use capuchin_core::transport::Socket;
@@ -78,14 +80,28 @@ impl<S: Service> Service for Front<'_, S> {
         .unwrap_or_else(|_| Next::failed(PANICKED))
     }
 
-    fn body(&mut self, exchange: &mut Exchange<'_>, piece: &[u8]) -> Result<(), Status> {
-        catch_unwind(AssertUnwindSafe(|| self.inner.body(exchange, piece)))
-            .unwrap_or(Err(Status::INTERNAL_SERVER_ERROR))
+    fn body(
+        &mut self,
+        exchange: &mut Exchange<'_>,
+        request: &Request<'_>,
+        piece: &[u8],
+    ) -> Result<BodyProgress, Refusal> {
+        catch_unwind(AssertUnwindSafe(|| {
+            self.inner.body(exchange, request, piece)
+        }))
+        .unwrap_or(Err(Status::INTERNAL_SERVER_ERROR.into()))
     }
 
-    fn received(&mut self, exchange: &mut Exchange<'_>, draft: &mut Draft<'_>) -> Next {
-        catch_unwind(AssertUnwindSafe(|| self.inner.received(exchange, draft)))
-            .unwrap_or_else(|_| Next::failed(PANICKED))
+    fn received(
+        &mut self,
+        exchange: &mut Exchange<'_>,
+        request: &Request<'_>,
+        draft: &mut Draft<'_>,
+    ) -> Next {
+        catch_unwind(AssertUnwindSafe(|| {
+            self.inner.received(exchange, request, draft)
+        }))
+        .unwrap_or_else(|_| Next::failed(PANICKED))
     }
 
     fn collected(

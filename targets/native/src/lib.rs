@@ -42,7 +42,7 @@ pub use capuchin_core::http::write::Writer;
 pub use capuchin_core::limits::Limits;
 pub use capuchin_core::reply::{Next, Reply};
 pub use capuchin_core::route::{Context, Handle, Route};
-pub use capuchin_core::service::{Progress, Request};
+pub use capuchin_core::service::{BodyProgress, Progress, Refusal, Request};
 pub use capuchin_core::stats::{Counter, Snapshot};
 pub use capuchin_core::table::{Entry, Table};
 pub use capuchin_posix::{Links, ListenError, become_user};

@@ -40,9 +40,15 @@ pub(crate) trait Chores {
     fn reply_bytes(&self) -> usize;
 }
 
-/// Bytes of a lease: twice the longest head, for half of it is kept for a reply.
+/// Bytes of a response that every buffer has room for.
+const RESPONSE_BYTES: usize = 4 << 10;
+
+/// Bytes of a lease: for a head, a collected body, and a response that is as long as a head, or longer.
 fn lease_bytes(limits: &Limits, reply: usize) -> usize {
-    (usize::from(limits.head_bytes).max(reply) * 2).clamp(8 << 10, Leases::LARGEST)
+    let response = usize::from(limits.head_bytes)
+        .max(reply)
+        .max(RESPONSE_BYTES);
+    (limits.request_bytes() + response).min(Leases::LARGEST)
 }
 
 /// What is decided about a worker before it starts.

@@ -3,8 +3,8 @@
 mod common;
 
 use capuchin::{
-    Accept, Context, Counter, Handle, Limits, Method, Next, Progress, Reply, Request, Running,
-    Server, Status, Ticket, Writer,
+    Accept, BodyProgress, Context, Counter, Handle, Limits, Method, Next, Progress, Refusal, Reply,
+    Request, Running, Server, Status, Ticket, Writer,
 };
 use common::{PATIENCE, get, read};
 use std::io::{Read, Write};
@@ -41,12 +41,17 @@ impl Handle<App> for PanicsLater {
         }
     }
 
-    fn body(&self, _: &mut Context<'_, App>, piece: &[u8]) -> Result<(), Status> {
+    fn body(
+        &self,
+        _: &mut Context<'_, App>,
+        _: &Request<'_>,
+        piece: &[u8],
+    ) -> Result<BodyProgress, Refusal> {
         assert_ne!(piece, b"body!", "on purpose");
-        Ok(())
+        Ok(BodyProgress::Taken)
     }
 
-    fn received(&self, _: &mut Context<'_, App>, _: Reply<'_>) -> Next {
+    fn received(&self, _: &mut Context<'_, App>, _: &Request<'_>, _: Reply<'_>) -> Next {
         panic!("on purpose")
     }
 

@@ -9,6 +9,7 @@
  *   curl http://device/led/2
  *   curl -X PUT -d on http://device/led/2
  *   curl http://device/slow
+ *   curl 'http://device/greet?name=J%C3%B6rg'
  *   curl --data-binary @image.bin http://device/firmware
  */
 
@@ -147,6 +148,22 @@ static capuchin_next led_collected(
   return capuchin_reply_empty(reply);
 }
 
+/* ---- GET /greet?name=...: a parameter in the query ---- */
+
+static capuchin_next greet_request(
+  capuchin_exchange *exchange, const capuchin_request *request, capuchin_reply *reply)
+{
+  char name[64];
+  char client[54];
+
+  if (capuchin_request_query_value(request, "name", name, sizeof(name)) <= 0) {
+    return capuchin_reply_error(reply, 400, "say who you are: /greet?name=...");
+  }
+  capuchin_client_address(exchange, client, sizeof(client));
+  capuchin_reply_field(reply, "Content-Type", "text/plain; charset=utf-8");
+  return capuchin_reply_printf(reply, "hello %s at %s\n", name, client);
+}
+
 /* ---- GET /slow: a reply that another task completes ---- */
 
 /*
@@ -239,6 +256,7 @@ static void *job_thread(void *argument)
 
 /* Say how much you have room for: more is refused with 413 as soon as it shows. */
 #define FIRMWARE_LIMIT (8u * 1024u * 1024u)
+#define FIRMWARE_TOO_LARGE "the image is larger than the flash"
 
 /* State of a request: two numbers, zero at its beginning. Here the bytes so far and their CRC. */
 #define FIRMWARE_BYTES 0
@@ -265,17 +283,25 @@ static uint32_t crc32_add(uint32_t crc, const unsigned char *bytes, size_t lengt
 static capuchin_next firmware_request(
   capuchin_exchange *exchange, const capuchin_request *request, capuchin_reply *reply)
 {
+  uint64_t length;
+
   (void) exchange;
-  (void) request;
-  /* Here a real device would erase its spare flash bank, or defer that to a task of its own. */
+  if (capuchin_request_body_length(request, &length) && length > FIRMWARE_LIMIT) {
+    return capuchin_reply_error(reply, 413, FIRMWARE_TOO_LARGE);
+  }
   return capuchin_reply_receive(reply);
 }
 
-/* The piece is the server's buffer: use it or copy it now. */
+/*
+ * The piece is the server's buffer: use it or copy it now. Where flash has to be erased or written first,
+ * a real device would hand that to a task with exchange->ticket and return CAPUCHIN_BODY_WAIT: the server
+ * takes no more from this client, and calls again with the same piece when the task calls
+ * capuchin_complete().
+ */
 static int firmware_body(capuchin_exchange *exchange, const void *piece, size_t length)
 {
   if (length > FIRMWARE_LIMIT - exchange->state[FIRMWARE_BYTES]) {
-    return 413;
+    return capuchin_refuse_body(exchange, 413, FIRMWARE_TOO_LARGE);
   }
   exchange->state[FIRMWARE_BYTES] += length;
   exchange->state[FIRMWARE_CRC] =
@@ -307,6 +333,7 @@ static const capuchin_handler led_handler = {
   .request = led_request, .collected = led_collected
 };
 static const capuchin_handler slow_handler = { .request = slow_request, .resume = slow_resume };
+static const capuchin_handler greet_handler = { .request = greet_request };
 static const capuchin_handler firmware_handler = {
   .request = firmware_request,
   .body = firmware_body,
@@ -319,6 +346,7 @@ static const capuchin_route routes[] = {
   { CAPUCHIN_GET, "/led/:id", &led_handler, NULL },
   { CAPUCHIN_PUT, "/led/:id", &led_handler, NULL },
   { CAPUCHIN_GET, "/slow", &slow_handler, NULL },
+  { CAPUCHIN_GET, "/greet", &greet_handler, NULL },
   { CAPUCHIN_POST, "/firmware", &firmware_handler, NULL },
 };
 
@@ -344,8 +372,7 @@ static const capuchin_page pages[] = {
 #endif
 
 /* All that the server ever uses, and aligned by its type: the default sizes but for descriptors. */
-#define MEMORY_SIZE \
-  CAPUCHIN_MEMORY_SIZE(1u, 32u, 6u, 2048u, 32u, 32u, EXAMPLE_DESCRIPTORS, ROUTES, PAGES)
+#define MEMORY_SIZE CAPUCHIN_MEMORY_SIZE_DESCRIPTORS(EXAMPLE_DESCRIPTORS, ROUTES, PAGES)
 static uint64_t memory[MEMORY_SIZE / sizeof(uint64_t) + 1];
 
 void example_start(void)

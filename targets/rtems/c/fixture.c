@@ -49,6 +49,7 @@ static const struct {
   OPTION("timeout.linger", limits.linger_ms),
   OPTION("timeout.drain", limits.drain_ms),
   OPTION("limit.head_bytes", limits.head_bytes),
+  OPTION("limit.collect_bytes", limits.collect_bytes),
   OPTION("limit.drain_bytes", limits.drain_bytes),
   OPTION("limit.body_bytes", limits.body_bytes),
   OPTION("limit.requests_per_connection", limits.requests_per_connection),
@@ -128,20 +129,6 @@ static int check_options(const struct fixture_options *options)
 static char facts_text[768];
 static size_t facts_length;
 
-/* Room for the heads of the request and of the reply beside a body that is echoed. */
-#define HEAD_ROOM 512u
-
-/* More is not asked of any server. */
-#define COLLECT_LIMIT 4096u
-
-static uint32_t collect_bytes(uint32_t buffer_size)
-{
-  uint32_t half = buffer_size / 2;
-  uint32_t fits = half >= 2 * HEAD_ROOM ? half - HEAD_ROOM : half / 2;
-
-  return fits < COLLECT_LIMIT ? fits : COLLECT_LIMIT;
-}
-
 static uint32_t value_or(uint32_t value, uint32_t otherwise)
 {
   return value != 0 ? value : otherwise;
@@ -162,7 +149,7 @@ static void make_facts(const capuchin_config *config)
   facts_length = (size_t) snprintf(
     facts_text,
     sizeof(facts_text),
-    "features routes upload stream drip deferred storm counters site%s\n",
+    "features routes upload inspect stream drip deferred storm counters site%s\n",
     config->directory != NULL ? " live" : "");
 #ifndef __rtems__
   add_fact("pid", (uint32_t) getpid());
@@ -174,7 +161,7 @@ static void make_facts(const capuchin_config *config)
   add_fact("body_bytes", value_or(limit->body_bytes, UINT32_MAX));
   add_fact("requests_per_connection", value_or(limit->requests_per_connection, UINT32_MAX));
   add_fact("buffers", config->buffers);
-  add_fact("collect_bytes", collect_bytes(config->buffer_size));
+  add_fact("collect_bytes", value_or(limit->collect_bytes, config->buffer_size / 4u));
   add_fact("first_byte_ms", value_or(limit->first_byte_ms, 20000));
   add_fact("head_ms", value_or(limit->head_ms, 10000));
   add_fact("body_ms", value_or(limit->body_ms, 30000));
@@ -215,6 +202,7 @@ static const capuchin_route routes[] = {
   { CAPUCHIN_POST, "/echo", &fixture_echo, NULL },
   { CAPUCHIN_PUT, "/upload", &fixture_upload, NULL },
   { CAPUCHIN_POST, "/upload", &fixture_upload, NULL },
+  { CAPUCHIN_PUT, "/inspect/:name", &fixture_inspect, NULL },
   { CAPUCHIN_GET, "/stream/:bytes", &fixture_stream, &is_unsized },
   { CAPUCHIN_GET, "/stream/:bytes/:seed", &fixture_stream, &is_unsized },
   { CAPUCHIN_GET, "/sized/:bytes", &fixture_stream, &is_sized },

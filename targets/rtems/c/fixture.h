@@ -20,7 +20,10 @@
 #ifdef __rtems__
 #define FIXTURE_CONNECTIONS 64
 #define FIXTURE_BUFFERS 64
-#define FIXTURE_BUFFER_SIZE 4096
+/* A body of the size that can be collected is echoed, so that it has to fit the rest, too. */
+#define FIXTURE_BUFFER_SIZE 6144
+#define FIXTURE_HEAD_BYTES 3072
+#define FIXTURE_COLLECT_BYTES 1024
 #define FIXTURE_MESSAGES 128
 #ifdef CAPUCHIN_STACK_LIBBSD
 /* Also the limit of sockets, and one that the server closed stays for a while: see config.h. */
@@ -32,7 +35,9 @@
 #else
 #define FIXTURE_CONNECTIONS 600
 #define FIXTURE_BUFFERS 616
-#define FIXTURE_BUFFER_SIZE 16384
+#define FIXTURE_BUFFER_SIZE 20480
+#define FIXTURE_HEAD_BYTES 8192
+#define FIXTURE_COLLECT_BYTES 4096
 #define FIXTURE_MESSAGES 512
 #define FIXTURE_DESCRIPTORS 4096
 #endif
@@ -59,7 +64,10 @@ struct fixture_options {
   {                                                                                     \
     .port = 80, .workers = 1, .buffers = FIXTURE_BUFFERS,                               \
     .buffer_size = FIXTURE_BUFFER_SIZE, .fields = FIXTURE_FIELDS,                       \
-    .messages = FIXTURE_MESSAGES                                                        \
+    .messages = FIXTURE_MESSAGES,                                                       \
+    .limits = {                                                                         \
+      .head_bytes = FIXTURE_HEAD_BYTES, .collect_bytes = FIXTURE_COLLECT_BYTES          \
+    }                                                                                   \
   }
 
 /*

@@ -330,6 +330,115 @@ const capuchin_handler fixture_drip = {
   .request = drip_request, .stream = drip_piece, .abandoned = drip_abandoned
 };
 
+/* ---- bodies that are taken slowly, and what is seen of their requests ---- */
+
+#define FNV_START UINT64_C(0xcbf29ce484222325)
+#define FNV_PRIME UINT64_C(0x100000001b3)
+
+/* State: bytes so far in the lower half, above it the entry's number plus one while a pause is on; the sum. */
+static capuchin_next inspect_request(
+  capuchin_exchange *exchange, const capuchin_request *request, capuchin_reply *reply)
+{
+  (void) request;
+  exchange->state[1] = FNV_START;
+  return capuchin_reply_receive(reply);
+}
+
+/* Whether the pause before this piece is over; takes an entry for it first. An error status otherwise. */
+static int inspect_pause(capuchin_exchange *exchange)
+{
+  const capuchin_text no_word = { NULL, 0 };
+  int at = DRIP_ENTRY(exchange->state[0]);
+  char text[16];
+  uint64_t pause_ms = 0;
+  int length = capuchin_request_query_value(exchange->request, "wait", text, sizeof(text));
+  bool fired;
+
+  if (length == CAPUCHIN_NO_VALUE) {
+    return CAPUCHIN_BODY_TAKEN;
+  }
+  if (length < 0 || !fixture_number(text, (size_t) length, &pause_ms) || pause_ms > DELAY_LIMIT_MS) {
+    return capuchin_refuse_body(exchange, 400, "milliseconds to wait");
+  }
+  if (at < 0) {
+    at = pending_add(exchange, pause_ms, no_word, false);
+    if (at < 0) {
+      return 503;
+    }
+    exchange->state[0] |= ((uint64_t) at + 1) << 32;
+    return CAPUCHIN_BODY_WAIT;
+  }
+  pthread_mutex_lock(&later_lock);
+  fired = pending[at].state == PENDING_FIRED;
+  if (fired) {
+    pending[at].state = PENDING_FREE;
+  }
+  pthread_mutex_unlock(&later_lock);
+  if (!fired) {
+    return CAPUCHIN_BODY_WAIT;
+  }
+  exchange->state[0] = DRIP_LINE(exchange->state[0]);
+  return CAPUCHIN_BODY_TAKEN;
+}
+
+static int inspect_body(capuchin_exchange *exchange, const void *piece, size_t length)
+{
+  const unsigned char *bytes = piece;
+  int paused = inspect_pause(exchange);
+  char text[2];
+  size_t i;
+
+  if (paused != CAPUCHIN_BODY_TAKEN) {
+    return paused;
+  }
+  if (capuchin_request_query_value(exchange->request, "refuse", text, sizeof(text)) >= 0) {
+    return capuchin_refuse_body(exchange, 422, "refused as asked");
+  }
+  for (i = 0; i < length; i++) {
+    exchange->state[1] = (exchange->state[1] ^ bytes[i]) * FNV_PRIME;
+  }
+  exchange->state[0] += length;
+  return CAPUCHIN_BODY_TAKEN;
+}
+
+static capuchin_next inspect_received(capuchin_exchange *exchange, capuchin_reply *reply)
+{
+  capuchin_text name = capuchin_parameter(exchange, "name");
+  capuchin_text test = capuchin_request_field(exchange->request, "X-Test");
+  char query[32];
+  char announced[24] = "chunks";
+  uint64_t length;
+  size_t fields = 0;
+
+  capuchin_request_query_value(exchange->request, "q", query, sizeof(query));
+  if (capuchin_request_body_length(exchange->request, &length)) {
+    snprintf(announced, sizeof(announced), "%" PRIu64, length);
+  }
+  while (capuchin_request_field_at(exchange->request, fields, NULL, NULL)) {
+    fields++;
+  }
+  fixture_plain_text(reply);
+  return capuchin_reply_printf(
+    reply,
+    "name %.*s\nquery %s\ntest %.*s\nannounced %s\nfields %u\n%" PRIu32 " %016" PRIx64 "\n",
+    (int) name.length,
+    name.data,
+    query,
+    (int) test.length,
+    test.data,
+    announced,
+    (unsigned) fields,
+    DRIP_LINE(exchange->state[0]),
+    exchange->state[1]);
+}
+
+const capuchin_handler fixture_inspect = {
+  .request = inspect_request,
+  .body = inspect_body,
+  .received = inspect_received,
+  .abandoned = drip_abandoned
+};
+
 /* ---- what the image uses ---- */
 
 #ifdef __rtems__

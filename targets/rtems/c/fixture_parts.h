@@ -57,6 +57,7 @@ void fixture_plain_text(capuchin_reply *reply);
 
 extern const capuchin_handler fixture_drip;
 extern const capuchin_handler fixture_deferred;
+extern const capuchin_handler fixture_inspect;
 #ifdef __rtems__
 extern const capuchin_handler fixture_resources;
 #endif

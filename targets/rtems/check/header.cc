@@ -5,9 +5,27 @@
 
 #include "capuchin.h"
 
-static capuchin_next hello(
-  capuchin_exchange *exchange, const capuchin_request *, capuchin_reply *reply)
+static int body(capuchin_exchange *exchange, const void *, size_t length)
 {
+  char client[54];
+
+  if (capuchin_client_address(exchange, client, sizeof(client)) < 0 || exchange->request == nullptr) {
+    return CAPUCHIN_BODY_WAIT;
+  }
+  return length > 8 ? capuchin_refuse_body(exchange, 413, "too long") : CAPUCHIN_BODY_TAKEN;
+}
+
+static capuchin_next hello(
+  capuchin_exchange *exchange, const capuchin_request *request, capuchin_reply *reply)
+{
+  char name[16];
+
+  if (capuchin_request_method(request) == CAPUCHIN_PUT) {
+    return capuchin_reply_receive(reply);
+  }
+  if (capuchin_request_query_value(request, "name", name, sizeof(name)) == CAPUCHIN_NO_VALUE) {
+    return CAPUCHIN_FAILED;
+  }
   return capuchin_reply_printf(reply, "%u\n", static_cast<unsigned>(exchange->now_ms));
 }
 
@@ -19,6 +37,7 @@ rtems_status_code start(capuchin_server **server)
   capuchin_config config = CAPUCHIN_CONFIG_DEFAULT;
 
   handler.request = hello;
+  handler.body = body;
   config.routes = &route;
   config.route_count = 1;
   config.memory = memory;

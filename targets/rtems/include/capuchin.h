@@ -8,7 +8,7 @@
  * not block: what takes time is deferred and completed from any other task, or from an interrupt
  * handler, by capuchin_complete().
  *
- * All memory is the application's: see CAPUCHIN_MEMORY_SIZE. Nothing is allocated while requests are
+ * All memory is the application's: see capuchin_memory_size(). Nothing is allocated while requests are
  * answered. Strings are UTF-8 or ASCII and end with NUL unless a length goes with them; what a client
  * sent comes with a length and may hold any byte.
  *
@@ -77,36 +77,53 @@ typedef struct {
   uint16_t start; /* another number for each capuchin_start(), and never 0 */
 } capuchin_ticket;
 
+/*
+ * The types of the constants below have 32 bits everywhere. An enum would have as many as the compiler
+ * chooses: one byte with -fshort-enums, which some ABIs imply.
+ */
+
 /* Request methods (RFC 9110 section 9.3, RFC 5789). */
-typedef enum {
-  CAPUCHIN_GET,
-  CAPUCHIN_HEAD,
-  CAPUCHIN_POST,
-  CAPUCHIN_PUT,
-  CAPUCHIN_DELETE,
-  CAPUCHIN_OPTIONS,
-  CAPUCHIN_PATCH
-} capuchin_method;
+typedef int32_t capuchin_method;
+enum {
+  CAPUCHIN_GET = 0,
+  CAPUCHIN_HEAD = 1,
+  CAPUCHIN_POST = 2,
+  CAPUCHIN_PUT = 3,
+  CAPUCHIN_DELETE = 4,
+  CAPUCHIN_OPTIONS = 5,
+  CAPUCHIN_PATCH = 6
+};
 
 /*
  * What a handler returns: the result of the capuchin_reply_... call that ended the reply. A handler
  * that ended none returns CAPUCHIN_FAILED: the client gets 500, the console a line.
  */
-typedef enum {
+typedef int32_t capuchin_next;
+enum {
   CAPUCHIN_FAILED = 0,
   CAPUCHIN_ANSWERED = 1,
   CAPUCHIN_DEFERRED = 2,
   CAPUCHIN_RECEIVING = 3,
   CAPUCHIN_COLLECTING = 4
-} capuchin_next;
+};
 
 /* What a streaming handler returns. */
-typedef enum {
+typedef int32_t capuchin_progress;
+enum {
   CAPUCHIN_MORE = 0,   /* more follows: call again when there is room */
   CAPUCHIN_WAIT = 1,   /* nothing now: call again when the ticket is completed */
   CAPUCHIN_DONE = 2,   /* that was the last piece */
   CAPUCHIN_BROKEN = 3  /* cannot be finished: the client is to see an incomplete reply */
-} capuchin_progress;
+};
+
+/*
+ * What a handler returns for a piece of a body; or an HTTP error status (400 to 599), which ends the
+ * request: the client gets it as the response, and the rest of the body is not read.
+ */
+enum {
+  CAPUCHIN_BODY_TAKEN = 0, /* the piece was used or copied */
+  CAPUCHIN_BODY_WAIT = 1   /* nothing of it was taken: call again with it when the ticket is completed */
+};
 
 /* What goes with a request from its beginning to its end. */
 typedef struct {
@@ -116,7 +133,12 @@ typedef struct {
   capuchin_ticket ticket; /* names this request, for capuchin_complete() */
   uint64_t now_ms;        /* milliseconds since boot */
   uint64_t unix_time;     /* seconds since 1970-01-01 00:00:00 UTC */
-  const void *parameters; /* for capuchin_parameter(); the head's and the collected body's call only */
+  const void *parameters; /* for capuchin_parameter() */
+  const capuchin_request *request; /* in the functions request, body, received and collected; NULL in
+                                      resume, stream and abandoned */
+  const char *reason;     /* body may set it before it returns an error status: a text for the client, that
+                             stays as it is; see capuchin_refuse_body() */
+  int32_t client;         /* for capuchin_client_address() */
 } capuchin_exchange;
 
 /*
@@ -127,7 +149,12 @@ typedef struct {
   /* The head of a request is there. */
   capuchin_next (*request)(
     capuchin_exchange *exchange, const capuchin_request *request, capuchin_reply *reply);
-  /* A piece of the body, after capuchin_reply_receive(). 0 to go on; an HTTP error status ends it. */
+  /*
+   * A piece of the body, never empty, after capuchin_reply_receive(). CAPUCHIN_BODY_TAKEN, or
+   * CAPUCHIN_BODY_WAIT when there is no place for it yet: the server receives no more from this client
+   * until exchange->ticket is completed, and then calls again with the same bytes, perhaps with more
+   * behind them; after limits.handler_ms the client gets 503. An HTTP error status ends the request.
+   */
   int (*body)(capuchin_exchange *exchange, const void *piece, size_t length);
   /* The body has ended, after capuchin_reply_receive(). */
   capuchin_next (*received)(capuchin_exchange *exchange, capuchin_reply *reply);
@@ -148,8 +175,9 @@ typedef struct {
 
 /*
  * A row of the routing table. A pattern is a path whose segments may be parameters: "/led/:id" takes
- * one segment, "/files" and then a last segment '*' all the rest. Patterns are tried in the order of the table. HEAD is
- * answered by the GET route unless it has its own.
+ * one segment, "/files" and then a last segment '*' all the rest. It has no query. Patterns are tried in
+ * the order of the table; a route that is never reached, for one before it takes all of its requests, is
+ * an error. HEAD is answered by the GET route unless it has its own.
  */
 typedef struct {
   capuchin_method method;
@@ -172,7 +200,9 @@ typedef struct {
 
 /* Limits and timeouts; 0 stands for the default, which is given. */
 typedef struct {
-  uint32_t head_bytes;              /* of a request's head; half a buffer */
+  uint32_t head_bytes;              /* of a request's head: request line and fields; half of buffer_size */
+  uint32_t collect_bytes;           /* of a body for capuchin_reply_collect(), whatever its head's length;
+                                       a quarter of buffer_size */
   uint32_t body_bytes;              /* of any body; no limit */
   uint32_t drain_bytes;             /* of an unread body, to keep its connection; 65,536 */
   uint32_t requests_per_connection; /* no limit */
@@ -194,7 +224,9 @@ typedef struct {
   uint16_t workers;              /* worker tasks; with more than one, another task accepts for them */
   uint16_t connections;          /* in service at a time, for each worker */
   uint16_t buffers;              /* for each worker: as many connections can have bytes in flight */
-  uint16_t buffer_size;          /* bytes of each; half for requests, half for replies */
+  uint16_t buffer_size;          /* bytes of each: limits.head_bytes and limits.collect_bytes for requests,
+                                    32 for what frames chunks, and the rest for a response's head and content;
+                                    CAPUCHIN_BUFFER_SIZE_MINIMUM at least */
   uint16_t fields;               /* field lines that a request may have */
   uint16_t messages;             /* completions and others that may be under way to a worker */
   uint16_t descriptors;          /* CONFIGURE_MAXIMUM_FILE_DESCRIPTORS: all of them have their turn */
@@ -210,15 +242,31 @@ typedef struct {
   void *application;             /* handed to every handler */
   void (*on_message)(void *application, uint64_t value); /* for capuchin_send(); may be NULL */
   capuchin_limits limits;
-  void *memory;                  /* CAPUCHIN_MEMORY_SIZE bytes, aligned for a uint64_t */
+  void *memory;                  /* capuchin_memory_size() bytes, aligned for a uint64_t */
   size_t memory_size;
 } capuchin_config;
 
+/* Values of CAPUCHIN_CONFIG_DEFAULT that CAPUCHIN_MEMORY_SIZE_DEFAULT counts with. */
+#define CAPUCHIN_DEFAULT_WORKERS 1u
+#define CAPUCHIN_DEFAULT_CONNECTIONS 32u
+#define CAPUCHIN_DEFAULT_BUFFERS 6u
+/* Heads up to 4,096 bytes, as browsers with cookies send them; collected bodies up to 2,048. */
+#define CAPUCHIN_DEFAULT_BUFFER_SIZE 8192u
+#define CAPUCHIN_DEFAULT_FIELDS 32u
+#define CAPUCHIN_DEFAULT_MESSAGES 32u
+#define CAPUCHIN_DEFAULT_DESCRIPTORS 64u
+
 #define CAPUCHIN_CONFIG_DEFAULT                                                  \
   {                                                                              \
-    .config_size = sizeof(capuchin_config), .port = 80, .workers = 1,            \
-    .connections = 32, .buffers = 6, .buffer_size = 2048, .fields = 32,          \
-    .messages = 32, .descriptors = 64, .priority = 120, .stack_size = 8192       \
+    .config_size = sizeof(capuchin_config), .port = 80,                          \
+    .workers = CAPUCHIN_DEFAULT_WORKERS,                                         \
+    .connections = CAPUCHIN_DEFAULT_CONNECTIONS,                                 \
+    .buffers = CAPUCHIN_DEFAULT_BUFFERS,                                         \
+    .buffer_size = CAPUCHIN_DEFAULT_BUFFER_SIZE,                                 \
+    .fields = CAPUCHIN_DEFAULT_FIELDS,                                           \
+    .messages = CAPUCHIN_DEFAULT_MESSAGES,                                       \
+    .descriptors = CAPUCHIN_DEFAULT_DESCRIPTORS,                                 \
+    .priority = 120, .stack_size = 8192                                          \
   }
 
 /*
@@ -226,6 +274,10 @@ typedef struct {
  * stack and 4 KB with libbsd; what handlers have on the stack besides comes on top.
  */
 #define CAPUCHIN_STACK_SIZE_MINIMUM 6144u
+
+/* The smallest buffer_size, and what of it head_bytes and collect_bytes have to leave. */
+#define CAPUCHIN_BUFFER_SIZE_MINIMUM 2048u
+#define CAPUCHIN_BUFFER_OVERHEAD 480u
 
 /* Bytes of each; the library's own build checks them. Elsewhere than on RTEMS there is enough. */
 #ifdef __rtems__
@@ -251,9 +303,21 @@ typedef struct {
 #endif
 
 /*
- * Bytes of memory for a server of these sizes; descriptors, fields and buffer_size as in the
- * configuration. An upper bound, and a close one: capuchin_start() says when it is not enough. Sixteen
- * connections more are there to be refused. A directory needs CAPUCHIN_MEMORY_SIZE_DIRECTORY besides.
+ * Bytes of memory that a server of this configuration needs; its memory and memory_size do not matter. For
+ * memory that is allocated before the start, once:
+ *
+ *   config.memory_size = capuchin_memory_size(&config);
+ *   config.memory = malloc(config.memory_size);
+ *
+ * 0 when config is NULL or was not begun with CAPUCHIN_CONFIG_DEFAULT.
+ */
+size_t capuchin_memory_size(const capuchin_config *config);
+
+/*
+ * The same as a constant, for static memory: an upper bound, and a close one; capuchin_start() says when it
+ * is not enough. The sizes are those of the configuration, and limits.head_bytes is half of buffer_size at
+ * most. Sixteen connections more are there to be refused. A directory needs
+ * CAPUCHIN_MEMORY_SIZE_DIRECTORY besides.
  */
 #define CAPUCHIN_MEMORY_SIZE(workers, connections, buffers, buffer_size, fields, messages,    \
                              descriptors, routes, pages)                                      \
@@ -265,9 +329,16 @@ typedef struct {
    ((workers) > 1 ? CAPUCHIN_SIZE_ACCEPTOR + (descriptors) * CAPUCHIN_SIZE_DESCRIPTOR : 0u) + \
    (routes) * CAPUCHIN_SIZE_ROUTE + (pages) * CAPUCHIN_SIZE_PAGE)
 
+/* The same for the sizes of CAPUCHIN_CONFIG_DEFAULT, with so many descriptors. */
+#define CAPUCHIN_MEMORY_SIZE_DESCRIPTORS(descriptors, routes, pages)                      \
+  CAPUCHIN_MEMORY_SIZE(                                                                   \
+    CAPUCHIN_DEFAULT_WORKERS, CAPUCHIN_DEFAULT_CONNECTIONS, CAPUCHIN_DEFAULT_BUFFERS,     \
+    CAPUCHIN_DEFAULT_BUFFER_SIZE, CAPUCHIN_DEFAULT_FIELDS, CAPUCHIN_DEFAULT_MESSAGES,     \
+    descriptors, routes, pages)
+
 /* The same for the sizes of CAPUCHIN_CONFIG_DEFAULT. */
 #define CAPUCHIN_MEMORY_SIZE_DEFAULT(routes, pages) \
-  CAPUCHIN_MEMORY_SIZE(1u, 32u, 6u, 2048u, 32u, 32u, 64u, routes, pages)
+  CAPUCHIN_MEMORY_SIZE_DESCRIPTORS(CAPUCHIN_DEFAULT_DESCRIPTORS, routes, pages)
 
 /* What a directory needs besides: an open file for each buffer. */
 #define CAPUCHIN_MEMORY_SIZE_DIRECTORY(workers, buffers) \
@@ -308,8 +379,8 @@ rtems_status_code capuchin_stop(capuchin_server *server, bool at_once);
 uint16_t capuchin_port(const capuchin_server *server);
 
 /*
- * Completes a deferred reply, or has a waiting streamed one go on: the handler's resume or stream
- * is called with value on the worker's task. From any task and from interrupt handlers; never
+ * Completes a deferred reply, or has a waiting streamed one or a body that was not taken go on: the
+ * handler's resume (with value), stream or body is called on the worker's task. From any task and from interrupt handlers; never
  * blocks. A ticket whose request is gone completes nothing.
  *
  * RTEMS_SUCCESSFUL
@@ -328,15 +399,56 @@ rtems_status_code capuchin_send(capuchin_server *server, uint16_t worker, uint64
 
 /* ---- requests ---- */
 
+/*
+ * A request can be looked at in the functions that are given it, and in body and received by
+ * exchange->request. What these calls return is valid until the function returns.
+ */
+
 capuchin_method capuchin_request_method(const capuchin_request *request);
 /* Decoded and normalised, beginning with '/'. */
 capuchin_text capuchin_request_path(const capuchin_request *request);
 /* As it came, without the '?'. */
 capuchin_text capuchin_request_query(const capuchin_request *request);
+/*
+ * The value of the query's first parameter of this name, decoded: "%41" is 'A' and '+' a space. It is
+ * written to buffer, followed by a NUL; it may hold any byte. Returns its length, or one of the numbers
+ * below; buffer holds an empty text then.
+ */
+int capuchin_request_query_value(
+  const capuchin_request *request, const char *name, char *buffer, size_t size);
+#define CAPUCHIN_NO_VALUE (-1)   /* there is no such parameter */
+#define CAPUCHIN_BAD_VALUE (-2)  /* a '%' in it is not followed by two hexadecimal digits */
+#define CAPUCHIN_LONG_VALUE (-3) /* it does not fit into size bytes together with the NUL */
+/* The same for a body that an HTML form has sent (application/x-www-form-urlencoded). */
+int capuchin_form_value(
+  const void *form, size_t length, const char *name, char *buffer, size_t size);
 /* The first field of this name, whatever its case. */
 capuchin_text capuchin_request_field(const capuchin_request *request, const char *name);
-/* The decoded value of ":name", or of "*"; nothing where there is none, or exchange is NULL. */
+/*
+ * The field line with this number, counted from 0 in the order in which they came; false when there are
+ * no more. Both texts may be NULL pointers.
+ */
+bool capuchin_request_field_at(
+  const capuchin_request *request, size_t index, capuchin_text *name, capuchin_text *value);
+/* The body's length as announced, 0 without a body; false for one in chunks, whose length is not known. */
+bool capuchin_request_body_length(const capuchin_request *request, uint64_t *length);
+/*
+ * The decoded value of ":name", or of "*"; nothing where there is none, exchange is NULL, or
+ * exchange->request is.
+ */
 capuchin_text capuchin_parameter(const capuchin_exchange *exchange, const char *name);
+/*
+ * Writes the client's address and port, as in "192.168.1.7:49152" or "[fe80::1]:49152", as snprintf(3)
+ * would: returns the length without the NUL, whether or not it fitted; 54 bytes are always enough. With
+ * the library `own` the port is missing. In each of a handler's functions.
+ */
+int capuchin_client_address(const capuchin_exchange *exchange, char *buffer, size_t size);
+/* What body returns to end the request with an error status and a text for the client. */
+static inline int capuchin_refuse_body(capuchin_exchange *exchange, int status, const char *reason)
+{
+  exchange->reason = reason;
+  return status;
+}
 
 /* ---- replies ---- */
 
@@ -353,7 +465,10 @@ void capuchin_reply_field_bytes(
 /* The connection ends after this reply. Before the status. */
 void capuchin_reply_close(capuchin_reply *reply);
 
-/* Ends the reply with content that is copied; it has to fit half a buffer together with the head. */
+/*
+ * Ends the reply with content that is copied; it has to fit the buffer's part for responses together with
+ * the head: 2,016 bytes with the default sizes.
+ */
 capuchin_next capuchin_reply_body(capuchin_reply *reply, const void *content, size_t length);
 /* Ends the reply with content that stays as it is until the server stops; of any length. */
 capuchin_next capuchin_reply_static(capuchin_reply *reply, const void *content, size_t length);
@@ -375,9 +490,16 @@ capuchin_next capuchin_reply_stream(capuchin_reply *reply);
 capuchin_next capuchin_reply_stream_of(capuchin_reply *reply, uint64_t length);
 /* The reply comes later: keep exchange->ticket, see capuchin_complete(). */
 capuchin_next capuchin_reply_defer(capuchin_reply *reply);
-/* Has the body handed over in pieces as it arrives, however long it is. */
+/*
+ * Has the body handed over in pieces as it arrives, however long it is. The request's head stays in a
+ * buffer until then, so that each upload that is under way takes one of config.buffers. Only from the
+ * function request; to prepare something that takes time, let body wait.
+ */
 capuchin_next capuchin_reply_receive(capuchin_reply *reply);
-/* Has the body handed over in one piece; 413 when it does not fit. */
+/*
+ * Has the body handed over in one piece; 413 when it is longer than limits.collect_bytes. Only from the
+ * function request.
+ */
 capuchin_next capuchin_reply_collect(capuchin_reply *reply);
 
 /* Bytes that still fit. */

@@ -2,9 +2,8 @@
 
 use crate::handler::CHandler;
 use capuchin_core::http::method::Method;
-use capuchin_core::limits::Limits;
-use capuchin_core::pool::Leases;
-use core::ffi::{CStr, c_char, c_int, c_void};
+use capuchin_core::limits::{FRAMING_BYTES, Limits, RESPONSE_MINIMUM};
+use core::ffi::{CStr, c_char, c_void};
 
 /// `rtems_status_code`, as far as it is answered here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +25,7 @@ pub enum Code {
 #[derive(Clone, Copy, Debug)]
 pub struct CLimits {
     pub head_bytes: u32,
+    pub collect_bytes: u32,
     pub body_bytes: u32,
     pub drain_bytes: u32,
     pub requests_per_connection: u32,
@@ -43,7 +43,7 @@ pub struct CLimits {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct CRoute {
-    pub method: c_int,
+    pub method: i32,
     pub pattern: *const c_char,
     pub handler: *const CHandler,
     pub argument: *mut c_void,
@@ -96,6 +96,9 @@ pub struct CConfig {
 /// in use with the legacy stack and 4,000 with libbsd, with handlers that call snprintf(3).
 pub const SMALLEST_STACK: usize = 6_144;
 
+/// Bytes of a buffer, at least (`CAPUCHIN_BUFFER_SIZE_MINIMUM`).
+pub const SMALLEST_BUFFER: u16 = 2_048;
+
 /// Workers that one server may have.
 pub const WORKERS: u16 = 8;
 
@@ -130,8 +133,8 @@ impl CConfig {
         )?;
         number(self.buffers > 0, "buffers has to be 1 at least")?;
         number(
-            usize::from(self.buffer_size) >= Leases::SMALLEST,
-            "buffer_size has to be 1024 at least",
+            self.buffer_size >= SMALLEST_BUFFER,
+            "buffer_size has to be 2048 at least",
         )?;
         number(
             (7..=254).contains(&self.fields),
@@ -143,9 +146,14 @@ impl CConfig {
             self.stack_size >= SMALLEST_STACK,
             "stack_size has to be 6144 at least (CAPUCHIN_STACK_SIZE_MINIMUM)",
         )?;
+        let (head, collect) = (
+            u64::from(self.head_bytes()),
+            u64::from(self.collect_bytes()),
+        );
         number(
-            self.limits.head_bytes <= u32::from(self.buffer_size) / 2,
-            "limits.head_bytes is more than half of buffer_size",
+            head + collect + (FRAMING_BYTES + RESPONSE_MINIMUM) as u64
+                <= u64::from(self.buffer_size),
+            "buffer_size has to be limits.head_bytes + limits.collect_bytes + 480 at least (CAPUCHIN_BUFFER_OVERHEAD)",
         )?;
         pointer(
             !self.memory.is_null() && self.memory.cast::<u64>().is_aligned(),
@@ -161,16 +169,26 @@ impl CConfig {
         )
     }
 
-    /// The engine's limits.
+    /// Bytes of a request's head.
+    pub fn head_bytes(&self) -> u32 {
+        or(self.limits.head_bytes, u32::from(self.buffer_size) / 2)
+    }
+
+    /// Bytes of a collected body.
+    fn collect_bytes(&self) -> u32 {
+        or(self.limits.collect_bytes, u32::from(self.buffer_size) / 4)
+    }
+
+    /// The engine's limits; the configuration has been checked.
     #[inline(never)]
     pub fn limits(&self) -> Limits {
-        let or = |given: u32, default: u32| if given == 0 { default } else { given };
         let c = &self.limits;
         let default = Limits::DEFAULT;
         let mut limits = default;
         limits.connections = u32::from(self.connections);
         limits.waiting = u32::from(self.connections);
-        limits.head_bytes = or(c.head_bytes, u32::from(self.buffer_size) / 2) as u16;
+        limits.head_bytes = self.head_bytes() as u16;
+        limits.collect_bytes = self.collect_bytes() as u16;
         if c.body_bytes > 0 {
             limits.body_bytes = u64::from(c.body_bytes);
         }
@@ -190,6 +208,11 @@ impl CConfig {
         limits.turn_accepts = 8;
         limits
     }
+}
+
+/// What was given, or the default where that is 0.
+fn or(given: u32, default: u32) -> u32 {
+    if given == 0 { default } else { given }
 }
 
 /// A C string: `None` for NULL, `Some(None)` for what is no UTF-8.
@@ -212,16 +235,16 @@ const METHODS: [Method; 7] = [
     Method::Patch,
 ];
 
-pub fn method_of(number: c_int) -> Option<Method> {
+pub fn method_of(number: i32) -> Option<Method> {
     METHODS.get(usize::try_from(number).ok()?).copied()
 }
 
 /// The inverse of [`method_of`]; others never reach a handler.
-pub const fn number_of(method: Method) -> c_int {
+pub const fn number_of(method: Method) -> i32 {
     let mut number = 0;
     while number < METHODS.len() {
         if METHODS[number] as u8 == method as u8 {
-            return number as c_int;
+            return number as i32;
         }
         number += 1;
     }
@@ -236,7 +259,7 @@ capuchin_posix::assume! {
         directory, follow_links, application, on_message, limits, memory, memory_size,
     }
     layout "capuchin_limits" = CLimits {
-        head_bytes, body_bytes, drain_bytes, requests_per_connection, first_byte_ms, head_ms,
+        head_bytes, collect_bytes, body_bytes, drain_bytes, requests_per_connection, first_byte_ms, head_ms,
         body_ms, handler_ms, write_ms, idle_ms, linger_ms, drain_ms,
     }
     layout "capuchin_route" = CRoute { method, pattern, handler, argument }
@@ -252,6 +275,9 @@ capuchin_posix::assume! {
     value "RTEMS_RESOURCE_IN_USE" = Code::ResourceInUse;
     value "RTEMS_INCORRECT_STATE" = Code::IncorrectState;
     value "CAPUCHIN_STACK_SIZE_MINIMUM" = SMALLEST_STACK;
+    value "CAPUCHIN_BUFFER_SIZE_MINIMUM" = SMALLEST_BUFFER;
+    value "CAPUCHIN_BUFFER_OVERHEAD" = FRAMING_BYTES + RESPONSE_MINIMUM;
+    value "sizeof(capuchin_method)" = size_of::<i32>();
     value "RTEMS_INVALID_PRIORITY" = Code::InvalidPriority;
     value "RTEMS_IO_ERROR" = Code::IoError;
     value "CAPUCHIN_GET" = number_of(Method::Get);

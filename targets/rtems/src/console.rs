@@ -1,5 +1,6 @@
 //! The console: where the library's log goes.
 
+use core::ffi::{c_char, c_int};
 use core::fmt::{self, Write};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
@@ -59,9 +60,31 @@ impl<'m> Text<'m> {
         &self.memory[..self.length]
     }
 
-    /// Bytes that were to be written.
-    pub fn wanted(&self) -> usize {
-        self.wanted
+    /// Has `write` write to `buffer` as snprintf(3) would: ends the text with NUL, and returns the length of
+    /// all of it, whether or not it fits into `size` bytes.
+    ///
+    /// # Safety
+    /// `buffer` is valid for `size` bytes, or NULL.
+    pub unsafe fn print(
+        buffer: *mut c_char,
+        size: usize,
+        write: &mut dyn FnMut(&mut Text<'_>),
+    ) -> c_int {
+        let memory: &mut [u8] = match size.checked_sub(1) {
+            // SAFETY: the caller's word.
+            Some(room) if !buffer.is_null() => unsafe {
+                core::slice::from_raw_parts_mut(buffer.cast(), room)
+            },
+            _ => &mut [],
+        };
+        let mut out = Text::new(memory);
+        write(&mut out);
+        let (length, wanted) = (out.length, out.wanted);
+        if size > 0 && !buffer.is_null() {
+            // SAFETY: one byte was left for it.
+            unsafe { *buffer.add(length) = 0 };
+        }
+        c_int::try_from(wanted).unwrap_or(c_int::MAX)
     }
 }
 
@@ -95,5 +118,11 @@ fn put(line: &[u8]) {
 
 #[cfg(not(target_os = "rtems"))]
 fn put(line: &[u8]) {
-    std::eprintln!("{}", std::string::String::from_utf8_lossy(line));
+    let line = std::string::String::from_utf8_lossy(line);
+    std::eprintln!("{line}");
+    #[cfg(test)]
+    crate::tests::SAID
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+        .push(line.into_owned());
 }

@@ -1,9 +1,13 @@
 //! What goes with a request, as C handlers see it.
 
-use crate::service::App;
+use crate::config::text;
+use crate::console::Text;
+use crate::service::{App, CLOSED};
+use crate::way;
 use capuchin_core::event::{Ticket, Token};
 use capuchin_core::route::{Context, Parameters};
-use core::ffi::{CStr, c_char, c_void};
+use capuchin_core::service::Request;
+use core::ffi::{CStr, c_char, c_int, c_void};
 
 /// `capuchin_ticket`. It is of one start of a server, by a number that is never 0: a ticket of another
 /// server, of the one that had the memory before, or of zeros is told apart.
@@ -53,6 +57,12 @@ pub struct CExchange {
     unix_time: u64,
     /// A [`Parameters`], or NULL.
     parameters: *const c_void,
+    /// A [`Request`], or NULL.
+    request: *const c_void,
+    /// Set by the application's function for bodies.
+    reason: *const c_char,
+    /// What the way to clients knows the connection by, for [`capuchin_client_address`].
+    client: i32,
 }
 
 impl CExchange {
@@ -63,7 +73,11 @@ impl CExchange {
 
     /// As long as `context` lives.
     #[inline(never)]
-    pub fn of(context: &mut Context<'_, App>, argument: *mut c_void) -> Self {
+    pub fn of(
+        context: &mut Context<'_, App>,
+        argument: *mut c_void,
+        request: Option<&Request<'_>>,
+    ) -> Self {
         Self {
             application: context.app.application,
             argument,
@@ -72,7 +86,20 @@ impl CExchange {
             now_ms: context.now,
             unix_time: context.unix_time,
             parameters: (&raw const context.parameters).cast(),
+            request: request.map_or(core::ptr::null(), |request| (&raw const *request).cast()),
+            reason: core::ptr::null(),
+            client: context.app.client(context.ticket),
         }
+    }
+
+    /// The request, as its functions take it.
+    pub fn request(&self) -> *const c_void {
+        self.request
+    }
+
+    /// Why a body is refused: a text that stays as it is, or none.
+    pub fn reason(&self) -> &'static str {
+        text(self.reason).flatten().unwrap_or("")
     }
 }
 
@@ -123,11 +150,34 @@ pub unsafe extern "C" fn capuchin_parameter(
     CText::of(parameters.and_then(|parameters| parameters.value_of(name)))
 }
 
+/// `capuchin_client_address`.
+///
+/// # Safety
+/// As `capuchin.h` says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn capuchin_client_address(
+    exchange: *const CExchange,
+    buffer: *mut c_char,
+    size: usize,
+) -> c_int {
+    // SAFETY: the exchange is that of the call in which this one is made, or none.
+    let client = unsafe { exchange.as_ref() }.map_or(CLOSED, |exchange| exchange.client);
+    // SAFETY: the caller passes room for `size` bytes.
+    unsafe {
+        Text::print(buffer, size, &mut |out| {
+            if client != CLOSED {
+                // Text takes everything, or counts it.
+                let _ = way::write_client(client, out);
+            }
+        })
+    }
+}
+
 #[cfg(all(target_os = "rtems", feature = "assumptions"))]
 capuchin_posix::assume! {
     layout "capuchin_ticket" = CTicket { index, generation, sequence, worker, start }
     layout "capuchin_exchange" = CExchange {
-        application, argument, state, ticket, now_ms, unix_time, parameters,
+        application, argument, state, ticket, now_ms, unix_time, parameters, request, reason, client,
     }
     layout "capuchin_text" = CText { data, length }
 }

@@ -7,7 +7,7 @@ use capuchin_core::http::status::Status;
 use capuchin_core::http::write::Writer;
 use capuchin_core::reply::{Next, Reply};
 use capuchin_core::route::{Context, Handle};
-use capuchin_core::service::{Progress, Request};
+use capuchin_core::service::{BodyProgress, Progress, Refusal, Request};
 use core::ffi::{c_int, c_void};
 
 /// `capuchin_handler`.
@@ -15,9 +15,9 @@ use core::ffi::{c_int, c_void};
 #[derive(Clone, Copy)]
 pub struct CHandler {
     pub request:
-        Option<unsafe extern "C" fn(*mut CExchange, *const c_void, *mut CReply<'_>) -> c_int>,
+        Option<unsafe extern "C" fn(*mut CExchange, *const c_void, *mut CReply<'_>) -> i32>,
     pub body: Option<unsafe extern "C" fn(*mut CExchange, *const c_void, usize) -> c_int>,
-    pub received: Option<unsafe extern "C" fn(*mut CExchange, *mut CReply<'_>) -> c_int>,
+    pub received: Option<unsafe extern "C" fn(*mut CExchange, *mut CReply<'_>) -> i32>,
     pub collected: Option<
         unsafe extern "C" fn(
             *mut CExchange,
@@ -25,10 +25,10 @@ pub struct CHandler {
             *const c_void,
             usize,
             *mut CReply<'_>,
-        ) -> c_int,
+        ) -> i32,
     >,
-    pub resume: Option<unsafe extern "C" fn(*mut CExchange, u64, *mut CReply<'_>) -> c_int>,
-    pub stream: Option<unsafe extern "C" fn(*mut CExchange, *mut c_void) -> c_int>,
+    pub resume: Option<unsafe extern "C" fn(*mut CExchange, u64, *mut CReply<'_>) -> i32>,
+    pub stream: Option<unsafe extern "C" fn(*mut CExchange, *mut c_void) -> i32>,
     pub abandoned: Option<unsafe extern "C" fn(*mut CExchange)>,
 }
 
@@ -49,9 +49,13 @@ impl Bound {
 }
 
 /// `capuchin_progress`; anything else is `CAPUCHIN_BROKEN`.
-const MORE: c_int = 0;
-const WAIT: c_int = 1;
-const DONE: c_int = 2;
+const MORE: i32 = 0;
+const WAIT: i32 = 1;
+const DONE: i32 = 2;
+
+/// What a function for bodies returns besides an error status.
+const BODY_TAKEN: c_int = 0;
+const BODY_WAIT: c_int = 1;
 
 /// For the log.
 const NO_FUNCTION: &str = "a route has no function for what its handler asked for";
@@ -66,31 +70,45 @@ impl Handle<App> for Bound {
         let Some(function) = self.handler.request else {
             return Next::failed(NO_FUNCTION);
         };
-        let mut exchange = CExchange::of(context, self.argument);
-        let request = (&raw const *request).cast();
+        let mut exchange = CExchange::of(context, self.argument, Some(request));
+        let request = exchange.request();
         // SAFETY: all of it lives through the call; the function is the application's.
         CReply::made(reply, self.handler, &mut |reply| unsafe {
             function(&raw mut exchange, request, reply)
         })
     }
 
-    fn body(&self, context: &mut Context<'_, App>, piece: &[u8]) -> Result<(), Status> {
+    fn body(
+        &self,
+        context: &mut Context<'_, App>,
+        request: &Request<'_>,
+        piece: &[u8],
+    ) -> Result<BodyProgress, Refusal> {
         let Some(function) = self.handler.body else {
-            return Ok(());
+            return Ok(BodyProgress::Taken);
         };
-        let mut exchange = CExchange::of(context, self.argument);
+        let mut exchange = CExchange::of(context, self.argument, Some(request));
         // SAFETY: as above.
         match unsafe { function(&raw mut exchange, piece.as_ptr().cast(), piece.len()) } {
-            0 => Ok(()),
-            code => Err(Status::from_error(u16::try_from(code).unwrap_or(500))),
+            BODY_TAKEN => Ok(BodyProgress::Taken),
+            BODY_WAIT => Ok(BodyProgress::Wait),
+            code => Err(Refusal {
+                status: Status::from_error(u16::try_from(code).unwrap_or(500)),
+                reason: exchange.reason(),
+            }),
         }
     }
 
-    fn received(&self, context: &mut Context<'_, App>, reply: Reply<'_>) -> Next {
+    fn received(
+        &self,
+        context: &mut Context<'_, App>,
+        request: &Request<'_>,
+        reply: Reply<'_>,
+    ) -> Next {
         let Some(function) = self.handler.received else {
             return Next::failed(NO_FUNCTION);
         };
-        let mut exchange = CExchange::of(context, self.argument);
+        let mut exchange = CExchange::of(context, self.argument, Some(request));
         // SAFETY: as above.
         CReply::made(reply, self.handler, &mut |reply| unsafe {
             function(&raw mut exchange, reply)
@@ -107,8 +125,8 @@ impl Handle<App> for Bound {
         let Some(function) = self.handler.collected else {
             return Next::failed(NO_FUNCTION);
         };
-        let mut exchange = CExchange::of(context, self.argument);
-        let request = (&raw const *request).cast();
+        let mut exchange = CExchange::of(context, self.argument, Some(request));
+        let request = exchange.request();
         let (bytes, length) = (body.as_ptr().cast(), body.len());
         // SAFETY: as above.
         CReply::made(reply, self.handler, &mut |reply| unsafe {
@@ -120,7 +138,7 @@ impl Handle<App> for Bound {
         let Some(function) = self.handler.resume else {
             return Next::failed(NO_FUNCTION);
         };
-        let mut exchange = CExchange::of(context, self.argument);
+        let mut exchange = CExchange::of(context, self.argument, None);
         // SAFETY: as above.
         CReply::made(reply, self.handler, &mut |reply| unsafe {
             function(&raw mut exchange, value, reply)
@@ -131,7 +149,7 @@ impl Handle<App> for Bound {
         let Some(function) = self.handler.stream else {
             return Progress::Failed;
         };
-        let mut exchange = CExchange::of(context, self.argument);
+        let mut exchange = CExchange::of(context, self.argument, None);
         // SAFETY: as above.
         match unsafe { function(&raw mut exchange, (&raw mut *out).cast()) } {
             MORE => Progress::More,
@@ -143,7 +161,7 @@ impl Handle<App> for Bound {
 
     fn abandoned(&self, context: &mut Context<'_, App>) {
         if let Some(function) = self.handler.abandoned {
-            let mut exchange = CExchange::of(context, self.argument);
+            let mut exchange = CExchange::of(context, self.argument, None);
             // SAFETY: as above.
             unsafe { function(&raw mut exchange) }
         }
@@ -158,5 +176,7 @@ capuchin_posix::assume! {
     value "CAPUCHIN_MORE" = MORE;
     value "CAPUCHIN_WAIT" = WAIT;
     value "CAPUCHIN_DONE" = DONE;
-    value "sizeof(capuchin_progress)" = size_of::<c_int>();
+    value "CAPUCHIN_BODY_TAKEN" = BODY_TAKEN;
+    value "CAPUCHIN_BODY_WAIT" = BODY_WAIT;
+    value "sizeof(capuchin_progress)" = size_of::<i32>();
 }

@@ -32,22 +32,13 @@ pub unsafe extern "C" fn capuchin_counters_text(
     let Some(server) = (unsafe { of(server) }) else {
         return -1;
     };
-    let memory: &mut [u8] = match size.checked_sub(1) {
-        // SAFETY: the caller passes room for `size` bytes.
-        Some(room) if !buffer.is_null() => unsafe {
-            core::slice::from_raw_parts_mut(buffer.cast(), room)
-        },
-        _ => &mut [],
-    };
-    let mut out = Text::new(memory);
-    // Text takes everything, or counts it.
-    let _ = counters_of(server).write_text(&mut out);
-    let (length, wanted) = (out.written().len(), out.wanted());
-    if size > 0 && !buffer.is_null() {
-        // SAFETY: one byte was left for it.
-        unsafe { *buffer.add(length) = 0 };
+    // SAFETY: the caller passes room for `size` bytes.
+    unsafe {
+        Text::print(buffer, size, &mut |out| {
+            // Text takes everything, or counts it.
+            let _ = counters_of(server).write_text(out);
+        })
     }
-    c_int::try_from(wanted).unwrap_or(c_int::MAX)
 }
 
 /// `capuchin_counter`.

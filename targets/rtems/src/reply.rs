@@ -26,11 +26,11 @@ pub struct CReply<'b> {
 }
 
 /// `capuchin_next`.
-const FAILED: c_int = 0;
-const ANSWERED: c_int = 1;
-const DEFERRED: c_int = 2;
-const RECEIVING: c_int = 3;
-const COLLECTING: c_int = 4;
+const FAILED: i32 = 0;
+const ANSWERED: i32 = 1;
+const DEFERRED: i32 = 2;
+const RECEIVING: i32 = 3;
+const COLLECTING: i32 = 4;
 
 impl<'b> CReply<'b> {
     /// Has `call` write the reply; what it returns only tells whether it failed.
@@ -38,7 +38,7 @@ impl<'b> CReply<'b> {
     pub fn made(
         reply: Reply<'b>,
         handler: &CHandler,
-        call: &mut dyn FnMut(*mut CReply<'_>) -> c_int,
+        call: &mut dyn FnMut(*mut CReply<'_>) -> i32,
     ) -> Next {
         let mut place = CReply {
             stage: Stage::Open(reply),
@@ -48,7 +48,8 @@ impl<'b> CReply<'b> {
         match place.stage {
             Stage::Ended(next) if told != FAILED => next,
             Stage::Refused(why) => Next::failed(why),
-            _ => Next::failed("a handler failed, or returned without having ended its reply"),
+            _ if told == FAILED => Next::failed("a handler returned CAPUCHIN_FAILED"),
+            _ => Next::failed("a handler returned without having ended its reply"),
         }
     }
 
@@ -64,39 +65,53 @@ impl<'b> CReply<'b> {
         }
     }
 
-    fn end(&mut self, code: c_int, how: impl FnOnce(Head<'b>) -> Next) -> c_int {
+    fn end(&mut self, code: i32, how: impl FnOnce(Head<'b>) -> Next) -> i32 {
         match self.head() {
             Some(head) => {
                 self.stage = Stage::Ended(how(head));
                 code
             }
-            None => FAILED,
+            None => self.refuse(ENDED_TWICE),
         }
     }
 
-    /// Whatever follows, there is no reply.
-    fn refuse(&mut self, why: &'static str) -> c_int {
-        self.stage = Stage::Refused(why);
+    /// Whatever follows, there is no reply. The first mistake is what is told.
+    fn refuse(&mut self, why: &'static str) -> i32 {
+        if !matches!(self.stage, Stage::Refused(_)) {
+            self.stage = Stage::Refused(why);
+        }
         FAILED
     }
 
-    fn end_stream(&mut self, how: impl FnOnce(Head<'b>) -> Next) -> c_int {
+    fn end_stream(&mut self, how: impl FnOnce(Head<'b>) -> Next) -> i32 {
         if !self.streams {
             return self.refuse("a handler began a stream, but has no function for it");
         }
         self.end(ANSWERED, how)
     }
 
+    /// `stage` was the reply's when something was called for that has to come before.
+    fn too_late(&mut self, stage: Stage<'b>, why: &'static str) {
+        let has_ended = matches!(stage, Stage::Ended(_));
+        self.stage = stage;
+        self.refuse(if has_ended { ENDED_TWICE } else { why });
+    }
+
     /// For what can only be said before a status.
-    fn end_open(&mut self, code: c_int, how: impl FnOnce(Reply<'b>) -> Next) -> c_int {
+    fn end_open(&mut self, code: i32, how: impl FnOnce(Reply<'b>) -> Next) -> i32 {
         match core::mem::replace(&mut self.stage, Stage::Moving) {
             Stage::Open(reply) => {
                 self.stage = Stage::Ended(how(reply));
                 code
             }
             other => {
+                let why = if matches!(other, Stage::Head(_)) {
+                    HEAD_BEGUN
+                } else {
+                    ENDED_TWICE
+                };
                 self.stage = other;
-                FAILED
+                self.refuse(why)
             }
         }
     }
@@ -111,7 +126,7 @@ unsafe fn of<'r>(reply: *mut CReply<'_>) -> &'r mut CReply<'r> {
 
 /// # Safety
 /// `bytes` is valid for `length` bytes, for as long as the caller says.
-unsafe fn bytes<'r>(bytes: *const c_void, length: usize) -> &'r [u8] {
+pub unsafe fn bytes<'r>(bytes: *const c_void, length: usize) -> &'r [u8] {
     if bytes.is_null() || length == 0 {
         return &[];
     }
@@ -124,6 +139,9 @@ fn status(code: c_int) -> Option<Status> {
 }
 
 const NO_STATUS: &str = "a handler's status is none: they are 200 to 599";
+const ENDED_TWICE: &str = "a handler went on with its reply after it had ended it";
+const HEAD_BEGUN: &str =
+    "a handler set a status or a field, and then called for an error, a deferred reply or a body";
 
 /// `capuchin_reply_status`.
 ///
@@ -139,9 +157,8 @@ pub unsafe extern "C" fn capuchin_reply_status(reply: *mut CReply<'_>, code: c_i
     };
     match core::mem::replace(&mut reply.stage, Stage::Moving) {
         Stage::Open(open) => reply.stage = Stage::Head(open.status(status)),
-        refused @ Stage::Refused(_) => reply.stage = refused,
         // A second status would be a second head.
-        _ => reply.stage = Stage::Refused("a handler set a status behind its reply's head"),
+        other => reply.too_late(other, "a handler set a status behind its reply's head"),
     }
 }
 
@@ -178,8 +195,9 @@ pub unsafe extern "C" fn capuchin_reply_field_bytes(
     let (reply, value) = unsafe { (of(reply), bytes(value, length)) };
     // What is no text is no token either, and refused as such.
     let name = text(name).flatten().unwrap_or("");
-    if let Some(head) = reply.head() {
-        reply.stage = Stage::Head(head.field(name, value));
+    match reply.head() {
+        Some(head) => reply.stage = Stage::Head(head.field(name, value)),
+        None => drop(reply.refuse(ENDED_TWICE)),
     }
 }
 
@@ -193,11 +211,11 @@ pub unsafe extern "C" fn capuchin_reply_close(reply: *mut CReply<'_>) {
     let reply = unsafe { of(reply) };
     match core::mem::replace(&mut reply.stage, Stage::Moving) {
         Stage::Open(open) => reply.stage = Stage::Open(open.close()),
-        refused @ Stage::Refused(_) => reply.stage = refused,
-        // Too late: the head may have said otherwise.
-        _ => {
-            reply.stage = Stage::Refused("a handler closed the connection behind its reply's head")
-        }
+        // The head may have said otherwise.
+        other => reply.too_late(
+            other,
+            "a handler closed the connection behind its reply's head",
+        ),
     }
 }
 
@@ -210,7 +228,7 @@ pub unsafe extern "C" fn capuchin_reply_body(
     reply: *mut CReply<'_>,
     content: *const c_void,
     length: usize,
-) -> c_int {
+) -> i32 {
     // SAFETY: the caller's word.
     let (reply, content) = unsafe { (of(reply), bytes(content, length)) };
     reply.end(ANSWERED, |head| head.body(content))
@@ -225,7 +243,7 @@ pub unsafe extern "C" fn capuchin_reply_static(
     reply: *mut CReply<'_>,
     content: *const c_void,
     length: usize,
-) -> c_int {
+) -> i32 {
     // SAFETY: the caller's word; the content stays as it is until the server stops.
     let (reply, content) = unsafe { (of(reply), bytes(content, length)) };
     reply.end(ANSWERED, |head| head.body_static(content))
@@ -236,7 +254,7 @@ pub unsafe extern "C" fn capuchin_reply_static(
 /// # Safety
 /// As `capuchin.h` says.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn capuchin_reply_empty(reply: *mut CReply<'_>) -> c_int {
+pub unsafe extern "C" fn capuchin_reply_empty(reply: *mut CReply<'_>) -> i32 {
     // SAFETY: the caller's word.
     unsafe { of(reply) }.end(ANSWERED, Head::empty)
 }
@@ -249,7 +267,7 @@ pub unsafe extern "C" fn capuchin_reply_empty(reply: *mut CReply<'_>) -> c_int {
 pub unsafe extern "C" fn capuchin_reply_text(
     reply: *mut CReply<'_>,
     content: *const c_char,
-) -> c_int {
+) -> i32 {
     // SAFETY: the caller's word.
     let reply = unsafe { of(reply) };
     if content.is_null() {
@@ -269,7 +287,7 @@ pub unsafe extern "C" fn capuchin_reply_error(
     reply: *mut CReply<'_>,
     code: c_int,
     why: *const c_char,
-) -> c_int {
+) -> i32 {
     let why = text(why).flatten().unwrap_or("");
     // SAFETY: the caller's word.
     let reply = unsafe { of(reply) };
@@ -288,11 +306,11 @@ pub unsafe extern "C" fn capuchin_reply_write(
     reply: *mut CReply<'_>,
     write: Option<unsafe extern "C" fn(*mut c_void, *mut c_char, usize) -> c_int>,
     argument: *mut c_void,
-) -> c_int {
+) -> i32 {
     // SAFETY: the caller's word.
     let reply = unsafe { of(reply) };
     let Some(write) = write else {
-        return FAILED;
+        return reply.refuse("a handler's write is NULL");
     };
     reply.end(ANSWERED, |head| {
         head.body_in_place(|room| {
@@ -308,7 +326,7 @@ pub unsafe extern "C" fn capuchin_reply_write(
 /// # Safety
 /// As `capuchin.h` says.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn capuchin_reply_stream(reply: *mut CReply<'_>) -> c_int {
+pub unsafe extern "C" fn capuchin_reply_stream(reply: *mut CReply<'_>) -> i32 {
     // SAFETY: the caller's word.
     unsafe { of(reply) }.end_stream(Head::stream)
 }
@@ -318,7 +336,7 @@ pub unsafe extern "C" fn capuchin_reply_stream(reply: *mut CReply<'_>) -> c_int 
 /// # Safety
 /// As `capuchin.h` says.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn capuchin_reply_stream_of(reply: *mut CReply<'_>, length: u64) -> c_int {
+pub unsafe extern "C" fn capuchin_reply_stream_of(reply: *mut CReply<'_>, length: u64) -> i32 {
     // SAFETY: the caller's word.
     unsafe { of(reply) }.end_stream(|head| head.stream_of(length))
 }
@@ -328,7 +346,7 @@ pub unsafe extern "C" fn capuchin_reply_stream_of(reply: *mut CReply<'_>, length
 /// # Safety
 /// As `capuchin.h` says.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn capuchin_reply_defer(reply: *mut CReply<'_>) -> c_int {
+pub unsafe extern "C" fn capuchin_reply_defer(reply: *mut CReply<'_>) -> i32 {
     // SAFETY: the caller's word.
     unsafe { of(reply) }.end_open(DEFERRED, Reply::defer)
 }
@@ -338,7 +356,7 @@ pub unsafe extern "C" fn capuchin_reply_defer(reply: *mut CReply<'_>) -> c_int {
 /// # Safety
 /// As `capuchin.h` says.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn capuchin_reply_receive(reply: *mut CReply<'_>) -> c_int {
+pub unsafe extern "C" fn capuchin_reply_receive(reply: *mut CReply<'_>) -> i32 {
     // SAFETY: the caller's word.
     unsafe { of(reply) }.end_open(RECEIVING, Reply::receive_body)
 }
@@ -348,7 +366,7 @@ pub unsafe extern "C" fn capuchin_reply_receive(reply: *mut CReply<'_>) -> c_int
 /// # Safety
 /// As `capuchin.h` says.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn capuchin_reply_collect(reply: *mut CReply<'_>) -> c_int {
+pub unsafe extern "C" fn capuchin_reply_collect(reply: *mut CReply<'_>) -> i32 {
     // SAFETY: the caller's word.
     unsafe { of(reply) }.end_open(COLLECTING, Reply::collect_body)
 }
@@ -388,5 +406,5 @@ capuchin_posix::assume! {
     value "CAPUCHIN_DEFERRED" = DEFERRED;
     value "CAPUCHIN_RECEIVING" = RECEIVING;
     value "CAPUCHIN_COLLECTING" = COLLECTING;
-    value "sizeof(capuchin_next)" = size_of::<c_int>();
+    value "sizeof(capuchin_next)" = size_of::<i32>();
 }

@@ -15,7 +15,7 @@ use crate::worker::{
 use capuchin_core::event::{Message, Notifier};
 use capuchin_core::http::fields::Field;
 use capuchin_core::http::media_type;
-use capuchin_core::route::Route;
+use capuchin_core::route::{Route, shadowed};
 use capuchin_core::server::REFUSALS;
 use capuchin_core::stats::Stats;
 use capuchin_core::table::Entry;
@@ -133,6 +133,8 @@ fn make(
             application: config.application,
             on_message: config.on_message,
             start: number_of_start(),
+            workers: AtomicPtr::new(core::ptr::null_mut()),
+            advised: AtomicU32::new(0),
         },
         routes,
         pages,
@@ -161,6 +163,10 @@ fn make(
     // SAFETY: there is a memory for each worker, so all were just written.
     let workers: &'static [WorkerControl] =
         unsafe { &*(&raw const *workers as *const [WorkerControl]) };
+    common
+        .app
+        .workers
+        .store(workers.as_ptr().cast_mut(), Ordering::SeqCst);
     let acceptor = carved.acceptor.map(|(place, own)| {
         &*place.write(AcceptorControl {
             phase: Phase::new(),
@@ -209,23 +215,42 @@ fn nobody_has_memory(config: &CConfig) -> Result<(), Code> {
     Ok(())
 }
 
-/// Tried with no memory at all, which counts what is needed and writes nothing.
+/// Bytes of memory that a server of this configuration needs. Tried with no memory at all, which counts what
+/// is needed and writes nothing.
 #[inline(never)]
-fn enough_memory(config: &CConfig) -> Result<(), Code> {
+fn needed_memory(config: &CConfig) -> usize {
     // SAFETY: there are no bytes that would have to be valid.
     let mut carver = unsafe { Carver::new(config.memory.cast(), 0) };
     let _ = carve(config, &mut carver);
-    if carver.used() <= config.memory_size {
+    carver.used()
+}
+
+#[inline(never)]
+fn enough_memory(config: &CConfig) -> Result<(), Code> {
+    let needed = needed_memory(config);
+    if needed <= config.memory_size {
         return Ok(());
     }
     Err(refuse(
         Code::InvalidSize,
         format_args!(
-            "memory has {} bytes, but {} are needed: see CAPUCHIN_MEMORY_SIZE",
+            "memory has {} bytes, but {needed} are needed: see capuchin_memory_size()",
             config.memory_size,
-            carver.used()
         ),
     ))
+}
+
+/// `capuchin_memory_size`.
+///
+/// # Safety
+/// As `capuchin.h` says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn capuchin_memory_size(config: *const CConfig) -> usize {
+    // SAFETY: every configuration begins with its size, and this is one, or NULL.
+    match unsafe { config.as_ref() } {
+        Some(config) if config.config_size == size_of::<CConfig>() => needed_memory(config),
+        _ => 0,
+    }
 }
 
 /// The list of servers, held by one task: those who start or stop one take turns.
@@ -460,7 +485,14 @@ fn bind(
         row.write(Route::try_new(method, pattern, bound).map_err(wrong)?);
     }
     // SAFETY: there is a row for each route, so all were just written.
-    Ok(unsafe { &*(&raw const *rows as *const [Route<'static, App>]) })
+    let rows = unsafe { &*(&raw const *rows as *const [Route<'static, App>]) };
+    match shadowed(rows) {
+        None => Ok(rows),
+        Some((first, later)) => Err(refuse(
+            Code::InvalidNumber,
+            format_args!("route {later} is never reached: route {first} takes all of its requests"),
+        )),
+    }
 }
 
 /// Checks the pages and computes their entity tags.
@@ -478,6 +510,14 @@ fn bake(
             .flatten()
             .filter(|path| path.starts_with('/'))
             .ok_or_else(|| wrong("its path does not begin with '/'"))?;
+        if path.contains(['?', '#']) {
+            return Err(wrong("its path has a query or a fragment"));
+        }
+        // SAFETY: a page's path is NULL or a string that ends with NUL, and this one is not NULL.
+        let is_path = |other: &&CPage| text(other.path) == Some(Some(path));
+        if pages.iter().take(number).any(|other| is_path(&other)) {
+            return Err(wrong("a page before it has the same path"));
+        }
         if page.content.is_null() && page.length > 0 {
             return Err(wrong("it has no content"));
         }
@@ -521,6 +561,9 @@ unsafe fn slice<T>(begin: *const T, count: usize) -> &'static [T] {
     // SAFETY: the caller's word.
     unsafe { core::slice::from_raw_parts(begin, count) }
 }
+
+/// Bytes that decoded paths and texts of error responses have at least.
+const SCRATCH: usize = 512;
 
 /// Descriptors besides those of connections: standard input and output, a listener, the relay's.
 const OTHER_DESCRIPTORS: u32 = 6;
@@ -692,8 +735,8 @@ fn carve_worker(config: &CConfig, carver: &mut Carver) -> Option<CarvedWorker> {
     let notes = carver.fill(connections, Note::new);
     let bytes = carver.fill(size * buffers, || 0u8);
     let fields = carver.fill(rows * buffers, || Field::EMPTY);
-    // What is decoded there is part of a head, and a head has half of a buffer.
-    let scratch = carver.fill(size / 2, || 0u8);
+    // What is decoded there is part of a head; the rest is short.
+    let scratch = carver.fill((config.head_bytes() as usize).max(SCRATCH), || 0u8);
     let held = carver.fill(files, || Held::NONE);
     let place = carver.take(1);
     Some(CarvedWorker {

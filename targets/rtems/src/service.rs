@@ -1,19 +1,23 @@
 //! What stands between the engine and an application here: messages, and a note of each connection
 //! for those who want to look.
 
+use crate::console::say;
 use crate::site::ImageSite;
 use crate::way;
-use capuchin_core::http::status::Status;
+use crate::worker::WorkerControl;
+use capuchin_core::event::Ticket;
 use capuchin_core::http::write::Writer;
 use capuchin_core::reply::{Draft, Next};
 use capuchin_core::route::Routed;
-use capuchin_core::service::{Exchange, Progress, Request, Service};
+use capuchin_core::service::{
+    BodyProgress, Exceeded, Exchange, Progress, Refusal, Request, Service,
+};
 use capuchin_core::site::{Content, ContentId};
 use capuchin_core::transport::Socket;
 use capuchin_posix::File;
 use core::ffi::c_void;
 use core::ops::Range;
-use core::sync::atomic::{AtomicI32, AtomicU32, Ordering::Relaxed};
+use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering::Relaxed};
 
 /// The application, as far as the engine has to do with it.
 pub struct App {
@@ -21,6 +25,44 @@ pub struct App {
     pub on_message: Option<unsafe extern "C" fn(*mut c_void, u64)>,
     /// Which start this is: see [`crate::exchange::CTicket`].
     pub start: u16,
+    /// The first of the server's workers, once there are some.
+    pub workers: AtomicPtr<WorkerControl>,
+    /// The limits whose excess was told, by their bits: see [`App::advise`].
+    pub advised: AtomicU32,
+}
+
+impl App {
+    /// What the way to clients knows a request's connection by, or [`CLOSED`].
+    pub fn client(&self, ticket: Ticket) -> i32 {
+        let first = self.workers.load(Relaxed);
+        if first.is_null() {
+            return CLOSED;
+        }
+        // SAFETY: the engine makes tickets with the numbers of its workers, which lie in a row and stay.
+        let worker = unsafe { &*first.add(ticket.worker as usize) };
+        let note = worker.notes.get(ticket.connection.index as usize);
+        note.map_or(CLOSED, |note| note.trace.load(Relaxed))
+    }
+
+    /// Tells the console which member of the configuration is too small for a client's request: once for
+    /// each, however often clients come.
+    fn advise(&self, limit: Exceeded) {
+        let (bit, advice) = match limit {
+            Exceeded::Head => (
+                1,
+                "a request's head was too long (431 or 414): raise limits.head_bytes, and buffer_size with it",
+            ),
+            Exceeded::Fields => (2, "a request had too many field lines (431): raise fields"),
+            Exceeded::CollectedBody => (
+                4,
+                "a body was too long to be collected (413): raise limits.collect_bytes, and buffer_size with it",
+            ),
+            _ => return,
+        };
+        if self.advised.fetch_or(bit, Relaxed) & bit == 0 {
+            say(format_args!("{advice}; this is said once"));
+        }
+    }
 }
 
 // SAFETY: the pointer is handed to the application's functions and not looked at here; that they may
@@ -95,12 +137,22 @@ impl Service for ImageService {
         self.routed.request(exchange, request, draft)
     }
 
-    fn body(&mut self, exchange: &mut Exchange<'_>, piece: &[u8]) -> Result<(), Status> {
-        self.routed.body(exchange, piece)
+    fn body(
+        &mut self,
+        exchange: &mut Exchange<'_>,
+        request: &Request<'_>,
+        piece: &[u8],
+    ) -> Result<BodyProgress, Refusal> {
+        self.routed.body(exchange, request, piece)
     }
 
-    fn received(&mut self, exchange: &mut Exchange<'_>, draft: &mut Draft<'_>) -> Next {
-        self.routed.received(exchange, draft)
+    fn received(
+        &mut self,
+        exchange: &mut Exchange<'_>,
+        request: &Request<'_>,
+        draft: &mut Draft<'_>,
+    ) -> Next {
+        self.routed.received(exchange, request, draft)
     }
 
     fn collected(
@@ -123,6 +175,10 @@ impl Service for ImageService {
 
     fn abandoned(&mut self, exchange: &mut Exchange<'_>) {
         self.routed.abandoned(exchange);
+    }
+
+    fn exceeded(&mut self, limit: Exceeded) {
+        self.app.advise(limit);
     }
 
     fn route_name(&self, route: u16) -> &str {

@@ -18,7 +18,11 @@ pub mod sizes {
     pub const RECEIVE_BYTES: usize = 768;
     pub const SEND_BYTES: usize = 1_024;
     pub const LEASES: usize = 4;
-    pub const LEASE_BYTES: usize = 2_048;
+    /// Browsers send cookies and more: their heads have to fit.
+    pub const HEAD_BYTES: usize = 4_096;
+    /// No handler here collects a body.
+    pub const COLLECT_BYTES: usize = 0;
+    pub const LEASE_BYTES: usize = 6_144;
     pub const ROWS: usize = 32;
     pub const MESSAGES: usize = 8;
 }

@@ -27,9 +27,6 @@ const BACKLOG: usize = 16;
 
 const SLOTS: usize = CONNECTIONS + REFUSALS as usize;
 
-/// Bytes of the longest head, and of other short-lived texts.
-const HEAD_BYTES: usize = LEASE_BYTES / 2;
-
 /// The worker's counters.
 pub static STATS: Stats = Stats::new();
 
@@ -77,6 +74,7 @@ pub fn limits() -> Limits {
     let mut limits = Limits::DEFAULT;
     limits.connections = CONNECTIONS as u32;
     limits.head_bytes = HEAD_BYTES as u16;
+    limits.collect_bytes = COLLECT_BYTES as u16;
     limits
 }
 

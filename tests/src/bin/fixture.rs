@@ -1,8 +1,8 @@
 //! The server that the black-box suites run against: FIXTURE.md, by way of the native target.
 
 use capuchin::{
-    Accept, Completer, Context, DirectoryOptions, Handle, Limits, Method, Next, Progress, Reply,
-    Request, Running, Server, Snapshot, Status, Ticket, Writer,
+    Accept, BodyProgress, Completer, Context, DirectoryOptions, Handle, Limits, Method, Next,
+    Progress, Refusal, Reply, Request, Running, Server, Snapshot, Status, Ticket, Writer,
 };
 use capuchin_tests::pattern::{self, Fnv};
 use std::collections::BinaryHeap;
@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 
 /// Threads of a notifier storm.
 const STORM_THREADS: usize = 8;
-/// Bytes of a collected body that are always taken.
-const COLLECT_BYTES: usize = 4_096;
+/// Bytes of a collected body at most: it is echoed, so that a response has to hold it, too.
+const COLLECT_BYTES: u16 = 4_096;
 /// Field lines that the native target takes.
 const FIELDS: usize = 100;
 
@@ -152,19 +152,96 @@ impl Handle<App> for Upload {
         reply.receive_body()
     }
 
-    fn body(&self, context: &mut Context<'_, App>, piece: &[u8]) -> Result<(), Status> {
+    fn body(
+        &self,
+        context: &mut Context<'_, App>,
+        _: &Request<'_>,
+        piece: &[u8],
+    ) -> Result<BodyProgress, Refusal> {
         let mut sum = Fnv(context.state[1]);
         sum.add(piece);
         *context.state = [context.state[0] + piece.len() as u64, sum.0];
-        Ok(())
+        Ok(BodyProgress::Taken)
     }
 
-    fn received(&self, context: &mut Context<'_, App>, reply: Reply<'_>) -> Next {
+    fn received(&self, context: &mut Context<'_, App>, _: &Request<'_>, reply: Reply<'_>) -> Next {
         let [length, sum] = *context.state;
         reply
             .status(Status::OK)
             .field("Content-Type", b"text/plain")
             .body_with(|out| writeln!(out, "{length} {sum:016x}"))
+    }
+}
+
+/// Takes a body as slowly as its query asks for, and tells what it sees of the request. State: bytes, with a
+/// mark while a pause is on; and their checksum.
+struct Inspect;
+
+/// A pause is on.
+const PAUSED: u64 = 1 << 63;
+
+impl Handle<App> for Inspect {
+    fn request(&self, context: &mut Context<'_, App>, _: &Request<'_>, reply: Reply<'_>) -> Next {
+        context.state[1] = Fnv::default().0;
+        reply.receive_body()
+    }
+
+    fn body(
+        &self,
+        context: &mut Context<'_, App>,
+        request: &Request<'_>,
+        piece: &[u8],
+    ) -> Result<BodyProgress, Refusal> {
+        let refuse = |status, reason| Err(Refusal { status, reason });
+        let mut room = [0; 16];
+        match request.query_value("wait", &mut room) {
+            Some(value) if context.state[0] & PAUSED == 0 => {
+                let value = value.ok().and_then(|value| std::str::from_utf8(value).ok());
+                let Some(pause) = value.and_then(|value| value.parse().ok()) else {
+                    return refuse(Status::BAD_REQUEST, "milliseconds to wait");
+                };
+                context.state[0] |= PAUSED;
+                let timers = &context.app.timers;
+                timers.add(Duration::from_millis(pause), context.ticket, 0);
+                return Ok(BodyProgress::Wait);
+            }
+            _ => context.state[0] &= !PAUSED,
+        }
+        if request.query_value("refuse", &mut room).is_some() {
+            return refuse(Status::UNPROCESSABLE_CONTENT, "refused as asked");
+        }
+        let mut sum = Fnv(context.state[1]);
+        sum.add(piece);
+        *context.state = [context.state[0] + piece.len() as u64, sum.0];
+        Ok(BodyProgress::Taken)
+    }
+
+    fn received(&self, context: &mut Context<'_, App>, r: &Request<'_>, reply: Reply<'_>) -> Next {
+        let [length, sum] = *context.state;
+        let name = context.parameters.text("name").unwrap_or_default();
+        let mut room = [0; 32];
+        let query = r.query_value("q", &mut room).and_then(Result::ok);
+        let query = query.and_then(|value| core::str::from_utf8(value).ok());
+        let test = r
+            .field("X-Test")
+            .and_then(|value| core::str::from_utf8(value).ok());
+        let fields = r.head().fields().count();
+        reply
+            .status(Status::OK)
+            .field("Content-Type", b"text/plain")
+            .body_with(|out| {
+                writeln!(
+                    out,
+                    "name {name}\nquery {}\ntest {}",
+                    query.unwrap_or_default(),
+                    test.unwrap_or_default()
+                )?;
+                match r.body_length() {
+                    Some(announced) => writeln!(out, "announced {announced}")?,
+                    None => writeln!(out, "announced chunks")?,
+                }
+                writeln!(out, "fields {fields}\n{length} {sum:016x}")
+            })
     }
 }
 
@@ -177,12 +254,17 @@ impl Handle<App> for Count {
         reply.receive_body()
     }
 
-    fn body(&self, context: &mut Context<'_, App>, piece: &[u8]) -> Result<(), Status> {
+    fn body(
+        &self,
+        context: &mut Context<'_, App>,
+        _: &Request<'_>,
+        piece: &[u8],
+    ) -> Result<BodyProgress, Refusal> {
         context.state[0] += piece.len() as u64;
-        Ok(())
+        Ok(BodyProgress::Taken)
     }
 
-    fn received(&self, context: &mut Context<'_, App>, reply: Reply<'_>) -> Next {
+    fn received(&self, context: &mut Context<'_, App>, _: &Request<'_>, reply: Reply<'_>) -> Next {
         let length = context.state[0];
         reply
             .status(Status::OK)
@@ -534,6 +616,7 @@ fn parse() -> Result<Options, String> {
         limits: Limits::DEFAULT,
         until_eof: false,
     };
+    options.limits.collect_bytes = COLLECT_BYTES;
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         if word == "--until-eof" {
@@ -582,6 +665,7 @@ fn set(limits: &mut Limits, assignment: &str) -> Result<(), String> {
         "linger" => limits.linger_ms = short,
         "drain" => limits.drain_ms = short,
         "head_bytes" => limits.head_bytes = short as u16,
+        "collect_bytes" => limits.collect_bytes = short as u16,
         "drain_bytes" => limits.drain_bytes = value,
         "body_bytes" => limits.body_bytes = value,
         "requests_per_connection" => limits.requests_per_connection = short,
@@ -599,7 +683,7 @@ fn facts(options: &Options) -> String {
         ""
     };
     let mut text =
-        format!("features routes upload stream drip deferred storm panic counters{site}\n");
+        format!("features routes upload inspect stream drip deferred storm panic counters{site}\n");
     for (name, value) in [
         ("pid", u64::from(std::process::id())),
         ("workers", options.workers as u64),
@@ -611,7 +695,7 @@ fn facts(options: &Options) -> String {
             "requests_per_connection",
             u64::from(limits.requests_per_connection),
         ),
-        ("collect_bytes", COLLECT_BYTES as u64),
+        ("collect_bytes", u64::from(limits.collect_bytes)),
         ("first_byte_ms", u64::from(limits.first_byte_ms)),
         ("head_ms", u64::from(limits.head_ms)),
         ("body_ms", u64::from(limits.body_ms)),
@@ -665,6 +749,7 @@ fn run(options: &Options) -> Result<(), String> {
         .route(Method::Post, "/echo", &EchoBody)
         .route(Method::Put, "/upload", &Upload)
         .route(Method::Post, "/upload", &Upload)
+        .route(Method::Put, "/inspect/:name", &Inspect)
         .route(Method::Post, "/count", &Count)
         .route(Method::Get, "/stream/:bytes", &Stream { sized: false })
         .route(

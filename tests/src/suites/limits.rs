@@ -51,6 +51,11 @@ pub const CASES: &[Case] = &[
         run: collected,
     },
     Case {
+        name: "collected_body_limit_does_not_depend_on_the_head",
+        needs: Features::ROUTES.and(Features::HEAD_LIMIT),
+        run: collected_behind_heads,
+    },
+    Case {
         name: "body_at_and_past_its_limit",
         needs: Features::UPLOAD.and(Features::BODY_LIMIT),
         run: body_bytes,
@@ -226,6 +231,36 @@ fn collected(target: &Target) -> Outcome {
             client.expect_fin()?
         } else {
             drop(client.exchange(Asked::Get, get("/hello"))?.expect(200)?)
+        }
+    }
+    Ok(())
+}
+
+/// 767 bytes have the heads of a browser, and more with a cookie.
+fn collected_behind_heads(target: &Target) -> Outcome {
+    let limit = target.limit("collect_bytes")?;
+    for head in [0, 767, 1024, target.limit("head_bytes")?] {
+        for length in [limit, limit + 1] {
+            let body = pattern::bytes(length, 1);
+            for mut request in [
+                with_body("POST", "/echo", &body),
+                with_chunks("POST", "/echo", &body, 500),
+            ] {
+                let line = request.iter().position(|&byte| byte == b'\n').unwrap_or(0) + 1;
+                let end = request.windows(4).position(|end| end == b"\r\n\r\n");
+                let wanted = head.saturating_sub(end.unwrap_or(0) + 4 + "X: \r\n".len());
+                let field = format!("X: {}\r\n", "v".repeat(wanted));
+                request.splice(line..line, field.bytes());
+                let mut client = target.connect()?;
+                client.send_some(&request);
+                let reply = client.reply(Asked::Get)?;
+                let what = format!("a head of {head} bytes, a body of {length}");
+                if length == limit {
+                    reply.expect_body(200, &body).during(what)?;
+                } else {
+                    reply.expect(413).during(what)?;
+                }
+            }
         }
     }
     Ok(())

@@ -3,7 +3,7 @@
 use super::{Case, get, upload_receipt, with_body, with_chunks};
 use crate::client::Client;
 use crate::ensure;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{During, Failure, Outcome};
 use crate::pattern::{self, Fnv};
 use crate::process::private_memory;
 use crate::reply::Asked;
@@ -22,6 +22,21 @@ pub const CASES: &[Case] = &[
         name: "chunks_of_every_small_size",
         needs: Features::UPLOAD,
         run: chunk_sizes,
+    },
+    Case {
+        name: "handler_of_a_body_sees_its_request",
+        needs: Features::INSPECT,
+        run: inspect,
+    },
+    Case {
+        name: "body_that_is_taken_slowly_arrives_whole_and_delays_nobody",
+        needs: Features::INSPECT,
+        run: slowly,
+    },
+    Case {
+        name: "body_refused_in_the_middle_gets_its_reason",
+        needs: Features::INSPECT,
+        run: refused,
     },
     Case {
         name: "length_8_mib",
@@ -83,6 +98,87 @@ fn chunk_sizes(target: &Target) -> Outcome {
         client
             .reply(Asked::Get)?
             .expect_body(200, receipt.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// `PUT /inspect/NAME?QUERY` with a body, in chunks or with its length.
+fn inspected(query: &str, body: &[u8], chunk: Option<usize>) -> (Vec<u8>, String) {
+    let path = format!("/inspect/a%20b?x=1&{query}");
+    let (mut request, announced) = match chunk {
+        Some(size) => (with_chunks("PUT", &path, body, size), "chunks".to_owned()),
+        None => (with_body("PUT", &path, body), body.len().to_string()),
+    };
+    let field = b"X-Test: seen\r\n";
+    let line = request.iter().position(|&byte| byte == b'\n').unwrap_or(0) + 1;
+    request.splice(line..line, field.iter().copied());
+    let receipt = upload_receipt(body);
+    let expected =
+        format!("name a b\nquery 1+1 = 2\ntest seen\nannounced {announced}\nfields 3\n{receipt}");
+    (request, expected)
+}
+
+const QUERY: &str = "q=1%2B1+%3d+2";
+
+fn inspect(target: &Target) -> Outcome {
+    let mut client = target.connect()?;
+    for length in [0, 1, 100, 5_000, 40_000] {
+        let body = pattern::bytes(length, 3);
+        for chunk in [None, Some(7), Some(3000)] {
+            let (request, expected) = inspected(QUERY, &body, chunk);
+            client.send(request)?;
+            client
+                .reply(Asked::Get)?
+                .expect_body(200, expected.as_bytes())?;
+        }
+    }
+    // In pieces, so that the buffer's content moves.
+    let (request, expected) = inspected(QUERY, &pattern::bytes(3_000, 3), None);
+    client.send_pieces(&request, 333, Duration::from_millis(2))?;
+    client
+        .reply(Asked::Get)?
+        .expect_body(200, expected.as_bytes())
+        .map(drop)
+}
+
+fn slowly(target: &Target) -> Outcome {
+    for chunk in [None, Some(1000)] {
+        let body = pattern::bytes(20_000, 3);
+        let (request, expected) = inspected(&format!("wait=10&{QUERY}"), &body, chunk);
+        let mut client = target.connect()?;
+        client.send(request)?;
+        client.send(get("/hello"))?;
+        let mut other = target.connect()?;
+        for _ in 0..10 {
+            other
+                .exchange(Asked::Get, get("/hello"))?
+                .expect_body(200, b"hello\n")?;
+        }
+        client
+            .reply(Asked::Get)?
+            .expect_body(200, expected.as_bytes())?;
+        client
+            .reply(Asked::Get)?
+            .expect_body(200, b"hello\n")
+            .during("after it")?;
+    }
+    Ok(())
+}
+
+fn refused(target: &Target) -> Outcome {
+    for wait in ["", "wait=10&"] {
+        let body = pattern::bytes(20_000, 3);
+        let (request, _) = inspected(&format!("{wait}refuse&{QUERY}"), &body, None);
+        let mut client = target.connect()?;
+        client.send_some(&request);
+        let reply = client.reply(Asked::Get)?.expect(422)?;
+        ensure!(
+            reply.text().contains("refused as asked"),
+            "no reason in {:?}",
+            reply.text()
+        );
+        ensure!(reply.head.close, "422 without Connection: close");
+        client.expect_fin()?;
     }
     Ok(())
 }

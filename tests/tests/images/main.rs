@@ -8,6 +8,7 @@
 //!
 //! Without an RTEMS SDK or QEMU all is reported as ignored, and a line says what is missing.
 
+mod acknowledgement;
 mod build;
 mod channels;
 mod link;
@@ -77,6 +78,7 @@ fn main() -> ExitCode {
 fn own_trials(kind: &Kind, images: &Arc<Images>) -> Vec<Trial> {
     let mut trials = vec![
         power_on::trial(kind, images),
+        acknowledgement::trial(kind, images),
         channels::trial(kind, images),
         link::trial(kind, images),
     ];

@@ -2,10 +2,11 @@
 
 use capuchin_core::event::Ticket;
 use capuchin_core::http::head::Head;
-use capuchin_core::http::status::Status;
 use capuchin_core::http::write::Writer;
 use capuchin_core::reply::{Draft, Next, Opening};
-use capuchin_core::service::{Exchange, Outcome, Progress, Request, Service};
+use capuchin_core::service::{
+    BodyProgress, Exchange, Outcome, Progress, Refusal, Request, Service,
+};
 use capuchin_core::site::{Content, ContentId};
 use capuchin_core::transport::Socket;
 use std::collections::BTreeMap;
@@ -86,17 +87,32 @@ impl<S: Service> Service for Checked<S> {
     }
 
     /// Byte by byte: the handler's answer must not depend on how a body arrives.
-    fn body(&mut self, exchange: &mut Exchange<'_>, piece: &[u8]) -> Result<(), Status> {
+    fn body(
+        &mut self,
+        exchange: &mut Exchange<'_>,
+        request: &Request<'_>,
+        piece: &[u8],
+    ) -> Result<BodyProgress, Refusal> {
         self.goes_on(exchange);
         assert!(!piece.is_empty());
-        piece
-            .chunks(1)
-            .try_for_each(|byte| self.inner.body(exchange, byte))
+        for byte in piece.chunks(1) {
+            // None of these handlers waits, so none gets a byte twice.
+            assert_eq!(
+                self.inner.body(exchange, request, byte)?,
+                BodyProgress::Taken
+            );
+        }
+        Ok(BodyProgress::Taken)
     }
 
-    fn received(&mut self, exchange: &mut Exchange<'_>, draft: &mut Draft<'_>) -> Next {
+    fn received(
+        &mut self,
+        exchange: &mut Exchange<'_>,
+        request: &Request<'_>,
+        draft: &mut Draft<'_>,
+    ) -> Next {
         self.goes_on(exchange);
-        self.inner.received(exchange, draft)
+        self.inner.received(exchange, request, draft)
     }
 
     fn collected(
