@@ -2,7 +2,6 @@
 //! its place (`ln -s new t; mv -T t root`), or remove it and make it again.
 
 use capuchin_posix::{FileStatus, Links, OpenError, Root};
-use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -113,13 +112,18 @@ impl Served {
     fn say(&self, state: State, error: Option<&io::Error>) {
         let Some(path) = &self.path else { return };
         let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = known.insert(path.clone(), state);
-        if before.is_none() || before == Some(state) {
+        let name = path.as_os_str().as_bytes();
+        let Some((_, said)) = known.iter_mut().find(|(path, _)| **path == *name) else {
+            known.push((name.into(), state));
+            return;
+        };
+        let before = std::mem::replace(said, state);
+        if before == state {
             return;
         }
         let path = path.display();
         match (state, error) {
-            (State::Open(_), _) if matches!(before, Some(State::Open(_))) => {
+            (State::Open(_), _) if matches!(before, State::Open(_)) => {
                 log::info!("{path} is another directory now, and is served from now on");
             }
             (State::Open(_), _) => log::info!("{path} is there again, and is served from now on"),
@@ -143,7 +147,7 @@ enum State {
 }
 
 /// What was last said of each path: every worker looks for itself, and one line is enough.
-static KNOWN: Mutex<BTreeMap<PathBuf, State>> = Mutex::new(BTreeMap::new());
+static KNOWN: Mutex<Vec<(Box<[u8]>, State)>> = Mutex::new(Vec::new());
 
 fn c_path(path: &Path) -> Result<CString, OpenError> {
     CString::new(path.as_os_str().as_bytes()).map_err(|_| OpenError::NotFound)
