@@ -76,6 +76,7 @@ fn setup(input: &Input) -> Setup {
     let mut limits = Limits::DEFAULT;
     limits.connections = input.of(&[32, 32, 32, 3]);
     limits.head_bytes = 1_024;
+    limits.collect_bytes = 900;
     limits.drain_bytes = 4_000;
     limits.body_bytes = input.of(&[u64::MAX, 5_000]);
     limits.requests_per_connection = input.of(&[u32::MAX, u32::MAX, 3, 1]);
@@ -89,7 +90,7 @@ fn setup(input: &Input) -> Setup {
     limits.body_ms = 4_500;
     Setup {
         buffers: input.of(&[1, 2, 3, 8]),
-        buffer_bytes: input.of(&[2_048, 4_096]),
+        buffer_bytes: limits.request_bytes() + input.of(&[1_024, 2_048]),
         observes: input.below(4) == 3,
         limits,
     }
