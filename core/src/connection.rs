@@ -19,7 +19,7 @@ use crate::http::framing::Framing;
 use crate::http::head::HeadParser;
 use crate::pool::LeaseId;
 use crate::reply::StreamFraming;
-use crate::site::ContentId;
+use crate::site::{ContentId, NO_HINT};
 use crate::timer::{Timed, TimerLink};
 use crate::transport::Socket;
 
@@ -153,7 +153,7 @@ impl Flags {
     pub const REARM: u16 = 1 << 6;
     /// In the run queue or the queue for leases.
     pub const QUEUED: u16 = 1 << 7;
-    /// Waits for a lease (a kind of `QUEUED`).
+    /// Waits for a lease to keep (a kind of `QUEUED`).
     pub const WANTS_LEASE: u16 = 1 << 8;
     /// Closed while `QUEUED`: free once it leaves the queue.
     pub const DEAD: u16 = 1 << 9;
@@ -163,6 +163,10 @@ impl Flags {
     pub const REPLIED: u16 = 1 << 11;
     /// Came when all places were taken.
     pub const REFUSED: u16 = 1 << 12;
+    /// Waits for room in the socket: the client does not take what there is.
+    pub const BLOCKED: u16 = 1 << 13;
+    /// The socket was reported to have room and took nothing.
+    pub const FALSE_ALARM: u16 = 1 << 14;
 
     pub fn has(self, flag: u16) -> bool {
         self.0 & flag != 0
@@ -201,7 +205,8 @@ pub struct Slot {
     pub(crate) out_end: u16,
     /// End of the collected body, which begins where the head ends.
     pub(crate) collected: u16,
-    /// Which route answers; between requests, a site's hint (see [`crate::site::Site::recall`]).
+    /// Which route answers; between requests, a site's hint (see [`crate::site::Site::recall`]), which is
+    /// [`NO_HINT`] until the site gives one.
     pub(crate) route: u16,
     /// Status of the reply under way, for the log.
     pub(crate) status: u16,
@@ -254,6 +259,7 @@ impl Slot {
             socket,
             generation,
             state: State::Fresh,
+            route: NO_HINT,
             flags: Flags(Flags::REARM),
             ..Self::FREE
         };

@@ -1,5 +1,6 @@
 //! The body of a request: to the handler in pieces, collected, or thrown away.
 
+use super::output::is_progress;
 use super::*;
 
 impl<T, S> Desk<'_, T, S>
@@ -85,6 +86,9 @@ where
             return Some(Want::Abort);
         };
         if slot.state == State::Collecting {
+            if is_progress(slot.count - at.len() as u64, slot.count) {
+                slot.flags.set(Flags::REARM);
+            }
             let length = at.len() as u16;
             self.leases
                 .bytes(lease)
@@ -155,6 +159,7 @@ where
         } else {
             self.service.received(&mut exchange, &mut draft)
         };
+        budget.charge(self.service.cost() as usize);
         self.act(slot, token, &next, &made);
         GO_ON
     }

@@ -111,6 +111,10 @@ const READY_BYTES: usize = 512;
 /// Bytes of a file that are read to be sent at once.
 const WINDOW: usize = 256 << 10;
 
+/// What opening a file costs, in bytes that could have been sent in the same time (see [`Site::cost`]). What is read
+/// to memory counts besides.
+const OPEN_COST: u32 = 16 << 10;
+
 /// Rows of the longest listing; a directory with more shows so many of them and says so. Each costs
 /// the worker some ten microseconds, in which nobody else is served.
 const ROWS_LIMIT: usize = 2_000;
@@ -164,6 +168,8 @@ pub struct Directory {
     repeats: Repeats<(ContentId, u64)>,
     /// Nodes that were made so far.
     serial: u64,
+    /// What the work since the last [`Site::cost`] cost.
+    cost: u32,
     /// The piece of a file that is sent next.
     window: Vec<u8>,
     /// The node that is looked at next when one has to go.
@@ -414,6 +420,7 @@ impl Directory {
             open_files: 0,
             repeats: Repeats::default(),
             serial: 0,
+            cost: 0,
             window: Vec::new(),
             hand: 0,
             tidy_hand: 0,
@@ -466,6 +473,7 @@ impl Directory {
             node.recent = true;
             return Ok(Some(index));
         }
+        self.cost = self.cost.saturating_add(OPEN_COST);
         let options = &self.options;
         let longest = options.cache_file_bytes.min(options.cache_bytes);
         let loaded = match self.load(path, longest) {
@@ -501,6 +509,11 @@ impl Directory {
     fn take_in(&mut self, path: &[u8], loaded: Loaded, now: u64) -> Result<Option<u32>, SiteError> {
         let Loaded::Node(mut node) = loaded else {
             return Ok(None);
+        };
+        // A listing has looked at many files: no other request of its connection is answered in the same turn.
+        self.cost = match node.listing {
+            true => u32::MAX,
+            false => self.cost.saturating_add(node.bytes() as u32),
         };
         if !self.make_room(&node) {
             if node.listing {
@@ -884,6 +897,10 @@ impl Site for Directory {
             }
             _ => None,
         }
+    }
+
+    fn cost(&mut self) -> u32 {
+        std::mem::take(&mut self.cost)
     }
 
     fn recall(
