@@ -92,6 +92,12 @@ impl<T: Transport> Transport for RtemsTransport<T> {
         self.attempt(socket, Direction::Receive, receive, drained)
     }
 
+    fn peek(&mut self, socket: Socket, buffer: &mut [u8]) -> Result<usize, Error> {
+        let peek = |inner: &mut T| inner.peek(socket, buffer);
+        // What was looked at is still there.
+        self.attempt(socket, Direction::Receive, peek, |_| false)
+    }
+
     fn send(&mut self, socket: Socket, parts: &[&[u8]], then: Then) -> Result<usize, Error> {
         let send = |inner: &mut T| inner.send(socket, parts, then);
         self.attempt(socket, Direction::Send, send, |_| false)

@@ -20,7 +20,7 @@ use crate::http::framing::Framing;
 use crate::http::head::HeadParser;
 use crate::pool::LeaseId;
 use crate::reply::StreamFraming;
-use crate::site::ContentId;
+use crate::site::{ContentId, NO_HINT};
 use crate::timer::{Timed, TimerLink};
 use crate::transport::Socket;
 
@@ -162,7 +162,7 @@ impl Flags {
     pub const REARM: u16 = 1 << 6;
     /// In the run queue or the queue for leases.
     pub const QUEUED: u16 = 1 << 7;
-    /// Waits for a lease (a kind of `QUEUED`).
+    /// Waits for a lease to keep (a kind of `QUEUED`).
     pub const WANTS_LEASE: u16 = 1 << 8;
     /// Closed while `QUEUED`: free once it leaves the queue.
     pub const DEAD: u16 = 1 << 9;
@@ -174,6 +174,10 @@ impl Flags {
     pub const REFUSED: u16 = 1 << 12;
     /// The service was asked again, because what it had found changed before any of it was sent.
     pub const ASKED_AGAIN: u16 = 1 << 13;
+    /// Waits for room in the socket: the client does not take what there is.
+    pub const BLOCKED: u16 = 1 << 14;
+    /// The socket was reported to have room and took nothing.
+    pub const FALSE_ALARM: u16 = 1 << 15;
 
     pub fn has(self, flag: u16) -> bool {
         self.0 & flag != 0
@@ -213,7 +217,8 @@ pub struct Slot {
     /// End of the collected body, which begins where the head ends; where the head ends while a body is
     /// handed over in pieces; where a response begins while it is being sent.
     pub(crate) collected: u16,
-    /// Which route answers; between requests, a site's hint (see [`crate::site::Site::recall`]).
+    /// Which route answers; between requests, a site's hint (see [`crate::site::Site::recall`]), which is
+    /// [`NO_HINT`] until the site gives one.
     pub(crate) route: u16,
     /// Status of the reply under way, for the log.
     pub(crate) status: u16,
@@ -266,6 +271,7 @@ impl Slot {
             socket,
             generation,
             state: State::Fresh,
+            route: NO_HINT,
             flags: Flags(Flags::REARM),
             ..Self::FREE
         };

@@ -144,6 +144,12 @@ impl<T: Transport> Transport for FaultyTransport<T> {
         self.inner.receive(socket, &mut buffer[..share])
     }
 
+    fn peek(&mut self, socket: Socket, buffer: &mut [u8]) -> Result<usize, Error> {
+        self.fault()?;
+        let share = self.share(buffer.len());
+        self.inner.peek(socket, &mut buffer[..share])
+    }
+
     fn send(&mut self, socket: Socket, parts: &[&[u8]], then: Then) -> Result<usize, Error> {
         self.fault()?;
         let whole: usize = parts.iter().map(|part| part.len()).sum();

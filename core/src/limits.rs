@@ -22,8 +22,9 @@ pub const RESPONSE_MINIMUM: usize = 448;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Connections in service. For one more the longest idle one is closed; without such it is
-    /// refused with 503.
+    /// Connections in service. For one more, the connection that has made no progress for longest is
+    /// closed: an idle one at once, others after [`Limits::stall_ms`]. If there is none, the newcomer
+    /// is refused with 503.
     pub connections: u32,
     /// Bytes of a request's head; of its request line, too. More is 431, or 414. The default leaves
     /// as much again beside a request line of 8,000 bytes, which RFC 9112 section 3 recommends to
@@ -41,7 +42,10 @@ pub struct Limits {
     pub requests_per_connection: u32,
     /// Requests of one connection that are answered before it is the next connection's turn.
     pub turn_requests: u32,
-    /// Bytes that one connection may receive or send before it is the next connection's turn.
+    /// Bytes that one connection may receive and send before it is the next connection's turn. Each
+    /// byte counts, whether it is read from a file, copied or sent from where it lies. All connections
+    /// together move about as many between two looks at new events, so this also bounds how long a
+    /// request waits while others take long responses.
     pub turn_bytes: u32,
     /// Connections accepted in one turn of a listener.
     pub turn_accepts: u32,
@@ -51,12 +55,14 @@ pub struct Limits {
     pub first_byte_ms: u32,
     /// From the first byte of a head to its end; then 408.
     pub head_ms: u32,
-    /// Between two pieces of a body; then 408.
+    /// Between two pieces of a body; then 408. A body that is collected in a buffer has to bring
+    /// [`PROGRESS_BYTES`] or its end in this time, for it occupies the buffer.
     pub body_ms: u32,
     /// For a deferred reply to be completed, then 503; for a streamed one that waits for a ticket to
     /// go on, then the connection breaks off.
     pub handler_ms: u32,
-    /// Between two sends while the client does not take the reply; then the connection is reset.
+    /// For the client to take [`PROGRESS_BYTES`] of a response, or all that is ready to be sent; then
+    /// the connection is reset. A client that takes a few bytes now and then does not extend it.
     pub write_ms: u32,
     /// Between two requests; then the connection is closed silently.
     pub idle_ms: u32,
@@ -64,7 +70,17 @@ pub struct Limits {
     pub linger_ms: u32,
     /// For requests in flight to finish after [`crate::event::Message::Drain`].
     pub drain_ms: u32,
+    /// Without progress for this long, a connection may be ended for the sake of others that wait for
+    /// its buffer or its place. Nothing happens while nobody waits. A request that was lost on its way
+    /// comes again after one second (RFC 6298 section 2): less than that would hit clients of a lossy
+    /// network.
+    pub stall_ms: u32,
 }
+
+/// Bytes that count as progress of a response or of a collected body: fewer do not start its deadline
+/// anew, unless they are all there is. Over 30 seconds they are 136 bytes a second.
+pub const PROGRESS_BYTES: u32 = 1 << PROGRESS_SHIFT;
+pub(crate) const PROGRESS_SHIFT: u32 = 12;
 
 impl Limits {
     /// Bytes of a connection's buffer that requests may fill: a head, a collected body and
@@ -83,7 +99,7 @@ impl Limits {
         body_bytes: u64::MAX,
         requests_per_connection: u32::MAX,
         turn_requests: 64,
-        turn_bytes: 1 << 20,
+        turn_bytes: 256 << 10,
         turn_accepts: 64,
         waiting: 16_384,
         first_byte_ms: 20_000,
@@ -96,6 +112,7 @@ impl Limits {
         linger_ms: 2_000,
         // Shorter than the 10 s after which container runtimes kill.
         drain_ms: 8_000,
+        stall_ms: 2_000,
     };
 }
 

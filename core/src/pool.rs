@@ -73,6 +73,8 @@ pub struct Leases<'m> {
     size: usize,
     rows: usize,
     count: u16,
+    /// Leases that may be kept at the same time: all but one.
+    kept: u16,
     /// Leases from here on were never handed out.
     fresh: u16,
     /// The first of the free list; each free lease ends with the name of the next, or with 0.
@@ -108,6 +110,7 @@ impl<'m> Leases<'m> {
             size,
             rows,
             count: count as u16,
+            kept: (count as u16 - 1).max(1),
             fresh: 0,
             free: None,
             taken: 0,
@@ -168,8 +171,17 @@ impl<'m> Leases<'m> {
         self.taken -= 1;
     }
 
-    pub(crate) fn has_free(&self) -> bool {
-        self.taken < self.count
+    /// Whether a connection may take a buffer and keep it over the turn's end. The last free one serves
+    /// requests that are answered at once, one after the other, so that they need not wait for those
+    /// that keep theirs. Where there is only one buffer in all, nothing is left for that.
+    #[inline]
+    pub(crate) fn can_keep(&self) -> bool {
+        self.taken < self.kept
+    }
+
+    /// Whether somebody has the last buffer that [`Leases::can_keep`] holds back.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.count > 1 && self.taken == self.count
     }
 
     #[cfg_attr(target_os = "rtems", optimize(speed), inline(never))]
@@ -207,7 +219,7 @@ mod tests {
         assert_eq!(leases.count(), 3);
         let taken = [leases.take(), leases.take(), leases.take()].map(Option::unwrap);
         assert!(leases.take().is_none());
-        assert!(!leases.has_free());
+        assert!(leases.is_exhausted() && !leases.can_keep());
         for (n, &id) in taken.iter().enumerate() {
             leases.bytes(id).fill(n as u8);
         }
@@ -219,6 +231,22 @@ mod tests {
         assert_eq!(leases.take(), Some(taken[2]));
         assert_eq!(leases.take(), Some(taken[0]));
         assert!(leases.take().is_none());
+    }
+
+    #[test]
+    fn last_of_several_is_not_for_keeping() {
+        for (count, kept) in [(1, 1), (2, 1), (3, 2)] {
+            let (mut bytes, mut fields) =
+                (vec![0u8; count * 1_024], vec![Field::default(); count * 8]);
+            let mut leases = Leases::new(&mut bytes, &mut fields, 1_024, 8);
+            for _ in 0..kept {
+                assert!(leases.can_keep() && !leases.is_exhausted());
+                leases.take().unwrap();
+            }
+            assert!(!leases.can_keep() && !leases.is_exhausted());
+            assert_eq!(leases.take().is_some(), count > kept);
+            assert_eq!(leases.is_exhausted(), count > 1);
+        }
     }
 
     #[test]

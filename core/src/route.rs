@@ -646,6 +646,10 @@ impl<A: ?Sized, S: Site> Service for Routed<'_, A, S> {
         self.site.prepared(id, opening)
     }
 
+    fn cost(&mut self) -> u32 {
+        self.site.cost()
+    }
+
     // Which requests the routes leave to the site is decided by their heads alone.
     fn recall(
         &mut self,

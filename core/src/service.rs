@@ -267,6 +267,11 @@ pub trait Service {
         None
     }
 
+    /// As [`crate::site::Site::cost`], of requests, bodies and resumed responses.
+    fn cost(&mut self) -> u32 {
+        0
+    }
+
     /// As [`crate::site::Site::recall`]: a service that answers so is not asked by [`Service::request`].
     fn recall(
         &mut self,

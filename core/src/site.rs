@@ -146,6 +146,9 @@ impl SiteError {
     }
 }
 
+/// What a connection's hint is before a site has given one (see [`Site::recall`]).
+pub const NO_HINT: u16 = u16::MAX;
+
 /// A source of static content.
 pub trait Site {
     /// What [`Content::File`] names.
@@ -178,7 +181,7 @@ pub trait Site {
 
     /// The content that was remembered for exactly this head, if [`Site::find`] would find the same now, if it was not
     /// modified after `unix_time` (in seconds), and if [`Site::prepared`] has it. `place` belongs to the connection and
-    /// is only a hint: it may hold what the site last wrote there, or any other value.
+    /// is only a hint: it holds what the site last wrote there, or [`NO_HINT`].
     fn recall(
         &mut self,
         head: &[u8],
@@ -188,6 +191,13 @@ pub trait Site {
     ) -> Option<ContentId> {
         let _ = (head, place, now, unix_time);
         None
+    }
+
+    /// What the work since the last call of this cost, as the number of bytes that could have been sent in the
+    /// same time, beyond what each request costs: opening a file, reading a directory. It counts towards
+    /// [`crate::limits::Limits::turn_bytes`], so a pipeline of expensive requests gives way after each of them.
+    fn cost(&mut self) -> u32 {
+        0
     }
 
     /// A request with this head, and nothing else, was answered by all of `id`'s content: should the same bytes come

@@ -43,7 +43,8 @@ counters! {
     Accepted "connections_accepted" "Connections taken into service";
     Closed "connections_closed" "Connections that ended";
     Refused "connections_refused" "Connections turned away, with 503 where there was a place to say so";
-    Evicted "connections_evicted" "Idle connections closed early to make room for new ones";
+    Evicted "connections_evicted" "Connections without progress that were closed early to make room for new ones";
+    EvictedForBuffer "connections_evicted_for_buffers" "Connections without progress that were ended because others waited for a buffer";
     Reset "connections_reset" "Connections that the peer or the network broke";
     AcceptFailed "accept_failures" "Failures to accept, for want of descriptors or memory";
     CloseFailed "close_failures" "Sockets that the system reported as not closed properly";

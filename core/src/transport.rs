@@ -78,6 +78,16 @@ pub trait Transport {
     /// [`Error::WouldBlock`] or what broke the connection.
     fn receive(&mut self, socket: Socket, buffer: &mut [u8]) -> Result<usize, Error>;
 
+    /// As [`Transport::receive`], but the bytes stay where they are, to be received.
+    ///
+    /// # Errors
+    /// Those of [`Transport::receive`]; [`Error::Unusable`] where a transport cannot do this.
+    /// Requests then wait for a buffer of their own when buffers are short.
+    fn peek(&mut self, socket: Socket, buffer: &mut [u8]) -> Result<usize, Error> {
+        let _ = (socket, buffer);
+        Err(Error::Unusable(0))
+    }
+
     /// Sends `parts` in order by one call where the system can; tells how many bytes it took.
     /// `then` says what follows, which is a hint only.
     ///

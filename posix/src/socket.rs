@@ -372,6 +372,10 @@ impl Transport for PosixTransport {
         sys::receive(socket.0, buffer).map_err(error_of)
     }
 
+    fn peek(&mut self, socket: Socket, buffer: &mut [u8]) -> Result<usize, Error> {
+        sys::peek(socket.0, buffer).map_err(error_of)
+    }
+
     #[cfg_attr(not(target_os = "rtems"), inline(always))]
     fn send(&mut self, socket: Socket, parts: &[&[u8]], then: Then) -> Result<usize, Error> {
         match parts {

@@ -81,6 +81,16 @@ impl<D: Device, R: Reader> Transport for StackTransport<'_, D, R> {
         }
     }
 
+    fn peek(&mut self, socket: Socket, buffer: &mut [u8]) -> Result<usize, Error> {
+        let mut net = self.net.borrow_mut();
+        match net.connection(socket)?.peek_slice(buffer) {
+            Ok(0) => Err(Error::WouldBlock),
+            Ok(count) => Ok(count),
+            Err(RecvError::Finished) => Ok(0),
+            Err(RecvError::InvalidState) => Err(Error::Disconnected),
+        }
+    }
+
     fn send(&mut self, socket: Socket, parts: &[&[u8]], _then: Then) -> Result<usize, Error> {
         let mut net = self.net.borrow_mut();
         let socket = net.connection(socket)?;

@@ -27,6 +27,10 @@ impl<T: Transport> Transport for KqueueTransport<T> {
         self.0.receive(socket, buffer)
     }
 
+    fn peek(&mut self, socket: Socket, buffer: &mut [u8]) -> Result<usize, Error> {
+        self.0.peek(socket, buffer)
+    }
+
     fn send(&mut self, socket: Socket, parts: &[&[u8]], then: Then) -> Result<usize, Error> {
         self.0.send(socket, parts, then)
     }

@@ -1,5 +1,6 @@
 //! The body of a request: to the handler in pieces, collected, or thrown away.
 
+use super::output::is_progress;
 use super::requests::path_of;
 use super::*;
 use crate::http::fields::Field;
@@ -95,6 +96,9 @@ where
                 self.too_long_to_collect(slot, token);
                 return GO_ON;
             }
+            if is_progress(slot.count - at.len() as u64, slot.count) {
+                slot.flags.set(Flags::REARM);
+            }
             let length = at.len() as u16;
             self.leases
                 .bytes(lease)
@@ -161,6 +165,7 @@ where
         } else {
             self.service.received(&mut exchange, &request, &mut draft)
         };
+        budget.charge(self.service.cost() as usize);
         self.act(slot, token, &next, &made);
         GO_ON
     }

@@ -37,11 +37,31 @@ where
             Ok(0) => Some(Want::Close),
             Ok(count) => {
                 self.stats.add(Counter::BytesReceived, count);
-                budget.bytes = budget.bytes.saturating_sub(count);
+                budget.charge(count);
                 GO_ON
             }
             Err(Error::WouldBlock) => Some(Want::Read),
             Err(_) => Some(Want::Close),
+        }
+    }
+
+    /// Ends a connection for the sake of others: its client is told so where that is still possible and takes no
+    /// waiting. What it has not taken is thrown away.
+    pub fn turn_away(&mut self, slot: &mut Slot, token: Token) {
+        let has_told = slot.has_output() || slot.flags.has(Flags::REPLIED);
+        match slot.state {
+            State::Free | State::Fresh | State::Idle | State::Lingering | State::Discarding
+                if !has_told => {}
+            State::Head | State::Receiving | State::Collecting | State::Waiting if !has_told => {
+                self.abandon(slot, token);
+                let status = Status::SERVICE_UNAVAILABLE;
+                let why =
+                    "the server needs the place of this request for others; try again in a moment";
+                self.refuse(slot, token, status, &why);
+                let mut budget = self.budget(false);
+                self.flush(slot, &mut budget);
+            }
+            _ => self.transport.abort(slot.socket),
         }
     }
 

@@ -50,6 +50,7 @@ where
         let mut draft = Draft::new(buffer, terms, &mut made);
         let mut exchange = exchange!(self, slot, token);
         let next = self.service.resume(&mut exchange, value, &mut draft);
+        budget.charge(self.service.cost() as usize);
         self.act(slot, token, &next, &made);
         GO_ON
     }
@@ -111,7 +112,8 @@ where
         }
         slot.out_end = end as u16;
         slot.count += length as u64;
-        budget.bytes = budget.bytes.saturating_sub(length.max(1));
+        // Each piece costs something, also one of nothing; its bytes count when they are sent.
+        budget.charge(1);
         if let Tail::Stream {
             framing: StreamFraming::Length,
             remaining,

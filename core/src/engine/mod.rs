@@ -52,13 +52,44 @@ pub(crate) enum Want {
     Abort,
 }
 
-/// What one connection may still do in this turn.
+/// What one connection may still do in this turn. Each request, each byte received and each byte handed to a send is
+/// taken from it, and what a service says that its work cost. A send counts whole even where the socket takes less:
+/// the bytes were read for it. Bytes that are copied into the connection's buffer count when they leave it: no more
+/// than it holds can be copied before.
+#[derive(Clone, Copy)]
 pub(crate) struct Budget {
     requests: u32,
     bytes: usize,
     /// Whether a receive is worth trying.
     readable: bool,
+    /// The first send of a connection that waited for room was refused.
+    pub false_alarm: bool,
 }
+
+impl Budget {
+    /// Bytes that are left.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn charge(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+
+    /// Whether the next request has to wait for another turn, of `requests` in one. The first is answered even where
+    /// receiving it took all bytes.
+    fn is_spent(&self, requests: u32) -> bool {
+        self.requests == 0 || self.bytes == 0 && self.requests != requests
+    }
+}
+
+/// Bytes that a connection may move even in a turn whose bytes are spent: short responses do not wait behind
+/// long ones. In a queue each connection counts as so many bytes at least, for its requests.
+pub(crate) const SMALL_SHARE: usize = 32 << 10;
+
+/// Bytes of content that are asked for when a socket that was full has room again: mostly less than for a whole
+/// share, and what it does not take was read for nothing.
+const FIRST_PIECE: usize = 64 << 10;
 
 /// How sending went.
 enum Flushed {
@@ -153,10 +184,14 @@ pub(crate) struct Desk<'m, T, S> {
     pub request_bytes: usize,
     /// The server is being stopped: no connection is kept alive.
     pub draining: bool,
-    /// Leases are for others that have waited longer.
+    /// Leases to keep are for others that have waited longer.
     pub leases_promised: bool,
     /// For lines that clients can cause.
     pub throttle: Throttle<LINE_KINDS>,
+    /// Bytes that all connections together may still move before new events are looked at.
+    pub turn_left: usize,
+    /// Bytes that the next connection may move.
+    pub share: usize,
     /// Replies to repeated heads leave as much room to the next as others do.
     #[cfg(feature = "fault")]
     pub keeps_room: bool,
@@ -172,25 +207,48 @@ where
     pub fn budget(&self, readable: bool) -> Budget {
         Budget {
             requests: self.limits.turn_requests,
-            bytes: self.limits.turn_bytes as usize,
+            bytes: self.share,
             readable,
+            false_alarm: false,
         }
     }
 
+    /// Connections begin to share a turn's bytes anew.
+    pub fn begin_share(&mut self) {
+        self.turn_left = self.limits.turn_bytes as usize;
+        self.share = self.turn_left;
+    }
+
+    /// Takes what a connection has used of its budget, beyond the small share that each may use, from what all may use.
+    #[inline(always)]
+    pub fn settle(&mut self, budget: &Budget, before: usize) {
+        let used = before - budget.bytes;
+        if used > SMALL_SHARE {
+            self.use_up(used - SMALL_SHARE);
+        }
+    }
+
+    /// Takes bytes from what all connections may use.
+    #[inline(never)]
+    pub fn use_up(&mut self, bytes: usize) {
+        self.turn_left = self.turn_left.saturating_sub(bytes);
+        self.share = (self.limits.turn_bytes as usize).min(self.turn_left.max(SMALL_SHARE));
+    }
+
     /// Moves the connection on.
-    pub fn advance(&mut self, slot: &mut Slot, token: Token, mut budget: Budget) -> Want {
+    pub fn advance(&mut self, slot: &mut Slot, token: Token, budget: &mut Budget) -> Want {
         loop {
             let flow = match slot.state {
-                State::Fresh | State::Idle | State::Head => self.head(slot, token, &mut budget),
+                State::Fresh | State::Idle | State::Head => self.head(slot, token, budget),
                 State::Receiving | State::Collecting | State::Discarding => {
-                    self.body(slot, token, &mut budget)
+                    self.body(slot, token, budget)
                 }
-                State::Sending => self.send_tail(slot, token, &mut budget),
-                State::Streaming => self.stream(slot, token, &mut budget),
-                State::Waiting | State::Paused | State::Holding => self.wait(slot, &mut budget),
-                State::Resuming => self.resume(slot, token, &mut budget),
-                State::Closing => self.close(slot, &mut budget),
-                State::Lingering => self.linger(slot, &mut budget),
+                State::Sending => self.send_tail(slot, token, budget),
+                State::Streaming => self.stream(slot, token, budget),
+                State::Waiting | State::Paused | State::Holding => self.wait(slot, budget),
+                State::Resuming => self.resume(slot, token, budget),
+                State::Closing => self.close(slot, budget),
+                State::Lingering => self.linger(slot, budget),
                 State::Free => Some(Want::Abort),
             };
             if let Some(want) = flow {

@@ -3,6 +3,7 @@
 use super::changed::is_untouched;
 use super::*;
 use crate::http::byteranges;
+use crate::limits::PROGRESS_SHIFT;
 
 impl<T, S> Desk<'_, T, S>
 where
@@ -20,8 +21,11 @@ where
         }
     }
 
-    /// Sends the lease's output and then the tail, unless that is a stream.
+    /// Sends the lease's output and then the tail, unless that is a stream. The output is sent whatever is left of
+    /// the budget, for it is no more than a lease holds and keeps that occupied; the tail within the budget.
     pub(super) fn flush(&mut self, slot: &mut Slot, budget: &mut Budget) -> Flushed {
+        let waited = slot.flags.has(Flags::BLOCKED);
+        let mut most = if waited { FIRST_PIECE } else { usize::MAX };
         loop {
             let output: &[u8] = match slot.lease {
                 Some(lease) => {
@@ -30,7 +34,8 @@ where
                 None => &[],
             };
             let pending = output.len();
-            let share = budget.bytes.max(1);
+            // What is left for the tail.
+            let share = budget.bytes.min(most).saturating_sub(pending);
             let (result, offered) = match slot.tail {
                 Tail::None | Tail::Stream { .. } if pending == 0 => return Flushed::All,
                 Tail::None | Tail::Stream { .. } => {
@@ -39,6 +44,13 @@ where
                     } else {
                         Then::Nothing
                     };
+                    (self.transport.send(slot.socket, &[output], then), pending)
+                }
+                Tail::Static(_) | Tail::Site { .. } if pending == 0 && share == 0 => {
+                    return Flushed::Share;
+                }
+                Tail::Site { .. } if share == 0 => {
+                    let then = Then::More;
                     (self.transport.send(slot.socket, &[output], then), pending)
                 }
                 Tail::Static(rest) => {
@@ -78,9 +90,13 @@ where
                     Content::Gone => return Flushed::Broken,
                 },
             };
+            budget.charge(offered);
             let sent = match self.note_send(result) {
                 Ok(sent) => sent,
-                Err(blocked) => return blocked,
+                Err(blocked) => {
+                    budget.false_alarm = waited && most == FIRST_PIECE;
+                    return blocked;
+                }
             };
             if self.sent(slot, sent, pending) {
                 return Flushed::All;
@@ -88,12 +104,7 @@ where
             if sent < offered {
                 return Flushed::Blocked;
             }
-            if matches!(slot.tail, Tail::Static(_) | Tail::Site { .. }) && pending == 0 {
-                budget.bytes = budget.bytes.saturating_sub(sent);
-                if budget.bytes == 0 {
-                    return Flushed::Share;
-                }
-            }
+            most = usize::MAX;
         }
     }
 
@@ -119,36 +130,40 @@ where
 
     /// Takes note of sent bytes; tells whether nothing is left.
     pub(super) fn sent(&mut self, slot: &mut Slot, sent: usize, pending: usize) -> bool {
-        slot.flags.set(Flags::REARM);
         let from_lease = sent.min(pending);
+        let rest = (sent - from_lease) as u64;
+        let (out, count) = (slot.out, slot.count);
         slot.out += from_lease as u16;
-        let rest = sent - from_lease;
-        match &mut slot.tail {
-            Tail::None | Tail::Stream { .. } => return from_lease == pending,
-            Tail::Static(bytes) => {
-                slot.count += rest as u64;
-                *bytes = &bytes[rest..];
-                if !bytes.is_empty() || from_lease < pending {
-                    return false;
+        let is_all = from_lease == pending
+            && match &mut slot.tail {
+                Tail::None | Tail::Stream { .. } => true,
+                Tail::Static(bytes) => {
+                    slot.count += rest;
+                    *bytes = &bytes[rest as usize..];
+                    bytes.is_empty()
                 }
-            }
-            Tail::Site {
-                id, at, end, plan, ..
-            } => {
-                slot.count += rest as u64;
-                *at += rest as u64;
-                if *at < *end || from_lease < pending {
-                    return false;
+                Tail::Site { at, end, .. } => {
+                    slot.count += rest;
+                    *at += rest;
+                    *at >= *end
                 }
-                if *plan > 0 {
+            };
+        if is_all || is_progress(out.into(), slot.out.into()) || is_progress(count, slot.count) {
+            slot.flags.set(Flags::REARM);
+        }
+        if is_all {
+            match slot.tail {
+                Tail::None | Tail::Stream { .. } => return true,
+                Tail::Static(_) => {}
+                Tail::Site { plan: 1.., .. } => {
                     self.begin_part(slot);
                     return false;
                 }
-                self.service.release(*id);
+                Tail::Site { id, .. } => self.service.release(id),
             }
+            slot.tail = Tail::None;
         }
-        slot.tail = Tail::None;
-        true
+        is_all
     }
 
     /// Goes on to the next part of a response with several: its header, or behind the last part the
@@ -183,7 +198,10 @@ where
     #[cfg_attr(not(target_os = "rtems"), inline(always))]
     pub(super) fn lease_of(&mut self, slot: &mut Slot) -> Option<LeaseId> {
         if slot.lease.is_none() {
-            if !self.leases_promised {
+            // Before a request it has to be one that the connection may keep, for the request may come slowly. Later
+            // on a lease is mostly needed for no longer than this turn.
+            let may_keep = self.leases.can_keep() && !self.leases_promised;
+            if may_keep || !slot.is_before_request() {
                 slot.lease = self.leases.take();
             }
             if slot.lease.is_none() {
@@ -258,6 +276,12 @@ where
         };
         self.leases.size() - usize::from(used)
     }
+}
+
+/// Whether moving on from one number of bytes to another counts as progress: only where a multiple of
+/// [`crate::limits::PROGRESS_BYTES`] lies between, so that it takes as many on average.
+pub(super) fn is_progress(before: u64, after: u64) -> bool {
+    before >> PROGRESS_SHIFT != after >> PROGRESS_SHIFT
 }
 
 /// Sends what lies in the lease and what follows it, of which one may be empty. `last`: then the reply is sent.

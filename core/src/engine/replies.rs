@@ -1,7 +1,7 @@
 //! From what a handler returned to a reply in the lease, and to the next request.
 
 use super::*;
-use crate::site::ContentId;
+use crate::site::{ContentId, NO_HINT};
 use core::ops::Range;
 
 impl<T, S> Desk<'_, T, S>
@@ -229,6 +229,7 @@ where
 
     pub(super) fn next_request(&mut self, slot: &mut Slot) {
         slot.parser = HeadParser::NEW;
+        slot.route = NO_HINT;
         // What the last request asked for must not shape an error reply to the next.
         slot.flags
             .clear(Flags::HTTP10 | Flags::HEAD_ONLY | Flags::EXPECTS | Flags::ASKED_AGAIN);

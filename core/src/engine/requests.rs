@@ -13,7 +13,7 @@ where
         let Some(lease) = slot.lease.filter(|_| slot.start != slot.end) else {
             return self.more(slot, token, budget);
         };
-        if budget.requests == 0 {
+        if budget.is_spent(self.limits.turn_requests) {
             return Some(self.flushed_or(slot, budget, Want::Turn));
         }
         if let Some(want) = self.make_room(slot, budget) {
@@ -27,6 +27,7 @@ where
             }
             Ok(asked) => {
                 budget.requests -= 1;
+                budget.charge(self.service.cost() as usize);
                 if let Asked::Service(next) = asked {
                     self.act(slot, token, &next, &made);
                     #[cfg(not(target_os = "rtems"))]

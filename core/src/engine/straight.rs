@@ -62,6 +62,10 @@ where
         let Some(lease) = self.leases.first() else {
             return GO_ON;
         };
+        if !self.leases.can_keep() {
+            // It has to be used up within this turn, which takes a look at what has come first.
+            return GO_ON;
+        }
         let limit = self.receive_limit();
         if let Some(want) = self.receive(slot, lease, limit, budget) {
             return Some(want);
@@ -92,6 +96,7 @@ where
             Ok(asked) => asked,
         };
         budget.requests -= 1;
+        budget.charge(self.service.cost() as usize);
         let Asked::Service(next) = asked else {
             return GO_ON;
         };
@@ -123,7 +128,12 @@ where
 
     /// Sends the reply to a head that the service remembers.
     #[inline(always)]
-    fn send_recalled(&mut self, slot: &mut Slot, lease: LeaseId, budget: &Budget) -> Option<Offer> {
+    fn send_recalled(
+        &mut self,
+        slot: &mut Slot,
+        lease: LeaseId,
+        budget: &mut Budget,
+    ) -> Option<Offer> {
         if is_last(slot, &self.limits) || self.service.observes() {
             return None;
         }
@@ -149,13 +159,14 @@ where
     }
 
     #[inline(always)]
-    fn send_prepared(&mut self, slot: &Slot, id: ContentId, budget: &Budget) -> Option<Offer> {
+    fn send_prepared(&mut self, slot: &Slot, id: ContentId, budget: &mut Budget) -> Option<Offer> {
         let reply = self.service.prepared(id, &self.opening)?;
         if reply.len() > budget.bytes {
             return None;
         }
         let length = reply.len();
         let result = self.transport.send(slot.socket, &[reply], Then::Nothing);
+        budget.bytes -= length;
         Some(Offer {
             result: self.note_send(result),
             length,
@@ -170,7 +181,7 @@ where
         slot: &Slot,
         lease: LeaseId,
         made: &Made,
-        budget: &Budget,
+        budget: &mut Budget,
     ) -> Option<Offer> {
         let length = made.content.length();
         if let Some(id) = made.whole
@@ -179,7 +190,7 @@ where
             debug_assert_eq!(offer.length, made.bytes());
             return Some(offer);
         }
-        if length > budget.bytes as u64 {
+        if made.written as u64 + length > budget.bytes as u64 {
             return None;
         }
         // What follows the head.
@@ -199,6 +210,7 @@ where
         let head = &self.leases.bytes(lease)[at..at + made.written];
         let offered = head.len() + part.len();
         let result = send_parts(&mut self.transport, slot, head, part, is_all);
+        budget.charge(offered);
         Some(Offer {
             result: self.note_send(result),
             length: offered,
@@ -258,7 +270,7 @@ where
         let length = usize::from(slot.start - slot.head);
         #[cfg(feature = "fault")]
         let reply_room = self.reply_room();
-        while budget.requests > 0 && !is_last(slot, &self.limits) {
+        while !budget.is_spent(self.limits.turn_requests) && !is_last(slot, &self.limits) {
             let bytes = self.leases.bytes(lease);
             let (input, output) = bytes.split_at_mut(usize::from(slot.end));
             let (head, rest) = input[usize::from(slot.head)..].split_at(length);

@@ -94,7 +94,7 @@ where
     pub(super) fn adopt(&mut self, socket: Socket) {
         let full = |worker: &Self| worker.open - worker.refused >= worker.desk.limits.connections;
         if full(self) {
-            self.evict_longest_idle();
+            self.make_place();
         }
         let full = full(self) || self.lease_queue.length >= self.desk.limits.waiting;
         let Some(index) = self.take_slot() else {
@@ -128,7 +128,7 @@ where
         // is worth a look in this turn, before waiting.
         let slots = self.slots.as_mut_slice();
         slots[index as usize].flags.set(Flags::QUEUED);
-        self.run_queue.push(slots, index);
+        self.newcomers.push(slots, index);
     }
 
     #[cfg_attr(target_os = "rtems", inline(never))]
@@ -146,39 +146,6 @@ where
     pub(super) fn is_at_end(&self) -> bool {
         let limit = self.desk.limits.connections.saturating_add(REFUSALS);
         self.slots.as_slice().len() >= limit as usize
-    }
-
-    /// Closes the connection that has been idle for longest, out of a sample. One whose first request has not
-    /// come in [`FRESH_MS`] is idle like others.
-    #[cfg_attr(target_os = "rtems", inline(never))]
-    pub(super) fn evict_longest_idle(&mut self) {
-        let slots = self.slots.as_slice();
-        let count = slots.len() as u32;
-        let now = self.desk.now as u32;
-        let limits = self.desk.limits;
-        let mut victim = None;
-        for step in 0..count.min(EVICTION_SAMPLE) {
-            let index = (self.hand + step) % count;
-            let slot = &slots[index as usize];
-            let (limit, least) = match slot.state {
-                State::Idle => (limits.idle_ms, 0),
-                State::Fresh => (limits.first_byte_ms, FRESH_MS),
-                _ => continue,
-            };
-            if slot.lease.is_some() || slot.flags.has(Flags::QUEUED) {
-                continue;
-            }
-            let left = slot.timer.deadline().wrapping_sub(now);
-            let idle = limit.wrapping_sub(left) as i32;
-            if idle >= least && victim.is_none_or(|(_, most)| idle > most) {
-                victim = Some((index, idle));
-            }
-        }
-        self.hand = (self.hand + EVICTION_SAMPLE) % count.max(1);
-        if let Some((index, _)) = victim {
-            self.desk.stats.count(Counter::Evicted);
-            self.close(index);
-        }
     }
 
     /// Ends a connection, whatever its state.

@@ -30,15 +30,24 @@ where
             return self.desk.stats.count(Counter::EventsStale);
         }
         if slot.flags.has(Flags::QUEUED) {
-            // Its turn comes. Only an error cannot wait: it would be reported over and over.
+            // Its turn comes. Only an error cannot wait: it would be reported over and over. So is readiness while
+            // the queue takes several turns: events of others must not be crowded out by it.
             if readiness.contains(Readiness::FAILED) {
                 self.close(token.index);
+            } else if self.is_behind {
+                self.watch(token.index, Watch::Nothing);
             }
             return;
         }
         if readiness.contains(Readiness::FAILED) && matches!(slot.watch, Watch::Nothing) {
             self.desk.stats.count(Counter::Reset);
             return self.close(token.index);
+        }
+        if slot.watch == Watch::Write && self.desk.turn_left == 0 {
+            // It would send a little of much. Others may have a short request.
+            slot.flags.set(Flags::QUEUED);
+            let slots = self.slots.as_mut_slice();
+            return self.run_queue.push(slots, token.index);
         }
         // With an interest on, the receive or send that follows meets the error itself.
         self.arrived(token.index);
@@ -58,6 +67,7 @@ where
                 generation: slot.generation,
             };
             let mut budget = self.desk.budget(true);
+            let whole = self.desk.share;
             #[cfg(feature = "fault")]
             if self.is_general {
                 return self.advance(index, budget);
@@ -65,7 +75,9 @@ where
             if self.lease_queue.length > 0 {
                 return self.advance(index, budget);
             }
-            match self.desk.straight(slot, token, &mut budget) {
+            let want = self.desk.straight(slot, token, &mut budget);
+            self.desk.settle(&budget, whole);
+            match want {
                 Some(Want::Read) if slot.watch == Watch::Read => {
                     slot.flags.clear(Flags::REARM);
                     let after = self.desk.limits.idle_ms;
@@ -119,14 +131,59 @@ where
         self.go_on(index, budget);
     }
 
-    pub(super) fn go_on(&mut self, index: u32, budget: Budget) {
+    pub(super) fn go_on(&mut self, index: u32, mut budget: Budget) {
+        let whole = budget.bytes();
         let slot = &mut self.slots.as_mut_slice()[index as usize];
         let token = Token {
             index,
             generation: slot.generation,
         };
-        let want = self.desk.advance(slot, token, budget);
-        self.wait_for(index, want);
+        let want = self.desk.advance(slot, token, &mut budget);
+        self.desk.settle(&budget, whole);
+        let is_false_alarm = budget.false_alarm && want == Want::Write;
+        let is_repeated = is_false_alarm && slot.flags.has(Flags::FALSE_ALARM);
+        slot.flags.put(Flags::FALSE_ALARM, is_false_alarm);
+        if is_repeated {
+            self.pause_writer(index);
+        } else {
+            self.wait_for(index, want);
+        }
+        if self.desk.leases.is_exhausted() {
+            self.recover_last_lease(index);
+        }
+    }
+
+    /// The system says that a socket has room and then takes nothing, which it does while it is short of memory for
+    /// network buffers. To ask without a pause would keep the worker busy for nothing.
+    #[inline(never)]
+    fn pause_writer(&mut self, index: u32) {
+        self.watch(index, Watch::Nothing);
+        if self.slots_to_resume == 0 {
+            self.resume_at = self.desk.now + WRITER_PAUSE_MS;
+        }
+        self.slots_to_resume = self.slots.as_slice().len() as u32;
+    }
+
+    /// Watches paused writers again, some of them at a time.
+    #[cfg_attr(target_os = "rtems", inline(never))]
+    pub(super) fn resume_writers(&mut self) {
+        if self.slots_to_resume == 0 || self.desk.now < self.resume_at {
+            return;
+        }
+        let count = self.slots.as_slice().len() as u32;
+        for _ in 0..self.slots_to_resume.min(SLOTS_RESUMED) {
+            let index = self.resume_hand % count;
+            self.resume_hand = index + 1;
+            self.slots_to_resume -= 1;
+            let slot = &self.slots.as_slice()[index as usize];
+            if slot.flags.has(Flags::BLOCKED)
+                && slot.watch == Watch::Nothing
+                && !slot.flags.has(Flags::QUEUED)
+            {
+                self.watch(index, Watch::Write);
+            }
+        }
+        self.resume_at = self.desk.now + WRITER_PAUSE_MS;
     }
 
     /// Sees to what a connection wants next.
@@ -150,6 +207,12 @@ where
             }
             Want::Close | Want::Abort => return self.close(index),
         };
+        let slot = &mut self.slots.as_mut_slice()[index as usize];
+        let is_blocked = want == Want::Write;
+        if slot.flags.has(Flags::BLOCKED) != is_blocked {
+            slot.flags.put(Flags::BLOCKED, is_blocked);
+            slot.flags.set(Flags::REARM);
+        }
         self.watch(index, watch);
         self.set_deadline(index);
     }
@@ -176,9 +239,6 @@ where
         };
         match result {
             Ok(()) => {
-                if slot.watch == Watch::Write || watch == Watch::Write {
-                    slot.flags.set(Flags::REARM);
-                }
                 slot.watch = watch;
             }
             Err(error) => {
@@ -202,21 +262,15 @@ where
             return;
         }
         slot.flags.clear(Flags::REARM);
-        let limits = &self.desk.limits;
-        let after = match phase_of(slot) {
-            Phase::FirstByte => limits.first_byte_ms,
-            Phase::Head => limits.head_ms,
-            Phase::Body => limits.body_ms,
-            Phase::Handler => limits.handler_ms,
-            Phase::Write => limits.write_ms,
-            Phase::Idle => limits.idle_ms,
-            Phase::Linger => limits.linger_ms,
-        };
+        let after = phase_of(slot).limit(&self.desk.limits);
         self.wheel.set(slots, index, self.desk.now, after);
     }
 
     pub(super) fn expire(&mut self) {
-        while let Some(index) = self.wheel.expired(self.slots.as_mut_slice(), self.desk.now) {
+        for _ in 0..EXPIRED_PER_TURN {
+            let Some(index) = self.wheel.expired(self.slots.as_mut_slice(), self.desk.now) else {
+                return;
+            };
             self.timed_out(index);
         }
     }
@@ -264,30 +318,38 @@ where
     }
 
     #[cfg_attr(target_os = "rtems", inline(never))]
-    pub(super) fn run_queued(&mut self) {
-        for _ in 0..self.run_queue.length {
-            let Some(index) = self.run_queue.pop(self.slots.as_mut_slice()) else {
-                return;
-            };
-            if self.leaves_queue(index) {
-                self.arrived(index);
-            }
+    pub(super) fn run_newcomers(&mut self) {
+        while let Some(index) = self.newcomers.pop(self.slots.as_mut_slice()) {
+            self.take_turn(index);
         }
     }
 
+    /// A connection leaves a queue that it waited in for its turn.
+    #[inline(never)]
+    fn take_turn(&mut self, index: u32) {
+        if self.leaves_queue(index) {
+            self.arrived(index);
+        }
+    }
+
+    /// Moves on the first `count` of those that have something left to do, as far as a share of their own goes.
     #[cfg_attr(target_os = "rtems", inline(never))]
-    pub(super) fn serve_lease_waiters(&mut self) {
-        for _ in 0..self.lease_queue.length {
-            if !self.desk.leases.has_free() {
+    pub(super) fn run_queued(&mut self, count: u32) {
+        self.is_behind = false;
+        if count == 0 {
+            return;
+        }
+        self.desk.begin_share();
+        for _ in 0..count {
+            if self.desk.turn_left == 0 {
+                self.is_behind = true;
                 return;
             }
-            let Some(index) = self.lease_queue.pop(self.slots.as_mut_slice()) else {
+            let Some(index) = self.run_queue.pop(self.slots.as_mut_slice()) else {
                 return;
             };
-            if self.leaves_queue(index) {
-                self.desk.leases_promised = false;
-                self.go_on(index, self.desk.budget(true));
-            }
+            self.take_turn(index);
+            self.desk.use_up(SMALL_SHARE);
         }
     }
 
@@ -304,7 +366,7 @@ where
 
 /// Which deadline is running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     FirstByte,
     Head,
     Body,
@@ -314,9 +376,24 @@ enum Phase {
     Linger,
 }
 
-fn phase_of(slot: &Slot) -> Phase {
+impl Phase {
+    /// Milliseconds that it may last.
+    pub(super) fn limit(self, limits: &Limits) -> u32 {
+        match self {
+            Self::FirstByte => limits.first_byte_ms,
+            Self::Head => limits.head_ms,
+            Self::Body => limits.body_ms,
+            Self::Handler => limits.handler_ms,
+            Self::Write => limits.write_ms,
+            Self::Idle => limits.idle_ms,
+            Self::Linger => limits.linger_ms,
+        }
+    }
+}
+
+pub(super) fn phase_of(slot: &Slot) -> Phase {
     match slot.state {
-        _ if slot.watch == Watch::Write => Phase::Write,
+        _ if slot.flags.has(Flags::BLOCKED) => Phase::Write,
         State::Free | State::Fresh => Phase::FirstByte,
         State::Idle => Phase::Idle,
         State::Head => Phase::Head,

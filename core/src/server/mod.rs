@@ -1,16 +1,19 @@
 //! The worker: one thread or task that waits for events and moves its connections on.
 //!
-//! A worker blocks only in [`EventChannel::wait`]. Each *turn* it handles the events of one wait,
-//! then the connections that have something left to do, then the deadlines that have passed. A
-//! connection that uses up its share of a turn goes to the end of the queue.
+//! A worker blocks only in [`EventChannel::wait`]. Each *turn* it handles the events of one wait and the
+//! connections that have just come, then connections that have something left to do, then the deadlines that
+//! have passed. A connection that uses up its share of a turn goes to the end of the queue. A turn moves a bounded
+//! number of bytes before it ends and the next one looks at new events: a request waits for the work of one turn,
+//! however many long responses are under way.
 
 mod arrivals;
 mod ending;
 mod events;
+mod eviction;
 mod queue;
 
 use crate::connection::{Flags, NO_SLOT, Slot, State, Watch};
-use crate::engine::{Budget, Desk, SOCKET_LINE, Want};
+use crate::engine::{Budget, Desk, SMALL_SHARE, SOCKET_LINE, Want};
 use crate::event::{
     self, Deadline, Event, EventChannel, EventList, Interest, Message, Readiness, Ticket, Token,
 };
@@ -40,13 +43,13 @@ const SCRATCH_MINIMUM: usize = 512;
 /// How long a listener rests after the system had no descriptor for a connection.
 const EXHAUSTED_PAUSE_MS: u64 = 100;
 
-/// Slots that are looked at to find the longest idle connection; with no more slots than this the
-/// answer is exact.
-const EVICTION_SAMPLE: u32 = 64;
+/// How long a connection is left alone whose socket has twice taken nothing although it was reported to have room, and
+/// slots that are searched for such then.
+const WRITER_PAUSE_MS: u64 = 50;
+const SLOTS_RESUMED: u32 = 256;
 
-/// Milliseconds after which a connection without its first request may have to make room. A request that got
-/// lost comes again after one second (RFC 6298 section 2).
-const FRESH_MS: i32 = 2_000;
+/// Deadlines that are handled in one turn: connections that came together are let go of in several.
+const EXPIRED_PER_TURN: usize = 64;
 
 /// In a token's index: listeners count down from here.
 const FIRST_LISTENER: u32 = u32::MAX - 1;
@@ -153,13 +156,21 @@ pub struct Worker<'m, C, T, K, S, A> {
     open: u32,
     /// Of these, being told 503: they do not count towards the limit.
     refused: u32,
+    /// Accepted in this turn, and not looked at yet.
+    newcomers: Queue,
     run_queue: Queue,
+    /// The last turn left some of the run queue to the next.
+    is_behind: bool,
     lease_queue: Queue,
+    /// Slots that may hold a paused writer, the next one of them, and when it is time.
+    slots_to_resume: u32,
+    resume_hand: u32,
+    resume_at: u64,
     wheel: Wheel,
     /// Each keeps its place, which its token names, until it is closed.
     listeners: [Option<Listener>; LISTENERS],
     events: EventList,
-    /// Where the search for the longest idle connection goes on.
+    /// Where the search for a connection without progress goes on.
     hand: u32,
     drain_until: Option<u64>,
     stopped: bool,
@@ -230,6 +241,8 @@ where
             draining: false,
             leases_promised: false,
             throttle: Throttle::new(),
+            turn_left: 0,
+            share: 0,
             #[cfg(feature = "fault")]
             keeps_room: false,
         };
@@ -242,8 +255,13 @@ where
             freed: NO_SLOT,
             open: 0,
             refused: 0,
+            newcomers: Queue::EMPTY,
             run_queue: Queue::EMPTY,
+            is_behind: false,
             lease_queue: Queue::EMPTY,
+            slots_to_resume: 0,
+            resume_hand: 0,
+            resume_at: 0,
             wheel: Wheel::new(now),
             listeners: [const { None }; LISTENERS],
             events: EventList::new(),
@@ -333,6 +351,9 @@ where
         self.channel.wait(&mut self.events, until)?;
         self.tell_time();
         self.desk.stats.count(Counter::Turns);
+        self.desk.begin_share();
+        // What is queued from here on has had its share of this turn.
+        let queued = self.run_queue.length;
         for at in 0..self.events.as_slice().len() {
             match self.events.as_slice()[at] {
                 Event::Ready { token, readiness } => self.ready(token, readiness),
@@ -343,10 +364,12 @@ where
             self.stop();
             return Ok(false);
         }
-        self.run_queued();
+        self.run_newcomers();
+        self.run_queued(queued);
         self.expire();
         self.serve_lease_waiters();
         self.resume_listeners();
+        self.resume_writers();
         self.recycle();
         self.desk.service.turn_ended();
         if self
@@ -384,8 +407,15 @@ where
         let mut consider = |candidate: u32| {
             after = Some(after.map_or(candidate, |after: u32| after.min(candidate)))
         };
+        if self.lease_queue.first != NO_SLOT {
+            // Somebody may have been without progress for long enough by then.
+            consider(eviction::RETRY_MS);
+        }
         if let Deadline::After(caller) = until {
             consider(caller);
+        }
+        if self.slots_to_resume > 0 {
+            consider(left(self.resume_at));
         }
         for listener in &self.listeners {
             if let Some(Listener {

@@ -155,6 +155,23 @@ impl Transport for Net {
         Ok(count)
     }
 
+    fn peek(&mut self, socket: Socket, buffer: &mut [u8]) -> Result<usize, Error> {
+        let world = self.world();
+        let pipe = &world.pipes[&socket.0];
+        assert!(!pipe.closed && !pipe.announced, "peek on a closed socket");
+        if pipe.to_server.is_empty() {
+            return if pipe.client_done {
+                Ok(0)
+            } else {
+                Err(Error::WouldBlock)
+            };
+        }
+        for (place, &byte) in buffer.iter_mut().zip(&pipe.to_server) {
+            *place = byte;
+        }
+        Ok(pipe.to_server.len().min(buffer.len()))
+    }
+
     fn send(&mut self, socket: Socket, parts: &[&[u8]], then: Then) -> Result<usize, Error> {
         let mut world = self.world();
         world.sends += 1;
@@ -327,5 +344,53 @@ impl EventChannel for Net {
 
     fn notifier(&self) -> Self {
         self.clone()
+    }
+}
+
+/// Reports every connection that waits for room as ready for it, whether it is or not.
+pub struct AlwaysReady(pub Net, pub Readiness);
+
+impl EventChannel for AlwaysReady {
+    type Notifier = Net;
+
+    fn add(
+        &mut self,
+        socket: Socket,
+        token: Token,
+        interest: Interest,
+    ) -> Result<(), ChannelError> {
+        self.0.add(socket, token, interest)
+    }
+
+    fn set_interest(
+        &mut self,
+        socket: Socket,
+        token: Token,
+        interest: Interest,
+    ) -> Result<(), ChannelError> {
+        self.0.set_interest(socket, token, interest)
+    }
+
+    fn remove(&mut self, socket: Socket) -> Result<(), ChannelError> {
+        self.0.remove(socket)
+    }
+
+    fn wait(&mut self, events: &mut EventList, until: Deadline) -> Result<(), ChannelError> {
+        self.0.wait(events, until)?;
+        for pipe in self.0.world().pipes.values() {
+            if let Some((token, interest)) = pipe.watch
+                && interest.wants_write()
+            {
+                let _ = events.push(Event::Ready {
+                    token,
+                    readiness: self.1,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn notifier(&self) -> Net {
+        self.0.clone()
     }
 }

@@ -15,7 +15,9 @@ use capuchin_core::reply::{Next, Opening, Reply};
 use capuchin_core::route::{Context, Handle, Route, Routed};
 use capuchin_core::server::{Parts, REFUSALS, Worker};
 use capuchin_core::service::{BodyProgress, Progress, Refusal, Request};
-use capuchin_core::site::{Accepts, Content, ContentId, Found, Representation, Site, SiteError};
+use capuchin_core::site::{
+    Accepts, Content, ContentId, Found, NO_HINT, Representation, Site, SiteError,
+};
 use capuchin_core::stats::{Counter, Stats};
 use capuchin_core::transport::{Socket, Transport};
 use std::collections::HashMap;
@@ -233,7 +235,8 @@ impl Handle<App> for Later {
     }
 }
 
-/// `/changing/N` is a file that changes N times before it is read; `/file/N` is a file of N bytes, `/memory/N` the same in memory, `/pieces/N` in memory by pieces, `/ready/N` in memory
+/// `/changing/N` is a file that changes N times before it is read; `/file/N` is a file of N bytes, `/memory/N` the same
+/// in memory, `/costly/N` the same and expensive to find, `/pieces/N` in memory by pieces, `/ready/N` in memory
 /// with its reply in one piece.
 #[derive(Default)]
 pub struct SimSite {
@@ -242,6 +245,8 @@ pub struct SimSite {
     fields: Vec<u8>,
     /// When something was found last.
     now: u64,
+    /// What finding has cost.
+    cost: u32,
     /// Replies in one piece, by the number of what was found.
     ready: HashMap<u32, Vec<u8>>,
     /// What may change before it is read, whether it has, and how often that is still to happen.
@@ -250,6 +255,9 @@ pub struct SimSite {
     /// Heads, and what was found for them.
     pub remembered: HashMap<Vec<u8>, ContentId>,
 }
+
+/// What the first hint of a connection is.
+pub const FIRST_HINT: u16 = 1_000;
 
 /// A head with any of these must not be remembered.
 const SECRETS: [&[u8]; 2] = [b"Cookie:", b"Authorization:"];
@@ -272,8 +280,14 @@ impl Site for SimSite {
         }
         let (kind, length) = path[1..].split_once('/').ok_or(SiteError::NotFound)?;
         let length: u64 = length.parse().map_err(|_| SiteError::NotFound)?;
-        if !matches!(kind, "file" | "changing" | "memory" | "pieces" | "ready") {
+        if !matches!(
+            kind,
+            "file" | "changing" | "memory" | "pieces" | "ready" | "costly"
+        ) {
             return Err(SiteError::NotFound);
+        }
+        if kind == "costly" {
+            self.cost = u32::MAX;
         }
         let changes = length;
         let length = if kind == "changing" { 50_000 } else { length };
@@ -344,6 +358,10 @@ impl Site for SimSite {
         self.held[id.0 as usize].take().expect("released once");
     }
 
+    fn cost(&mut self) -> u32 {
+        std::mem::take(&mut self.cost)
+    }
+
     fn prepared(&mut self, id: ContentId, opening: &Opening) -> Option<&[u8]> {
         let reply = self.ready.get_mut(&id.0)?;
         *reply.first_chunk_mut()? = *opening;
@@ -360,9 +378,14 @@ impl Site for SimSite {
         assert!(now >= self.now);
         assert_eq!(unix_time, super::unix_time(now));
         assert!(!head.is_empty());
+        // Nothing that another connection, or a route, has left.
+        assert!(*place == NO_HINT || *place >= FIRST_HINT, "hint {place}");
         let id = self.remembered.get(head).copied()?;
         // What was left there is to be there next time.
-        *place = place.wrapping_add(1);
+        *place = match *place {
+            NO_HINT => FIRST_HINT,
+            hint => hint + 1,
+        };
         Some(id)
     }
 

@@ -59,8 +59,19 @@ pub(crate) fn stream_socket(family: c_int) -> isize {
 
 /// Receives into `buffer`; the error is an `errno`.
 pub(crate) fn receive(socket: c_int, buffer: &mut [u8]) -> Result<usize, i32> {
+    receive_with(socket, buffer, 0)
+}
+
+/// As [`receive`], but the bytes stay to be received.
+pub(crate) fn peek(socket: c_int, buffer: &mut [u8]) -> Result<usize, i32> {
+    receive_with(socket, buffer, libc::MSG_PEEK)
+}
+
+fn receive_with(socket: c_int, buffer: &mut [u8], flags: c_int) -> Result<usize, i32> {
     // SAFETY: the buffer is valid for writing as many bytes as are passed.
-    retry(|| unsafe { libc::recv(socket, buffer.as_mut_ptr().cast(), buffer.len(), 0) as isize })
+    retry(|| unsafe {
+        libc::recv(socket, buffer.as_mut_ptr().cast(), buffer.len(), flags) as isize
+    })
 }
 
 /// Sends; a broken pipe is an error number, not a signal. With the last byte the sending direction ends

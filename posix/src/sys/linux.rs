@@ -87,6 +87,12 @@ pub(crate) fn receive(socket: c_int, buffer: &mut [u8]) -> Result<usize, i32> {
     uninterrupted!(recv(socket, &mut *buffer, RecvFlags::empty())).map(|(count, _)| count)
 }
 
+/// As [`receive`], but the bytes stay to be received.
+pub(crate) fn peek(socket: c_int, buffer: &mut [u8]) -> Result<usize, i32> {
+    let socket = borrow(socket)?;
+    uninterrupted!(recv(socket, &mut *buffer, RecvFlags::PEEK)).map(|(count, _)| count)
+}
+
 /// Sends; a broken pipe is an error number, not a signal. A short packet may wait for
 /// what follows at once. As [`receive`] otherwise.
 #[inline(always)]

@@ -120,8 +120,19 @@ fn non_blocking(socket: c_int) -> isize {
 
 /// Receives into `buffer`; the error is an `errno`.
 pub(crate) fn receive(socket: c_int, buffer: &mut [u8]) -> Result<usize, i32> {
+    receive_with(socket, buffer, 0)
+}
+
+/// As [`receive`], but the bytes stay to be received.
+pub(crate) fn peek(socket: c_int, buffer: &mut [u8]) -> Result<usize, i32> {
+    receive_with(socket, buffer, libc::MSG_PEEK)
+}
+
+fn receive_with(socket: c_int, buffer: &mut [u8], flags: c_int) -> Result<usize, i32> {
     // SAFETY: the buffer is valid for writing as many bytes as are passed.
-    retry(|| unsafe { libc::recv(socket, buffer.as_mut_ptr().cast(), buffer.len(), 0) as isize })
+    retry(|| unsafe {
+        libc::recv(socket, buffer.as_mut_ptr().cast(), buffer.len(), flags) as isize
+    })
 }
 
 /// Data completes connection: `MSG_EOF` of `sys/socket.h`, of both stacks.

@@ -162,6 +162,11 @@ impl<S: Service> Service for Front<'_, S> {
     }
 
     #[inline]
+    fn cost(&mut self) -> u32 {
+        self.inner.cost()
+    }
+
+    #[inline]
     fn recall(
         &mut self,
         head: &[u8],

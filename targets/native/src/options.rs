@@ -68,7 +68,7 @@ Limits
   --max-drain SIZE         bytes of a body read only to keep the connection [64K]
   --max-waiting N          connections that may wait for a buffer [16384]
   --turn-requests N        requests of a connection before others have their turn [64]
-  --turn-bytes SIZE        bytes of a connection before others have their turn [1M]
+  --turn-bytes SIZE        bytes of a connection before others have their turn [256K]
   --turn-accepts N         connections accepted before others have their turn [64]
 
 Timeouts, in seconds (0.5 is half a second)
@@ -76,9 +76,10 @@ Timeouts, in seconds (0.5 is half a second)
   --timeout-head S         for a request's head [10]
   --timeout-body S         between two pieces of a body [30]
   --timeout-handler S      for a deferred reply [60]
-  --timeout-write S        for a client that does not read [30]
+  --timeout-write S        for a client to take 4 KB of a response, or the rest of it [30]
   --timeout-idle S         between two requests [75]
   --timeout-linger S       for a client to read its last reply [2]
+  --timeout-stall S        without progress, while others wait for the connection's buffer or place [2]
   --timeout-drain S        for requests in flight after SIGTERM or SIGINT [8]
 
 Network
@@ -300,6 +301,7 @@ impl Options {
             "--timeout-write" => limits.write_ms = value.seconds()?,
             "--timeout-idle" => limits.idle_ms = value.seconds()?,
             "--timeout-linger" => limits.linger_ms = value.seconds()?,
+            "--timeout-stall" => limits.stall_ms = value.seconds()?,
             "--timeout-drain" => limits.drain_ms = value.seconds()?,
             "--defer-accept" => self.defer_accept = value.number(0, 3_600)? as u16,
             _ => return Err(no_option(option)),

@@ -6,7 +6,7 @@
 //! Where clients do not repeat themselves, looking heads up is nearly given up.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
 
 /// Heads that are remembered at the most.
 const HEADS: usize = 256;
@@ -26,12 +26,25 @@ const MOST: u32 = 1_024;
 /// often so many.
 const SAMPLE: u32 = 17;
 
+/// Numbers that hints have between two times that all heads are forgotten. The next ones are other numbers, until all
+/// 16 bits are used up after 255 times: a hint from before leads to no entry, so that no head is compared with one that
+/// its own connection did not send.
+const HINTS: u16 = HEADS as u16;
+const _: () = assert!(HEADS < 1 << 15);
+
 /// What whole heads led to.
+///
+/// A head is compared with another one in two cases only: at its connection's own hint, or where the keyed hashes of
+/// the whole heads, 64 bits, are equal. So the time that it takes tells nothing about how far the head of another
+/// client agrees with it.
 #[derive(Debug)]
 pub(crate) struct Repeats<T> {
-    entries: Vec<(Arc<[u8]>, T)>,
-    /// The place of each among the entries.
-    places: HashMap<Arc<[u8]>, u16, foldhash::fast::RandomState>,
+    entries: Vec<(Box<[u8]>, T)>,
+    /// The place of each among the entries, by the hash of the head.
+    places: HashMap<u64, u16, BuildHasherDefault<Hashed>>,
+    hash: foldhash::fast::RandomState,
+    /// The hint of the first entry.
+    first_hint: u16,
     /// How well looking up has paid lately.
     worth: u32,
     /// Heads that came while it did not.
@@ -45,6 +58,8 @@ impl<T> Default for Repeats<T> {
         Self {
             entries: Vec::new(),
             places: HashMap::default(),
+            hash: foldhash::fast::RandomState::default(),
+            first_hint: 0,
             worth: MOST,
             passed: 0,
             turned_away: 0,
@@ -53,29 +68,31 @@ impl<T> Default for Repeats<T> {
 }
 
 impl<T: Copy> Repeats<T> {
-    /// What exactly this head led to. It is looked for at `place` first, where its connection's last one was.
+    /// What exactly this head led to. It is looked for first where `hint` says that its connection's last one was;
+    /// [`NO_HINT`] and hints from before all was forgotten say nothing.
     #[inline]
-    pub fn get(&mut self, head: &[u8], place: &mut u16) -> Option<T> {
-        if let Some((known, what)) = self.entries.get(usize::from(*place))
+    pub fn get(&mut self, head: &[u8], hint: &mut u16) -> Option<T> {
+        let place = hint.wrapping_sub(self.first_hint);
+        if let Some((known, what)) = self.entries.get(usize::from(place))
             && **known == *head
         {
             self.worth = (self.worth + HIT).min(MOST);
             return Some(*what);
         }
-        self.look_up(head, place)
+        self.look_up(head, hint)
     }
 
     #[inline(never)]
-    fn look_up(&mut self, head: &[u8], place: &mut u16) -> Option<T> {
+    fn look_up(&mut self, head: &[u8], hint: &mut u16) -> Option<T> {
         if self.worth == 0 {
             self.passed = self.passed.wrapping_add(1);
         }
         if head.len() > HEAD_BYTES || !self.is_worth_it() {
             return None;
         }
-        if let Some(&found) = self.places.get(head) {
+        if let Some(found) = self.place_of(head) {
             self.worth = (self.worth + HIT).min(MOST);
-            *place = found;
+            *hint = self.first_hint + found;
             return Some(self.entries[usize::from(found)].1);
         }
         if self.worth > 0 {
@@ -87,13 +104,20 @@ impl<T: Copy> Repeats<T> {
         None
     }
 
+    /// The place of exactly this head.
+    fn place_of(&self, head: &[u8]) -> Option<u16> {
+        let place = *self.places.get(&self.hash.hash_one(head))?;
+        let (known, _) = self.entries.get(usize::from(place))?;
+        (**known == *head).then_some(place)
+    }
+
     /// Remembers what a head led to, unless it is long.
     #[inline(never)]
     pub fn put(&mut self, head: &[u8], what: T) {
         if head.len() > HEAD_BYTES || !self.is_worth_it() {
             return;
         }
-        if let Some(&place) = self.places.get(head) {
+        if let Some(place) = self.place_of(head) {
             self.entries[usize::from(place)].1 = what;
             return;
         }
@@ -104,16 +128,21 @@ impl<T: Copy> Repeats<T> {
             }
             self.forget();
         }
-        let head: Arc<[u8]> = head.into();
+        // Should another head have the same hash, it is not found any more, which does no harm.
         self.places
-            .insert(Arc::clone(&head), self.entries.len() as u16);
-        self.entries.push((head, what));
+            .insert(self.hash.hash_one(head), self.entries.len() as u16);
+        self.entries.push((head.into(), what));
     }
 
     fn forget(&mut self) {
         self.entries.clear();
         self.places.clear();
         self.turned_away = 0;
+        // Never so high that `NO_HINT` is among them.
+        self.first_hint = match self.first_hint.checked_add(2 * HINTS) {
+            Some(_) => self.first_hint + HINTS,
+            None => 0,
+        };
     }
 
     fn is_worth_it(&self) -> bool {
@@ -121,9 +150,28 @@ impl<T: Copy> Repeats<T> {
     }
 }
 
+/// A number that is a hash already.
+#[derive(Clone, Copy, Debug, Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = self.0 << 8 | u64::from(byte);
+        }
+    }
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use capuchin_core::site::NO_HINT;
 
     fn head(number: usize) -> Vec<u8> {
         format!("GET /{number} HTTP/1.1\r\nHost: a\r\n\r\n").into_bytes()
@@ -168,7 +216,7 @@ mod tests {
     fn place_is_a_hint_and_no_more() {
         let mut repeats = Repeats::default();
         (0..3).for_each(|number| repeats.put(&head(number), number));
-        for stale in [0, 1, 2, 3, HEADS as u16, u16::MAX] {
+        for stale in [0, 1, 2, 3, HEADS as u16, NO_HINT] {
             let mut place = stale;
             assert_eq!(repeats.get(&head(1), &mut place), Some(1));
             assert_eq!(repeats.get(&head(1), &mut place), Some(1));
@@ -183,6 +231,42 @@ mod tests {
         repeats.put(&head(8), 8);
         assert_eq!(repeats.get(&head(1), &mut 1), None);
         assert_eq!(repeats.get(&head(7), &mut 1), Some(7));
+    }
+
+    #[test]
+    fn new_connection_is_compared_with_nobody() {
+        let mut repeats = Repeats::default();
+        for round in 0..=usize::from(u16::MAX) / HEADS + 2 {
+            (0..HEADS).for_each(|number| repeats.put(&head(number), number));
+            // Only the way by hints is left.
+            repeats.places.clear();
+            let seen = |repeats: &mut Repeats<usize>, hint: u16| {
+                repeats.worth = MOST;
+                (0..HEADS).any(|number| repeats.get(&head(number), &mut { hint }).is_some())
+            };
+            assert!(!seen(&mut repeats, NO_HINT), "round {round}");
+            let hint = repeats.first_hint;
+            assert!(seen(&mut repeats, hint) && seen(&mut repeats, hint + HINTS - 1));
+            repeats.forget();
+            (0..HEADS).for_each(|number| repeats.put(&head(number), number));
+            repeats.places.clear();
+            assert!(
+                !seen(&mut repeats, hint),
+                "round {round}: a hint from before"
+            );
+        }
+    }
+
+    #[test]
+    fn other_head_with_the_same_hash_is_not_taken_for_it() {
+        let mut repeats = Repeats::default();
+        repeats.put(&head(1), 1);
+        let hash = repeats.hash.hash_one(&head(2)[..]);
+        repeats.places.insert(hash, 0);
+        assert_eq!(repeats.get(&head(2), &mut { NO_HINT }), None);
+        repeats.put(&head(2), 2);
+        assert_eq!(repeats.get(&head(2), &mut { NO_HINT }), Some(2));
+        assert_eq!(repeats.get(&head(1), &mut { NO_HINT }), Some(1));
     }
 
     #[test]

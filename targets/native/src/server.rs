@@ -844,6 +844,13 @@ impl Site for AnySite {
         }
     }
 
+    fn cost(&mut self) -> u32 {
+        match self {
+            Self::Directory(site) => site.cost(),
+            Self::Nothing(_) | Self::Table(_) => 0,
+        }
+    }
+
     #[inline(always)]
     fn recall(
         &mut self,

@@ -26,6 +26,11 @@ pub const CASES: &[Case] = &[
         run: refused_newcomer,
     },
     Case {
+        name: "newcomer_takes_the_place_of_a_stalled_head",
+        needs: Features::ROUTES.and(Features::CONNECTION_LIMIT),
+        run: stalled_heads,
+    },
+    Case {
         name: "recovers_after_overload",
         needs: Features::ROUTES.and(Features::CONNECTION_LIMIT),
         run: recovery,
@@ -115,6 +120,38 @@ fn refused_newcomer(target: &Target) -> Outcome {
             .expect_body(200, b"kept\n")
             .during("a connection that was there before")?;
     }
+    Ok(())
+}
+
+/// Heads that do not go on hold every place; newcomers are served once these have stalled for long enough.
+fn stalled_heads(target: &Target) -> Outcome {
+    settle(target)?;
+    let limit = target.limit("connections")?;
+    let stalled = (0..limit)
+        .map(|_| {
+            let mut client = target.connect()?;
+            client.send("G")?;
+            Ok(client)
+        })
+        .collect::<Outcome<Vec<_>>>()?;
+    // Long before the deadline of a head, 10 s.
+    let deadline = Instant::now() + Duration::from_secs(6) + target.delay();
+    let served = || -> Outcome {
+        let mut newcomer = target.connect()?;
+        newcomer.send_some(get("/echo/new").as_bytes());
+        newcomer
+            .reply(Asked::Get)?
+            .expect_body(200, b"new\n")
+            .map(drop)
+    };
+    while let Err(why) = served() {
+        ensure!(
+            Instant::now() < deadline,
+            "no newcomer was served while heads stalled: {why}"
+        );
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    drop(stalled);
     Ok(())
 }
 

@@ -131,6 +131,10 @@ impl std::error::Error for DirectoryError {}
 /// looked up and, unless it is larger than what is kept in memory, read again.
 const BELIEVED_MS: u64 = 1_000;
 
+/// What opening a file costs, in bytes that could have been sent in the same time (see [`Site::cost`]). What is read
+/// to memory counts besides.
+const OPEN_COST: u32 = 16 << 10;
+
 /// Bytes of a file that are read to be sent at once.
 const WINDOW: usize = 256 << 10;
 
@@ -164,6 +168,8 @@ pub struct Directory {
     repeats: Repeats<(ContentId, u64)>,
     /// Nodes that were made so far.
     serial: u64,
+    /// What the work since the last [`Site::cost`] cost.
+    cost: u32,
     /// The piece of a file that is sent next.
     window: Vec<u8>,
     /// The node that is looked at next when one has to go.
@@ -210,6 +216,7 @@ impl Directory {
             open_files: 0,
             repeats: Repeats::default(),
             serial: 0,
+            cost: 0,
             window: Vec::new(),
             hand: 0,
             tidy_hand: 0,
@@ -246,6 +253,7 @@ impl Directory {
             node.recent = true;
             return Ok(Some(index));
         }
+        self.cost = self.cost.saturating_add(OPEN_COST);
         let mut loaded = self.load(path, view);
         if let Ok(Loaded::AnotherRoot(served)) = loaded {
             self.unlist_all();
@@ -301,6 +309,11 @@ impl Directory {
             Loaded::Directory => return Ok(None),
             // It changed twice within moments: the next request looks again.
             Loaded::AnotherRoot(_) | Loaded::NoRoot => return Err(SiteError::Busy),
+        };
+        // A listing has looked at many files: no other request of its connection is answered in the same turn.
+        self.cost = match node.listing {
+            true => u32::MAX,
+            false => self.cost.saturating_add(node.bytes() as u32),
         };
         if self.make_room(&node) {
             node.close_files();
@@ -405,6 +418,10 @@ impl Site for Directory {
             }
             _ => None,
         }
+    }
+
+    fn cost(&mut self) -> u32 {
+        std::mem::take(&mut self.cost)
     }
 
     fn recall(
