@@ -11,7 +11,7 @@ use proptest::test_runner::{Config, RngAlgorithm, RngSeed, TestRunner};
 fn config() -> Config {
     let mut config = Config::default();
     if std::env::var_os("PROPTEST_CASES").is_none() {
-        config.cases = 1_500;
+        config.cases = 4_000;
     }
     if std::env::var_os("PROPTEST_RNG_SEED").is_none() {
         config.rng_seed = RngSeed::Fixed(0);

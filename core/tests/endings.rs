@@ -317,6 +317,25 @@ fn responses_before_one_that_fails_are_sent() {
 }
 
 #[test]
+fn nothing_is_sent_beyond_the_announced_length_of_a_stream() {
+    run_plain(&Setup::default(), |net, turn, _, _| {
+        let client = net.connect(1_000_000);
+        let request = |path| format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+        net.send(
+            client,
+            [request("/hello"), request("/excess")].concat().as_bytes(),
+        );
+        turns(turn, 5);
+        let got = String::from_utf8(net.received(client)).unwrap();
+        let (_, excess) = got.split_once("hello\n").expect("the first response");
+        assert!(excess.contains("Content-Length: 5\r\n"), "{got:?}");
+        // A piece that does not fit is left out as a whole: the client sees that something is missing.
+        assert!(excess.ends_with("\r\n\r\nfour"), "{got:?}");
+        assert!(net.ended(client));
+    });
+}
+
+#[test]
 fn error_reply_to_a_broken_head_request_has_no_content() {
     for request in [
         "HEAD /hello HTTP/1.1\r\nHost: a\r\nbad field\r\n\r\n".to_owned(),

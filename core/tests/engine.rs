@@ -1262,3 +1262,27 @@ fn repeated_request_of_http_1_0_is_told_that_the_connection_stays() {
         }
     });
 }
+
+#[test]
+fn limit_of_a_body_that_is_thrown_away_does_not_depend_on_how_it_arrives() {
+    // Of the body, all but its last chunk is within the limit; the first size ends exactly at the limit.
+    let limit = LIMITS.drain_bytes as usize;
+    for (past, lives) in [(0, true), (1, false)] {
+        let framing = "f00\r\n".len() + 2 + "0\r\n\r\n".len();
+        let size = limit + past - framing;
+        let head = "POST /nowhere HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let request = format!("{head}{size:x}\r\n{}\r\n0\r\n\r\n", "d".repeat(size));
+        for last in [0, 1, 2, 3, 4, 5] {
+            run_plain(&Setup::default(), |net, turn, _, _| {
+                let client = net.connect(1_000_000);
+                let (first, second) = request.split_at(request.len() - last);
+                net.send(client, first.as_bytes());
+                turns(turn, 10);
+                net.send(client, second.as_bytes());
+                turns(turn, 10);
+                starts(&net.read(client), "HTTP/1.1 404 ");
+                assert_eq!(net.ended(client), !lives, "{past} past, {last} later");
+            });
+        }
+    }
+}

@@ -65,3 +65,8 @@ fn conditional() {
 fn encoding() {
     replay("encoding", targets::encoding);
 }
+
+#[test]
+fn connection() {
+    replay("connection", targets::connection::connection);
+}

@@ -42,6 +42,13 @@ where
             }
             Ok(ChunkStep::End { consumed }) => {
                 slot.start += consumed as u16;
+                if slot.state == State::Discarding {
+                    // Counted, too: the limit must not depend on where the body was split on its way.
+                    self.thrown_away(slot, consumed);
+                    if slot.state == State::Closing {
+                        return GO_ON;
+                    }
+                }
                 self.body_ended(slot, token, budget)
             }
             Err(error) => {

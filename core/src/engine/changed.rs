@@ -57,5 +57,6 @@ where
 
 /// Whether nothing of the response under way was sent.
 pub(super) fn is_untouched(slot: &Slot) -> bool {
-    slot.lease.is_some() && slot.count == 0 && slot.out <= slot.collected
+    // Its head comes first: while that is in the buffer to its first byte, nothing behind it was sent either.
+    slot.lease.is_some() && slot.has_output() && slot.out <= slot.collected
 }

@@ -122,6 +122,10 @@ where
             let exact = remaining.checked_sub(length as u64);
             *remaining = exact.unwrap_or(0);
             if exact.is_none() || progress == Progress::Done && *remaining != 0 {
+                if exact.is_none() {
+                    // What is beyond the announced length would be taken for the next response.
+                    slot.out_end = at as u16;
+                }
                 self.report_cut(slot, "its length was not as announced");
                 return self.cut(slot, token);
             }

@@ -35,7 +35,11 @@ where
             };
             let pending = output.len();
             // What is left for the tail.
-            let share = budget.bytes.min(most).saturating_sub(pending);
+            let mut share = budget.bytes.min(most).saturating_sub(pending);
+            if share == 0 && matches!(slot.tail, Tail::Site { .. }) && is_untouched(slot) {
+                // The head is not sent before the content was looked at: it may have changed.
+                share = 1;
+            }
             let (result, offered) = match slot.tail {
                 Tail::None | Tail::Stream { .. } if pending == 0 => return Flushed::All,
                 Tail::None | Tail::Stream { .. } => {

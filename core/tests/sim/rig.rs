@@ -218,6 +218,18 @@ impl Handle<App> for Broken {
     }
 }
 
+/// Streams more than it has announced.
+struct Excess;
+impl Handle<App> for Excess {
+    fn request(&self, _: &mut Context<'_, App>, _: &Request<'_>, reply: Reply<'_>) -> Next {
+        reply.status(Status::OK).stream_of(5)
+    }
+    fn stream(&self, _: &mut Context<'_, App>, out: &mut Writer<'_>) -> Progress {
+        out.put(b"four");
+        Progress::More
+    }
+}
+
 /// Keeps its ticket; the reply names the value that it is completed with.
 struct Later;
 impl Handle<App> for Later {
@@ -415,6 +427,7 @@ pub const ROUTES: &[Route<'static, App>] = &[
     Route::new(Method::Get, "/later", &Later),
     Route::new(Method::Post, "/later", &Later),
     Route::new(Method::Get, "/broken", &Broken),
+    Route::new(Method::Get, "/excess", &Excess),
     Route::new(Method::Get, "/large", &large),
     Route::new(Method::Get, "/goodbye", &goodbye),
 ];

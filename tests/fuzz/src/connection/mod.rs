@@ -159,8 +159,9 @@ impl Course {
                     server.post(Message::Complete { ticket, value });
                 }
             }
-            26 => {
-                if let Some(&ticket) = self.completed.last() {
+            26 | 29 => {
+                let age = input.below(3);
+                if let Some(&ticket) = self.completed.iter().rev().nth(age) {
                     self.stale += 1;
                     let value = VALUE + 1;
                     server.post(Message::Complete { ticket, value });
@@ -198,6 +199,9 @@ impl Course {
             // The listener rests for this long.
             server.pass(200);
         }
+        server.settle(VALUE);
+        // A writer whose socket was reported to have room and took nothing rests for a moment.
+        server.pass(200);
         server.settle(VALUE);
         if self.is_undisturbed(server.stats) {
             let taken = server.stats.value(Counter::LeasesTaken);

@@ -25,6 +25,7 @@ const FIELDS: &[&str] = &[
     "Expect: 100-continue\r\n",
     "Range: bytes=3-70\r\n",
     "Range: bytes=900000-\r\n",
+    "Range: bytes=0-1,50-60,-1\r\n",
     "If-Modified-Since: Sun, 06 Nov 1999 08:49:38 GMT\r\n",
     "If-Match: \"a\"\r\n",
     "Cookie: a=b\r\n",
@@ -56,6 +57,10 @@ pub(super) fn request(input: &Input, client: usize) -> Vec<u8> {
         }
         7..=9 => with_body(input, client, length),
         10 => padded(input),
+        12 => {
+            let one = "GET /later HTTP/1.1\r\nHost: a\r\n\r\n";
+            one.repeat(1 + input.below(3)).into_bytes()
+        }
         11 => input
             .of(&[
                 "\r\n",
@@ -95,7 +100,9 @@ fn path(input: &Input, client: usize, length: usize) -> String {
             .into(),
         10 => "/either".into(),
         11 => "/busy".into(),
-        12 => "/broken".into(),
+        12 => input
+            .of(&["/broken", "/broken", "/excess", "/changing/1"])
+            .into(),
         13 => "/goodbye".into(),
         14 => "/x/../hello?q".into(),
         15 => "/large".into(),
@@ -142,6 +149,8 @@ fn with_body(input: &Input, client: usize, length: usize) -> Vec<u8> {
         // What the route's handler refuses, and what looks like the next request.
         0 => body.push(input.of(b"!12")),
         1 => body.extend(b"GET /goodbye HTTP/1.1\r\nHost: a\r\n\r\n"),
+        // About as much as is read to be thrown away.
+        2 => body.resize(3_940 + input.below(64), b'a'),
         _ => {}
     }
     let head = format!("POST {path} HTTP/1.1\r\nHost: a\r\n{fields}");

@@ -69,6 +69,7 @@ impl Server<'_> {
             let before = progress(self.stats);
             for pipe in self.network.net.world().pipes.values_mut() {
                 pipe.read = pipe.to_client.len();
+                pipe.window = 1 << 20;
             }
             let tickets = std::mem::take(&mut *self.app.tickets.lock().unwrap());
             for ticket in tickets {
@@ -83,17 +84,25 @@ impl Server<'_> {
                 return;
             }
         }
-        panic!("the server does not come to rest");
+        let before = progress(self.stats);
+        self.turn();
+        let (after, counters) = (progress(self.stats), counters());
+        let pairs = counters.zip(before.iter().zip(&after));
+        let changed = pairs.filter(|(_, (before, after))| before != after);
+        let names: Vec<&str> = changed.map(|(counter, _)| counter.name()).collect();
+        panic!("the server does not come to rest: {names:?} go on");
     }
+}
+
+fn progress(stats: &Stats) -> Vec<usize> {
+    counters().map(|counter| stats.value(counter)).collect()
 }
 
 /// All counters that change when something happens. Events that lead to nothing change them, too: a server that is
 /// woken for nothing again and again is not at rest.
-fn progress(stats: &Stats) -> Vec<usize> {
-    let counters = Counter::ALL
-        .iter()
-        .filter(|&&counter| counter != Counter::Turns);
-    counters.map(|&counter| stats.value(counter)).collect()
+fn counters() -> impl Iterator<Item = Counter> {
+    let all = Counter::ALL.iter().copied();
+    all.filter(|&counter| counter != Counter::Turns)
 }
 
 /// Runs `test` on a new server, stops the server, and checks that it has given everything back.
