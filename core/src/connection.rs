@@ -10,6 +10,7 @@
 //!                        │  ▲  │      │
 //!      Receiving ◀───────┤  │  │      ├──▶ Sending   (static, site)
 //!      Collecting ◀──────┤  │  │      ├──▶ Streaming ⇄ Paused
+//!      Finding ⇄ Asking ◀┤  │  │      │    Sending ⇄ Loading
 //!      Waiting ◀─────────┘  │  │      ├──▶ Discarding (unread body), then Idle
 //!          └─ ticket ─▶ Resuming      └──▶ Closing ──▶ Lingering ──▶ closed
 //! ```
@@ -42,8 +43,14 @@ pub(crate) enum State {
     Waiting,
     /// The deferred reply was completed; a lease is needed to write it.
     Resuming,
+    /// The site does not know yet what the request names; the request's head stays in the lease.
+    Finding,
+    /// The site can be asked again.
+    Asking,
     /// A reply's content comes from a site or from static memory.
     Sending,
+    /// A reply's content comes from a site, which does not have it at hand yet.
+    Loading,
     /// The handler supplies content.
     Streaming,
     /// The handler supplies content, but has none at the moment.
@@ -281,10 +288,9 @@ impl Slot {
 
     /// Where the bytes begin that have to stay in the lease.
     pub(crate) fn base(&self) -> u16 {
-        if self.state == State::Collecting {
-            self.head
-        } else {
-            self.start
+        match self.state {
+            State::Collecting | State::Finding | State::Asking => self.head,
+            _ => self.start,
         }
     }
 

@@ -26,6 +26,9 @@ where
                 slot.enter(State::Resuming);
             }
             State::Paused => slot.enter(State::Streaming),
+            // Its deadline goes on.
+            State::Finding => slot.state = State::Asking,
+            State::Loading => slot.enter(State::Sending),
             // It will be asked for more anyway once the client has taken what there is.
             State::Streaming => {}
             _ => return false,
@@ -172,6 +175,7 @@ where
                 GO_ON
             }
             Flushed::Changed => self.ask_again(slot, token),
+            Flushed::Pending if S::WAITS => self.wait_for_content(slot, token),
             blocked => {
                 self.drop_hollow_lease(slot);
                 Some(blocked.want())

@@ -14,6 +14,7 @@ mod replies;
 mod requests;
 #[cfg(not(target_os = "rtems"))]
 mod straight;
+mod waiting;
 
 use crate::connection::{Body, Flags, Slot, State, Tail};
 use crate::event::{Ticket, Token};
@@ -68,6 +69,8 @@ enum Flushed {
     Blocked,
     /// The content changed before any of the response was sent.
     Changed,
+    /// The content is not at hand yet.
+    Pending,
     Broken,
 }
 
@@ -76,7 +79,7 @@ impl Flushed {
         match self {
             Self::All | Self::Share => Want::Turn,
             Self::Blocked => Want::Write,
-            Self::Changed | Self::Broken => Want::Abort,
+            Self::Changed | Self::Pending | Self::Broken => Want::Abort,
         }
     }
 }
@@ -186,10 +189,13 @@ where
                 State::Sending => self.send_tail(slot, token, &mut budget),
                 State::Streaming => self.stream(slot, token, &mut budget),
                 State::Waiting | State::Paused => self.wait(slot, &mut budget),
+                State::Finding if S::WAITS => self.wait(slot, &mut budget),
+                State::Asking if S::WAITS => self.ask_waiting(slot, token, &mut budget),
+                State::Loading if S::WAITS => Some(Want::Ticket),
                 State::Resuming => self.resume(slot, token, &mut budget),
                 State::Closing => self.close(slot, &mut budget),
                 State::Lingering => self.linger(slot, &mut budget),
-                State::Free => Some(Want::Abort),
+                State::Free | State::Finding | State::Asking | State::Loading => Some(Want::Abort),
             };
             if let Some(want) = flow {
                 return want;

@@ -4,6 +4,7 @@
 use crate::access_log::{AccessLog, Lines};
 use crate::throttle;
 use crate::worker::Chores;
+use capuchin_core::event::Ticket;
 use capuchin_core::http::head::Head;
 use capuchin_core::http::method::Method;
 use capuchin_core::http::status::Status;
@@ -48,6 +49,8 @@ const PANICKED: &str = "a handler panicked";
 
 impl<S: Service> Service for Front<'_, S> {
     type File = S::File;
+
+    const WAITS: bool = S::WAITS;
 
     fn connected(&mut self, index: u32, socket: Socket) {
         if let Some(log) = &mut self.log {
@@ -133,6 +136,10 @@ impl<S: Service> Service for Front<'_, S> {
     #[inline]
     fn content(&mut self, id: ContentId, range: Range<u64>) -> Content<'_, S::File> {
         self.inner.content(id, range)
+    }
+
+    fn wait_for(&mut self, ticket: Ticket) -> bool {
+        self.inner.wait_for(ticket)
     }
 
     #[inline]
