@@ -165,6 +165,8 @@ mod tests {
             assert_eq!(file.read_at(&mut text, 0), Ok(4));
             file.close();
             assert_eq!(find(b"/sub/"), Ok(Lookup::Directory));
+            // Once it is known that there is none.
+            let _ = root.status_beneath(b"/sub/none");
             assert_eq!(find(b"/sub/none"), Err(OpenError::NotFound));
             assert_eq!(find(b"/../x"), Err(OpenError::Forbidden));
             assert_eq!(find(b"/inside").map(close).is_ok(), inside, "{links:?}");

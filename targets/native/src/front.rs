@@ -3,7 +3,7 @@
 
 use crate::access_log::{AccessLog, Lines};
 use crate::throttle;
-use crate::worker::Chores;
+use crate::worker::{Chores, Wake};
 use capuchin_core::event::Ticket;
 use capuchin_core::http::head::Head;
 use capuchin_core::http::method::Method;
@@ -196,6 +196,10 @@ impl<S: Chores> Chores for Front<'_, S> {
         let retry = self.log.as_ref().and_then(Lines::retry_in);
         let site = self.inner.chores(now);
         retry.into_iter().chain(site).min()
+    }
+
+    fn begin(&mut self, wake: Wake) {
+        self.inner.begin(wake);
     }
 
     fn reply_bytes(&self) -> usize {
