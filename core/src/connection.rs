@@ -11,6 +11,7 @@
 //!      Receiving ◀───────┤  │  │      ├──▶ Sending   (static, site)
 //!       ⇅ Holding        │  │  │      │
 //!      Collecting ◀──────┤  │  │      ├──▶ Streaming ⇄ Paused
+//!      Finding ⇄ Asking ◀┤  │  │      │    Sending ⇄ Loading
 //!      Waiting ◀─────────┘  │  │      ├──▶ Discarding (unread body), then Idle
 //!          └─ ticket ─▶ Resuming      └──▶ Closing ──▶ Lingering ──▶ closed
 //! ```
@@ -46,8 +47,14 @@ pub(crate) enum State {
     Waiting,
     /// The deferred reply was completed; a lease is needed to write it.
     Resuming,
+    /// The site does not know yet what the request names; the request's head stays in the lease.
+    Finding,
+    /// The site can be asked again.
+    Asking,
     /// A reply's content comes from a site or from static memory.
     Sending,
+    /// A reply's content comes from a site, which does not have it at hand yet.
+    Loading,
     /// The handler supplies content.
     Streaming,
     /// The handler supplies content, but has none at the moment.
@@ -289,11 +296,13 @@ impl Slot {
         self.out != self.out_end
     }
 
-    /// Whether the request's head stays in the lease: handlers of bodies look at it.
+    /// Whether the request's head stays in the lease: handlers of bodies look at it, and a service that did not know
+    /// an answer is asked again by it.
     pub(crate) fn keeps_head(&self) -> bool {
+        use State::{Asking, Collecting, Finding, Holding, Receiving};
         matches!(
             self.state,
-            State::Collecting | State::Receiving | State::Holding
+            Collecting | Receiving | Holding | Finding | Asking
         )
     }
 

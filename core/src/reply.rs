@@ -73,6 +73,8 @@ pub(crate) enum Step {
     Reply,
     /// The reply comes later, by ticket.
     Defer,
+    /// The site has no answer yet: the request is asked again once its ticket is completed.
+    Pending,
     /// Hand over the request's body in pieces, then ask again.
     Receive,
     /// Hand over the request's body in one piece.

@@ -495,6 +495,8 @@ impl Allowed {
 impl<A: ?Sized, S: Site> Service for Routed<'_, A, S> {
     type File = S::File;
 
+    const WAITS: bool = S::WAITS;
+
     #[cfg_attr(target_os = "rtems", inline(never))]
     fn request(
         &mut self,
@@ -636,6 +638,10 @@ impl<A: ?Sized, S: Site> Service for Routed<'_, A, S> {
 
     fn content(&mut self, id: ContentId, range: Range<u64>) -> Content<'_, S::File> {
         self.site.content(id, range)
+    }
+
+    fn wait_for(&mut self, ticket: Ticket) -> bool {
+        self.site.wait_for(ticket)
     }
 
     fn release(&mut self, id: ContentId) {

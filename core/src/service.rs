@@ -179,6 +179,9 @@ pub trait Service {
     /// What the transport can send files from.
     type File: Copy;
 
+    /// As [`crate::site::Site::WAITS`].
+    const WAITS: bool = false;
+
     /// A connection was taken into service. `index` names it in [`Service::request`] and
     /// [`Service::finished`] until [`Service::closed`].
     fn connected(&mut self, index: u32, socket: crate::transport::Socket) {
@@ -255,6 +258,12 @@ pub trait Service {
 
     /// The bytes at `range`, which is not empty, of content that a reply holds.
     fn content(&mut self, id: ContentId, range: Range<u64>) -> Content<'_, Self::File>;
+
+    /// As [`crate::site::Site::wait_for`], after [`Service::request`] or [`Service::content`].
+    fn wait_for(&mut self, ticket: Ticket) -> bool {
+        let _ = ticket;
+        false
+    }
 
     /// A reply needs the content no more.
     fn release(&mut self, id: ContentId);

@@ -4,6 +4,7 @@
 //! told to let go. [`respond`] turns one into a reply: preconditions, ranges, redirects. Neither
 //! touches a socket.
 
+use crate::event::Ticket;
 use crate::http::byteranges::{self, ByteRanges};
 use crate::http::conditional::{Conditions, EntityTag, Validators, Verdict, evaluate};
 use crate::http::date::HttpDate;
@@ -13,7 +14,7 @@ use crate::http::method::Method;
 use crate::http::range::{self, ContentRange, Parts, Selection};
 use crate::http::status::Status;
 use crate::http::write::Writer;
-use crate::reply::{Draft, Next, Opening};
+use crate::reply::{Draft, Next, Opening, Step};
 use crate::service::Request;
 use core::marker::PhantomData;
 use core::ops::Range;
@@ -29,6 +30,8 @@ pub enum Content<'s, F> {
     Bytes(&'s [u8]),
     /// In a file, to be sent by [`crate::transport::Transport::send_file`].
     File(F),
+    /// Not at hand: storage that may take long is being read. Only where [`Site::WAITS`].
+    Pending,
     /// Changed or gone since the reply began: what was promised can no longer be sent, and the
     /// connection ends so that the client sees an incomplete reply, never a mixed one.
     Gone,
@@ -131,6 +134,9 @@ pub enum SiteError {
     Busy,
     /// The storage failed: 500.
     Failed,
+    /// Not known yet: storage that may take long is being looked at. The request waits and is asked again, see
+    /// [`Site::wait_for`]. Only where [`Site::WAITS`]; else it is [`SiteError::Busy`].
+    Pending,
 }
 
 impl SiteError {
@@ -140,7 +146,7 @@ impl SiteError {
         match self {
             Self::NotFound => Status::NOT_FOUND,
             Self::Forbidden => Status::FORBIDDEN,
-            Self::Busy => Status::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::Pending => Status::SERVICE_UNAVAILABLE,
             Self::Failed => Status::INTERNAL_SERVER_ERROR,
         }
     }
@@ -153,6 +159,9 @@ pub const NO_HINT: u16 = u16::MAX;
 pub trait Site {
     /// What [`Content::File`] names.
     type File: Copy;
+
+    /// Whether a call may answer that it has nothing yet ([`SiteError::Pending`], [`Content::Pending`]).
+    const WAITS: bool = false;
 
     /// Finds what `path` names: decoded, normalised, beginning with `/`, possibly with bytes that
     /// are no UTF-8, control bytes but NUL, and backslashes: a site for which those are no ordinary
@@ -167,6 +176,16 @@ pub trait Site {
     /// The bytes at `range`, which is not empty, of content that [`Site::find`] gave and that was
     /// not yet released.
     fn content(&mut self, id: ContentId, range: Range<u64>) -> Content<'_, Self::File>;
+
+    /// The last call of [`Site::find`] or [`Site::content`] answered that it has nothing yet, for the request of
+    /// `ticket`. Once the same call may do better, the site completes the ticket
+    /// ([`crate::event::Message::Complete`], whatever the value), and the call is repeated; it may answer the same
+    /// again. `false` when the call may do better already. The engine waits no longer than
+    /// [`crate::limits::Limits::handler_ms`]; a ticket of a request that is over completes nothing.
+    fn wait_for(&mut self, ticket: Ticket) -> bool {
+        let _ = ticket;
+        false
+    }
 
     /// The content is not needed any more, be it sent or not; called once for each that was found.
     fn release(&mut self, id: ContentId);
@@ -312,6 +331,7 @@ pub fn respond<S: Site>(
                     head.explained("the content at this path can only be read")
                 }
             }
+            Err(SiteError::Pending) if S::WAITS => Next(Step::Pending),
             Err(error) => draft.reply().refused(error.status(), &""),
         };
     }
@@ -331,6 +351,7 @@ pub fn respond<S: Site>(
             (next, *id)
         }
         Ok(Found::Directory) => return redirect_to_slash(request, draft),
+        Err(SiteError::Pending) if S::WAITS => return Next(Step::Pending),
         Err(error) => return draft.reply().refused(error.status(), &""),
     };
     if !draft.holds_content() {

@@ -8,6 +8,7 @@
 //! Only regular files and directories are opened. Opening a pipe or a device can do something: let
 //! its other end go on, rewind a tape, arm a watchdog. So what a file is, is looked at before.
 
+use crate::at_hand::Storage;
 use crate::file::{File, FileStatus, Kind, Links, O_READ, OpenError, check_kind, check_segments};
 use crate::refusal::{Reason, Refusal};
 use crate::sandbox::{Rights, limit};
@@ -105,6 +106,30 @@ impl Root {
     /// As [`Root::find_beneath`].
     pub fn open_beneath(&self, path: &[u8]) -> Result<File, OpenError> {
         self.find(path, |_| true)?.ok_or(OpenError::NotFound)
+    }
+
+    /// What reading the directory itself may wait for. Asking may itself wait.
+    #[must_use]
+    pub fn storage(&self) -> Storage {
+        File(self.directory).storage()
+    }
+
+    /// Calls `f` with the root, the path below it as the system takes it, and what becomes of links.
+    ///
+    /// # Errors
+    /// Those of `f`, and of a path that no file has.
+    pub(crate) fn with_name<R>(
+        &self,
+        path: &[u8],
+        f: impl FnOnce(c_int, &CStr, Links) -> Result<R, OpenError>,
+    ) -> Result<R, OpenError> {
+        let mut memory = [0; PATH_CAPACITY];
+        let name = name_in(relative(path, &mut memory)?)?;
+        // A system in which one call does not stay beneath the root.
+        if self.by_hand {
+            return Err(OpenError::WouldWait);
+        }
+        f(self.directory, name, self.links)
     }
 
     /// Opens what is at `path` if it is of a kind that `is_opened`.

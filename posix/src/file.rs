@@ -32,6 +32,8 @@ pub enum OpenError {
     /// No descriptor or memory is left, or the file is being changed at this moment: another try may
     /// go well.
     Exhausted,
+    /// A disk or a network would have to be waited for, and the call was one that does not.
+    WouldWait,
     /// The system refused with this `errno`.
     System(i32),
 }
@@ -69,6 +71,7 @@ impl fmt::Display for OpenError {
             Self::Exhausted => f.write_str(
                 "no file descriptor is left, or it is being changed: raise the limit (ulimit -n) or try again",
             ),
+            Self::WouldWait => f.write_str("it is not in memory"),
             Self::System(errno) => write!(f, "the system refused to open it (error {errno})"),
         }
     }
@@ -87,6 +90,17 @@ pub enum Kind {
     Link,
     /// A device, pipe or socket.
     Other,
+}
+
+impl Kind {
+    pub(crate) fn of(mode: libc::mode_t) -> Self {
+        match mode & libc::S_IFMT {
+            libc::S_IFREG => Self::Regular,
+            libc::S_IFDIR => Self::Directory,
+            libc::S_IFLNK => Self::Link,
+            _ => Self::Other,
+        }
+    }
 }
 
 /// What the system knows of a file (stat(2)).
@@ -193,12 +207,7 @@ impl FileStatus {
 
     #[allow(clippy::unnecessary_cast, reason = "other systems have other widths")]
     pub(crate) fn of(status: &sys::Status) -> Self {
-        let kind = match status.st_mode & libc::S_IFMT {
-            libc::S_IFREG => Kind::Regular,
-            libc::S_IFDIR => Kind::Directory,
-            libc::S_IFLNK => Kind::Link,
-            _ => Kind::Other,
-        };
+        let kind = Kind::of(status.st_mode);
         let (modified, modified_nanoseconds) = sys::modified(status);
         let (changed, changed_nanoseconds) = sys::changed(status);
         Self {

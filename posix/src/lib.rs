@@ -30,6 +30,7 @@ cfg_if::cfg_if! {
     if #[cfg(target_os = "rtems")] {
         pub use paths::Root;
     } else {
+        mod at_hand;
         mod directory;
         mod entries;
         pub mod mailbox;
@@ -43,6 +44,7 @@ cfg_if::cfg_if! {
         mod thread;
         mod walk;
         pub use descriptor::pipe;
+        pub use at_hand::{Storage, place_at_hand};
         pub use directory::{Lookup, Root};
         pub use entries::Entries;
         pub use process::{UserError, become_user, ignore_write_signals, raise_descriptor_limit};

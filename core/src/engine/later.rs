@@ -27,6 +27,9 @@ where
             }
             State::Paused => slot.enter(State::Streaming),
             State::Holding => slot.enter(State::Receiving),
+            // Its deadline goes on.
+            State::Finding => slot.state = State::Asking,
+            State::Loading => slot.enter(State::Sending),
             // It will be asked for more, or be given more, anyway.
             State::Streaming | State::Receiving => {}
             _ => return false,
@@ -193,6 +196,7 @@ where
                 GO_ON
             }
             Flushed::Changed => self.ask_again(slot, token),
+            Flushed::Pending if S::WAITS => self.wait_for_content(slot, token),
             blocked => {
                 self.drop_hollow_lease(slot);
                 Some(blocked.want())

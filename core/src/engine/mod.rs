@@ -14,6 +14,7 @@ mod replies;
 mod requests;
 #[cfg(not(target_os = "rtems"))]
 mod straight;
+mod waiting;
 
 use crate::connection::{Body, Flags, Slot, State, Tail};
 use crate::event::{Ticket, Token};
@@ -99,6 +100,8 @@ enum Flushed {
     Blocked,
     /// The content changed before any of the response was sent.
     Changed,
+    /// The content is not at hand yet.
+    Pending,
     Broken,
 }
 
@@ -107,7 +110,7 @@ impl Flushed {
         match self {
             Self::All | Self::Share => Want::Turn,
             Self::Blocked => Want::Write,
-            Self::Changed | Self::Broken => Want::Abort,
+            Self::Changed | Self::Pending | Self::Broken => Want::Abort,
         }
     }
 }
@@ -246,10 +249,13 @@ where
                 State::Sending => self.send_tail(slot, token, budget),
                 State::Streaming => self.stream(slot, token, budget),
                 State::Waiting | State::Paused | State::Holding => self.wait(slot, budget),
+                State::Finding if S::WAITS => self.wait(slot, budget),
+                State::Asking if S::WAITS => self.ask_waiting(slot, token, budget),
+                State::Loading if S::WAITS => Some(Want::Ticket),
                 State::Resuming => self.resume(slot, token, budget),
                 State::Closing => self.close(slot, budget),
                 State::Lingering => self.linger(slot, budget),
-                State::Free => Some(Want::Abort),
+                State::Free | State::Finding | State::Asking | State::Loading => Some(Want::Abort),
             };
             if let Some(want) = flow {
                 return want;

@@ -90,8 +90,17 @@ where
                             length as usize,
                         )
                     }
+                    Content::Pending if S::WAITS => {
+                        let before = Self::sent_before(slot);
+                        if before == 0 {
+                            return Flushed::Pending;
+                        }
+                        let output = &output[..before];
+                        let then = Then::Nothing;
+                        (self.transport.send(slot.socket, &[output], then), before)
+                    }
                     Content::Gone if is_untouched(slot) => return Flushed::Changed,
-                    Content::Gone => return Flushed::Broken,
+                    Content::Pending | Content::Gone => return Flushed::Broken,
                 },
             };
             budget.charge(offered);

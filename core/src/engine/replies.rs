@@ -36,6 +36,8 @@ where
                 self.stats.count(Counter::Deferred);
                 slot.enter(State::Waiting);
             }
+            Step::Pending if S::WAITS => self.wait_to_ask(slot, token),
+            Step::Pending => self.fail(slot, token, Status::SERVICE_UNAVAILABLE, &""),
             Step::Receive | Step::Collect
                 if slot.state != State::Fresh
                     && slot.state != State::Idle

@@ -293,7 +293,12 @@ where
             }
             Phase::Head if slot.parser.started() => Status::REQUEST_TIMEOUT,
             Phase::Body if slot.state != State::Discarding => Status::REQUEST_TIMEOUT,
-            Phase::Handler if slot.state != State::Paused => Status::SERVICE_UNAVAILABLE,
+            Phase::Handler if slot.state == State::Loading && self.desk.give_up_content(slot) => {
+                Status::SERVICE_UNAVAILABLE
+            }
+            Phase::Handler if !matches!(slot.state, State::Loading | State::Paused) => {
+                Status::SERVICE_UNAVAILABLE
+            }
             phase => {
                 match phase {
                     // It takes nothing: what it has not taken must not be kept for it.
@@ -398,7 +403,13 @@ pub(super) fn phase_of(slot: &Slot) -> Phase {
         State::Idle => Phase::Idle,
         State::Head => Phase::Head,
         State::Receiving | State::Collecting | State::Discarding => Phase::Body,
-        State::Waiting | State::Resuming | State::Paused | State::Holding => Phase::Handler,
+        State::Waiting
+        | State::Resuming
+        | State::Finding
+        | State::Asking
+        | State::Loading
+        | State::Paused
+        | State::Holding => Phase::Handler,
         State::Lingering => Phase::Linger,
         State::Sending | State::Streaming | State::Closing => Phase::Write,
     }

@@ -31,6 +31,8 @@ pub struct Pipe {
     pub closed: bool,
     /// ... while bytes of the client's were unread: the client sees a reset.
     pub reset: bool,
+    /// The client has reset the connection.
+    pub lost: bool,
     /// Bytes that fit between the server and the client.
     pub window: usize,
     watch: Option<(Token, Interest)>,
@@ -328,7 +330,11 @@ impl EventChannel for Net {
             let Some((token, interest)) = pipe.watch else {
                 continue;
             };
-            let mut readiness = Readiness::NONE;
+            let mut readiness = if pipe.lost {
+                Readiness::FAILED
+            } else {
+                Readiness::NONE
+            };
             if interest.wants_read() && (!pipe.to_server.is_empty() || pipe.client_done) {
                 readiness = readiness.and(Readiness::READABLE);
             }

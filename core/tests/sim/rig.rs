@@ -20,8 +20,8 @@ use capuchin_core::site::{
 };
 use capuchin_core::stats::{Counter, Stats};
 use capuchin_core::transport::{Socket, Transport};
-use std::collections::HashMap;
-use std::sync::Mutex;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
 
 #[derive(Default)]
 pub struct App {
@@ -29,6 +29,8 @@ pub struct App {
     pub abandoned: Mutex<u32>,
     /// Pieces that `/paced` may take.
     pub takes: Mutex<u32>,
+    /// Of requests that wait for the site.
+    pub waiting: Arc<Mutex<Vec<Ticket>>>,
 }
 
 fn hello(_: &mut Context<'_, App>, _: &Request<'_>, reply: Reply<'_>) -> Next {
@@ -249,7 +251,8 @@ impl Handle<App> for Later {
 
 /// `/changing/N` is a file that changes N times before it is read; `/file/N` is a file of N bytes, `/memory/N` the same
 /// in memory, `/costly/N` the same and expensive to find, `/pieces/N` in memory by pieces, `/ready/N` in memory
-/// with its reply in one piece.
+/// with its reply in one piece. `/finding/N` is in memory and found at the try after N; `/loading/N` is N bytes in
+/// memory, of which each 10,000 are at hand once they were waited for.
 #[derive(Default)]
 pub struct SimSite {
     held: Vec<Option<(u64, bool)>>,
@@ -264,6 +267,11 @@ pub struct SimSite {
     /// What may change before it is read, whether it has, and how often that is still to happen.
     changing: HashMap<u32, bool>,
     changes_left: Option<u64>,
+    waiting: Arc<Mutex<Vec<Ticket>>>,
+    tries_left: Option<u64>,
+    /// What is at hand of `loading`, and what is waited for.
+    loading: HashMap<u32, HashSet<u64>>,
+    wanted: Option<(u32, u64)>,
     /// Heads, and what was found for them.
     pub remembered: HashMap<Vec<u8>, ContentId>,
 }
@@ -275,6 +283,13 @@ pub const FIRST_HINT: u16 = 1_000;
 const SECRETS: [&[u8]; 2] = [b"Cookie:", b"Authorization:"];
 
 impl SimSite {
+    fn of(app: &App) -> Self {
+        Self {
+            waiting: Arc::clone(&app.waiting),
+            ..Self::default()
+        }
+    }
+
     /// Whether all that was found was released.
     pub fn holds_nothing(&self) -> bool {
         self.held.iter().all(Option::is_none)
@@ -284,6 +299,8 @@ impl SimSite {
 impl Site for SimSite {
     type File = SimFile;
 
+    const WAITS: bool = true;
+
     fn find(&mut self, path: &[u8], _: Accepts<'_>, now: u64) -> Result<Found<'_>, SiteError> {
         self.now = now;
         let path = std::str::from_utf8(path).map_err(|_| SiteError::NotFound)?;
@@ -292,17 +309,27 @@ impl Site for SimSite {
         }
         let (kind, length) = path[1..].split_once('/').ok_or(SiteError::NotFound)?;
         let length: u64 = length.parse().map_err(|_| SiteError::NotFound)?;
-        if !matches!(
-            kind,
-            "file" | "changing" | "memory" | "pieces" | "ready" | "costly"
-        ) {
+        let known = [
+            "file", "changing", "finding", "loading", "memory", "pieces", "ready", "costly",
+        ];
+        if !known.contains(&kind) {
             return Err(SiteError::NotFound);
         }
         if kind == "costly" {
             self.cost = u32::MAX;
         }
-        let changes = length;
-        let length = if kind == "changing" { 50_000 } else { length };
+        let number = length;
+        let length = match kind {
+            "changing" | "finding" => 50_000,
+            _ => length,
+        };
+        if kind == "finding" {
+            let left = self.tries_left.get_or_insert(number);
+            if *left > 0 {
+                *left -= 1;
+                return Err(SiteError::Pending);
+            }
+        }
         if self.memory.is_empty() {
             self.memory = (0..100_000u64).map(|at| (at % 251) as u8).collect();
         }
@@ -310,8 +337,11 @@ impl Site for SimSite {
         self.held.push(Some((length, in_memory)));
         let id = ContentId(self.held.len() as u32 - 1);
         if kind == "changing" {
-            self.changes_left.get_or_insert(changes);
+            self.changes_left.get_or_insert(number);
             self.changing.insert(id.0, false);
+        }
+        if kind == "loading" {
+            self.loading.insert(id.0, HashSet::new());
         }
         // What `pieces` has is told only when it is asked for.
         let content = self.memory.get(..length as usize);
@@ -350,6 +380,13 @@ impl Site for SimSite {
                 return Content::Gone;
             }
         }
+        let block = range.start / 10_000;
+        if let Some(loaded) = self.loading.get(&id.0)
+            && !loaded.contains(&block)
+        {
+            self.wanted = Some((id.0, block));
+            return Content::Pending;
+        }
         match self.held[id.0 as usize].expect("held") {
             // In pieces, as a site may.
             (length, true) => {
@@ -359,11 +396,22 @@ impl Site for SimSite {
                 } else {
                     10_000
                 };
-                let end = range.end.min(range.start + piece);
+                let mut end = range.end.min(range.start + piece);
+                if self.loading.contains_key(&id.0) {
+                    end = end.min((block + 1) * 10_000);
+                }
                 Content::Bytes(&self.memory[range.start as usize..end as usize])
             }
             (length, false) => Content::File(SimFile(0, length)),
         }
+    }
+
+    fn wait_for(&mut self, ticket: Ticket) -> bool {
+        if let Some((id, block)) = self.wanted.take() {
+            self.loading.entry(id).or_default().insert(block);
+        }
+        self.waiting.lock().unwrap().push(ticket);
+        true
     }
 
     fn release(&mut self, id: ContentId) {
@@ -480,7 +528,7 @@ pub fn run<C, T>(
         channel,
         transport,
         clock: net.clone(),
-        service: Routed::new(ROUTES, &app, SimSite::default()),
+        service: Routed::new(ROUTES, &app, SimSite::of(&app)),
         slots: &mut slots,
         leases,
         scratch: &mut scratch,

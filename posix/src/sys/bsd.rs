@@ -2,7 +2,9 @@
 
 use super::sendfile_outcome::{Outcome, outcome};
 use super::{PARTS, send_flags};
+use crate::at_hand::{Known, Storage};
 use crate::errno::{errno, retry, set_errno};
+use crate::file::Links;
 use capuchin_core::transport::Then;
 use core::ffi::{CStr, c_int};
 
@@ -196,6 +198,26 @@ pub(crate) fn reopen(descriptor: c_int, flags: c_int) -> Option<Result<c_int, i3
         Err(libc::ENOENT | libc::ENOTDIR) => None,
         result => Some(result.map(|opened| opened as c_int)),
     }
+}
+
+/// There is no call that finds only what is in memory.
+pub(crate) fn open_at_hand(_: c_int, _: &CStr, _: c_int, _: Option<Links>) -> Result<c_int, i32> {
+    Err(libc::ENOSYS)
+}
+
+/// As [`open_at_hand`].
+pub(crate) fn known(_: c_int) -> Result<Known, i32> {
+    Err(libc::ENOSYS)
+}
+
+/// As [`open_at_hand`].
+pub(crate) fn read_at_hand(_: c_int, _: &mut [u8], _: u64) -> Result<usize, i32> {
+    Err(libc::ENOSYS)
+}
+
+/// Every file may have to be waited for.
+pub(crate) fn storage(_: c_int) -> Storage {
+    Storage::Remote
 }
 
 /// Times for which the kernel does not ask the timer (clock_gettime(2)). Where the C library needs no

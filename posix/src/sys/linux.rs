@@ -1,7 +1,9 @@
 //! Linux.
 
 use super::PARTS;
+use crate::at_hand::{Known, Storage};
 use crate::errno::{errno, retry};
+use crate::file::{Kind, Links};
 use capuchin_core::transport::Then;
 use core::ffi::c_int;
 use libc::off_t;
@@ -191,6 +193,10 @@ struct OpenHow {
     resolve: u64,
 }
 
+const RESOLVE_NO_MAGICLINKS: u64 = 0x02; // linux/openat2.h
+const RESOLVE_NO_SYMLINKS: u64 = 0x04;
+const RESOLVE_BENEATH: u64 = 0x08;
+
 /// Opens `path` below `directory` without leaving it, in one call. `None` when this kernel cannot
 /// (before 5.6, or a seccomp filter that does not know the call).
 pub(crate) fn open_beneath(
@@ -199,39 +205,120 @@ pub(crate) fn open_beneath(
     flags: c_int,
     follow: bool,
 ) -> Option<Result<c_int, i32>> {
-    const RESOLVE_NO_MAGICLINKS: u64 = 0x02; // linux/openat2.h
-    const RESOLVE_NO_SYMLINKS: u64 = 0x04;
-    const RESOLVE_BENEATH: u64 = 0x08;
     let links = if follow { 0 } else { RESOLVE_NO_SYMLINKS };
     let how = OpenHow {
         flags: flags as u64,
         mode: 0,
         resolve: RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | links,
     };
-    let call = || -> isize {
+    let call = || open_how(directory, path, &how);
+    let mut result = call();
+    for _ in 1..RACE_ATTEMPTS {
+        if result != Err(libc::EAGAIN) {
+            break;
+        }
+        result = call();
+    }
+    match result {
+        Ok(descriptor) => Some(Ok(descriptor as c_int)),
+        Err(libc::ENOSYS | libc::EPERM) => None,
+        Err(error) => Some(Err(error)),
+    }
+}
+
+/// openat2(2); repeated when a signal interrupts it.
+fn open_how(directory: c_int, path: &core::ffi::CStr, how: &OpenHow) -> Result<usize, i32> {
+    retry(|| {
         // SAFETY: `path` ends with NUL, `how` has the size that is passed with it.
         let result: libc::c_long = unsafe {
             libc::syscall(
                 libc::SYS_openat2,
                 directory,
                 path.as_ptr(),
-                &raw const how,
+                core::ptr::from_ref(how),
                 size_of::<OpenHow>(),
             )
         };
         result as isize
+    })
+}
+
+/// Opens `path` if the way to it is in memory; else EAGAIN. With `links` it stays below `directory`, unless all links
+/// are followed. ENOSYS where the kernel does not know this (before 5.12).
+pub(crate) fn open_at_hand(
+    directory: c_int,
+    path: &core::ffi::CStr,
+    flags: c_int,
+    links: Option<Links>,
+) -> Result<c_int, i32> {
+    const RESOLVE_CACHED: u64 = 0x20;
+    let how = OpenHow {
+        flags: flags as u64,
+        mode: 0,
+        resolve: RESOLVE_CACHED
+            | match links {
+                None | Some(Links::All) => 0,
+                Some(Links::Beneath) => RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
+                Some(Links::None) => RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS,
+            },
     };
-    let mut result = retry(call);
-    for _ in 1..RACE_ATTEMPTS {
-        if result != Err(libc::EAGAIN) {
-            break;
-        }
-        result = retry(call);
+    match open_how(directory, path, &how) {
+        // A filter of system calls answers EPERM; EINVAL says that the flag is not known.
+        Err(libc::EINVAL | libc::EPERM) => Err(libc::ENOSYS),
+        result => result.map(|descriptor| descriptor as c_int),
     }
-    match result {
-        Ok(descriptor) => Some(Ok(descriptor as c_int)),
-        Err(libc::ENOSYS | libc::EPERM) => None,
-        Err(error) => Some(Err(error)),
+}
+
+/// What is in memory about an open file; the file system is not asked (`AT_STATX_DONT_SYNC`).
+pub(crate) fn known(file: c_int) -> Result<Known, i32> {
+    // SAFETY: zeros are a valid `statx`.
+    let mut status: libc::statx = unsafe { core::mem::zeroed() };
+    let flags = libc::AT_EMPTY_PATH | libc::AT_STATX_DONT_SYNC;
+    let mask = libc::STATX_TYPE | libc::STATX_INO;
+    // SAFETY: the path, which is empty, ends with NUL; `status` is valid for writing.
+    retry(|| unsafe { libc::statx(file, c"".as_ptr(), flags, mask, &raw mut status) as isize })?;
+    Ok(Known {
+        kind: Kind::of(u32::from(status.stx_mode)),
+        device: libc::makedev(status.stx_dev_major, status.stx_dev_minor),
+        inode: status.stx_ino,
+    })
+}
+
+/// Reads what is in memory by one call; EAGAIN where the first byte is not, ENOSYS where that cannot be known.
+pub(crate) fn read_at_hand(file: c_int, buffer: &mut [u8], offset: u64) -> Result<usize, i32> {
+    let part = libc::iovec {
+        iov_base: buffer.as_mut_ptr().cast(),
+        iov_len: buffer.len(),
+    };
+    let at = off_t::try_from(offset).map_err(|_| libc::EINVAL)?;
+    // SAFETY: the buffer is valid for writing as many bytes as are passed.
+    match retry(|| unsafe { libc::preadv2(file, &raw const part, 1, at, libc::RWF_NOWAIT) }) {
+        Err(libc::EOPNOTSUPP) => Err(libc::ENOSYS),
+        result => result,
+    }
+}
+
+/// What reading a file may wait for: only file systems of which it is known are taken to be on a disk of this
+/// computer (statfs(2)).
+pub(crate) fn storage(file: c_int) -> Storage {
+    const RAMFS: i64 = 0x8584_58f6; // linux/magic.h
+    const F2FS: i64 = 0xf2f5_2010;
+    // SAFETY: zeros are a valid `statfs`.
+    let mut status: libc::statfs = unsafe { core::mem::zeroed() };
+    // SAFETY: `status` is valid for writing.
+    let result = retry(|| unsafe { libc::fstatfs(file, &raw mut status) } as isize);
+    #[allow(clippy::unnecessary_cast, reason = "other systems have other widths")]
+    match result.map(|_| status.f_type as i64) {
+        Ok(kind) if kind == libc::TMPFS_MAGIC as i64 || kind == RAMFS => Storage::Memory,
+        Ok(kind)
+            if kind == libc::EXT4_SUPER_MAGIC as i64
+                || kind == libc::XFS_SUPER_MAGIC as i64
+                || kind == libc::BTRFS_SUPER_MAGIC as i64
+                || kind == F2FS =>
+        {
+            Storage::Disk
+        }
+        _ => Storage::Remote,
     }
 }
 

@@ -3,7 +3,8 @@
 
 use crate::access_log::{AccessLog, Lines};
 use crate::throttle;
-use crate::worker::Chores;
+use crate::worker::{Chores, Wake};
+use capuchin_core::event::Ticket;
 use capuchin_core::http::head::Head;
 use capuchin_core::http::method::Method;
 use capuchin_core::http::status::Status;
@@ -50,6 +51,8 @@ const PANICKED: &str = "a handler panicked";
 
 impl<S: Service> Service for Front<'_, S> {
     type File = S::File;
+
+    const WAITS: bool = S::WAITS;
 
     fn connected(&mut self, index: u32, socket: Socket) {
         if let Some(log) = &mut self.log {
@@ -151,6 +154,10 @@ impl<S: Service> Service for Front<'_, S> {
         self.inner.content(id, range)
     }
 
+    fn wait_for(&mut self, ticket: Ticket) -> bool {
+        self.inner.wait_for(ticket)
+    }
+
     #[inline]
     fn release(&mut self, id: ContentId) {
         self.inner.release(id);
@@ -210,6 +217,10 @@ impl<S: Chores> Chores for Front<'_, S> {
         let retry = self.log.as_ref().and_then(Lines::retry_in);
         let site = self.inner.chores(now);
         retry.into_iter().chain(site).min()
+    }
+
+    fn begin(&mut self, wake: Wake) {
+        self.inner.begin(wake);
     }
 
     fn reply_bytes(&self) -> usize {

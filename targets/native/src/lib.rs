@@ -25,6 +25,7 @@
 pub mod access_log;
 mod descriptors;
 pub mod directory;
+mod file_pool;
 mod front;
 #[doc(hidden)] // shared with the command's own log
 pub mod line_writer;

@@ -49,6 +49,9 @@ Files
   --cache-files N          paths kept at hand by each worker [256]
   --cache-bytes SIZE       contents kept in memory by each worker [4M]
   --cache-file-bytes SIZE  the longest content kept in memory [64K]
+  --file-threads N         threads of all workers that read what is not in memory and make lists,
+                           started when needed; 0: workers wait for the disk themselves [16]
+  --file-queue N           look-ups that wait for one of them; more are 503 [1024]
 
 Logs and counters
   --access-log FILE|-      log every request, to FILE or standard output; SIGHUP and SIGUSR1
@@ -263,6 +266,8 @@ impl Options {
             "--cache-files" => site.cache_files = value.number(0, 1 << 20)? as usize,
             "--cache-bytes" => site.cache_bytes = value.size(0, 1 << 40)? as usize,
             "--cache-file-bytes" => site.cache_file_bytes = value.size(0, 1 << 30)? as usize,
+            "--file-threads" => site.file_threads = value.number(0, 1_024)? as usize,
+            "--file-queue" => site.file_queue = value.number(0, 1 << 20)? as usize,
             "--access-log" => self.access_log = Some(value.destination()?),
             "--access-format" => {
                 let formats = [("common", Format::Common), ("combined", Format::Combined)];

@@ -3,6 +3,7 @@
 use crate::access_log::{AccessLog, Destination, Reach};
 use crate::descriptors::{Needs, files_wanted};
 use crate::directory::{Directory, DirectoryError, DirectoryOptions};
+use crate::file_pool::FilePool;
 use crate::front::{Front, OnMessage, StatusPage};
 use crate::worker::{self, Channel, Chores, MESSAGES, Plan, Wake};
 use capuchin_core::acceptor::Acceptor;
@@ -139,6 +140,9 @@ pub struct Server<A: 'static> {
     defer_accept: u16,
     user: Option<std::ffi::CString>,
     sandbox: bool,
+    /// Called before anything that may wait for storage.
+    #[cfg(test)]
+    pub(crate) seam: Option<crate::directory::Seam>,
 }
 
 impl<A: Send + Sync + 'static> Server<A> {
@@ -169,6 +173,8 @@ impl<A: Send + Sync + 'static> Server<A> {
             defer_accept: 0,
             user: None,
             sandbox: false,
+            #[cfg(test)]
+            seam: None,
         }
     }
 
@@ -585,10 +591,18 @@ impl<A: Send + Sync + 'static> Server<A> {
     }
 
     fn open_sites(&self) -> Result<Vec<AnySite>, StartError> {
-        (0..self.workers).map(|_| self.open_site()).collect()
+        let pool = match &self.rest {
+            Rest::Directory(_, options) if options.file_threads > 0 => {
+                Some(FilePool::new(options.file_threads, options.file_queue))
+            }
+            _ => None,
+        };
+        (0..self.workers)
+            .map(|_| self.open_site(pool.clone()))
+            .collect()
     }
 
-    fn open_site(&self) -> Result<AnySite, StartError> {
+    fn open_site(&self, pool: Option<FilePool>) -> Result<AnySite, StartError> {
         Ok(match &self.rest {
             Rest::Nothing => AnySite::Nothing(NoSite::default()),
             Rest::Table(entries) => AnySite::Table(Table::new(entries)),
@@ -598,7 +612,12 @@ impl<A: Send + Sync + 'static> Server<A> {
                 } else {
                     Directory::open
                 };
-                let site = open(path, options.clone()).map_err(StartError::Directory)?;
+                let mut site = open(path, options.clone()).map_err(StartError::Directory)?;
+                #[cfg(test)]
+                site.interpose(self.seam.clone());
+                if let Some(pool) = pool {
+                    site.wait_in(pool);
+                }
                 AnySite::Directory(Box::new(site))
             }
         })
@@ -804,6 +823,8 @@ enum AnySite {
 impl Site for AnySite {
     type File = File;
 
+    const WAITS: bool = true;
+
     #[inline(always)]
     fn find(
         &mut self,
@@ -824,6 +845,13 @@ impl Site for AnySite {
             Self::Nothing(site) => site.content(id, range),
             Self::Table(site) => site.content(id, range),
             Self::Directory(site) => site.content(id, range),
+        }
+    }
+
+    fn wait_for(&mut self, ticket: Ticket) -> bool {
+        match self {
+            Self::Directory(site) => site.wait_for(ticket),
+            Self::Nothing(_) | Self::Table(_) => false,
         }
     }
 
@@ -877,6 +905,12 @@ impl<A: ?Sized> Chores for Routed<'_, A, AnySite> {
         match self.site() {
             AnySite::Directory(site) => site.tidy(now),
             AnySite::Nothing(_) | AnySite::Table(_) => None,
+        }
+    }
+
+    fn begin(&mut self, wake: Wake) {
+        if let AnySite::Directory(site) = self.site() {
+            site.begin(wake);
         }
     }
 

@@ -38,6 +38,9 @@ pub(crate) trait Chores {
     /// milliseconds there will be more to do, if there is no request before.
     fn chores(&mut self, now: u64) -> Option<u32>;
 
+    /// The worker begins; `wake` is the sending end of its messages.
+    fn begin(&mut self, wake: Wake);
+
     /// Bytes of the longest reply that it writes at once.
     fn reply_bytes(&self) -> usize;
 }
@@ -74,7 +77,7 @@ pub(crate) struct Plan {
 pub(crate) fn serve<S>(
     plan: Plan,
     listeners: Listeners,
-    service: S,
+    mut service: S,
     stats: &Stats,
     ready: impl FnOnce(Result<Wake, String>),
 ) -> Result<(), Error>
@@ -107,6 +110,7 @@ where
         }
     };
     let notifier = channel.notifier();
+    service.begin(channel.notifier());
     let mut worker = Worker::new(Parts {
         index,
         channel,

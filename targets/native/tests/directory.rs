@@ -38,6 +38,7 @@ fn read(site: &mut Directory, (id, length): (ContentId, u64)) -> Option<Vec<u8>>
         match site.content(id, all.len() as u64..length) {
             Content::Bytes(piece) => all.extend_from_slice(piece),
             Content::File(_) => panic!("not without sendfile"),
+            Content::Pending => panic!("nobody would tell when it comes"),
             Content::Gone => return None,
         }
     }

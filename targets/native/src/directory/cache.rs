@@ -24,8 +24,13 @@ impl Directory {
     /// once a second at most; tells in how many milliseconds it wants to be called again, if at
     /// all. `now` is as in [`Site::find`].
     pub fn tidy(&mut self, now: u64) -> Option<u32> {
+        self.receive(now);
         if self.open_files == 0 {
-            return None;
+            let waits = self
+                .waiting
+                .as_ref()
+                .is_some_and(|waiting| !waiting.is_quiet());
+            return waits.then_some(TIDY_PAUSE_MS as u32);
         }
         let since = now.wrapping_sub(self.tidied);
         if since < TIDY_PAUSE_MS {
@@ -42,7 +47,7 @@ impl Directory {
             if !node.listed || !node.has_descriptor() {
                 continue;
             }
-            if !node.files_untouched() {
+            if !node.files_untouched(now) {
                 self.unlist(index as u32);
             }
             looked_at += 1;

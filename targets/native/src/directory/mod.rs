@@ -28,20 +28,32 @@ mod cache;
 mod loader;
 mod node;
 mod served;
+#[cfg(test)]
+mod tests;
+mod waiting;
 
+use crate::file_pool::FilePool;
 use crate::listing::View;
 use crate::repeats::Repeats;
+use crate::worker::Wake;
+
+use capuchin_core::event::Ticket;
 use capuchin_core::http::encoding::{Coding, Codings};
 use capuchin_core::reply::Opening;
 use capuchin_core::site::{Accepts, Content, ContentId, Found, Site, SiteError};
-use capuchin_posix::{File, Links, OpenError};
-use loader::Loader;
+use capuchin_posix::{File, Links, OpenError, Storage};
+#[cfg(test)]
+pub(crate) use loader::Seam;
+use loader::{Loader, Patience};
 use node::{CODINGS, Loaded, Node, Source, Variant};
 use served::Served;
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use waiting::{LookedUp, Waiting};
 
 /// How a directory is served.
 #[derive(Clone, Debug)]
@@ -82,6 +94,12 @@ pub struct DirectoryOptions {
     /// of running replies, beyond which requests are answered with 503. A server lowers it to what
     /// the process may open besides its connections.
     pub open_files: usize,
+    /// Threads of the whole server that open and read files which are not in memory, and make listings, so that no
+    /// worker waits for a disk or a network file system. They are started when they are needed. With 0, and
+    /// without a [`Server`](crate::Server), workers wait themselves.
+    pub file_threads: usize,
+    /// Look-ups that wait for one of those threads, beyond which requests are answered with 503.
+    pub file_queue: usize,
 }
 
 impl Default for DirectoryOptions {
@@ -100,6 +118,8 @@ impl Default for DirectoryOptions {
             cache_bytes: 4 << 20,
             cache_file_bytes: 64 << 10,
             open_files: usize::MAX,
+            file_threads: 16,
+            file_queue: 1_024,
         }
     }
 }
@@ -153,7 +173,10 @@ pub const LISTING_PAGE_LIMIT: usize = 5_000;
 /// ```
 #[derive(Debug)]
 pub struct Directory {
-    loader: Loader,
+    loader: Arc<Loader>,
+    /// What waits for storage, once the worker can be told that it came; without it the worker waits itself.
+    waiting: Option<Waiting>,
+    pool: Option<FilePool>,
     /// Whole paths: two paths with the same hash are two paths.
     by_path: HashMap<Box<[u8]>, u32, foldhash::fast::RandomState>,
     nodes: Vec<Option<Node>>,
@@ -207,7 +230,15 @@ impl Directory {
             reason,
         })?;
         Ok(Self {
-            loader: Loader { served, options },
+            loader: Arc::new(Loader {
+                served,
+                options,
+                devices: Arc::default(),
+                #[cfg(test)]
+                seam: None,
+            }),
+            pool: None,
+            waiting: None,
             by_path: HashMap::default(),
             nodes: Vec::new(),
             vacant: Vec::new(),
@@ -222,6 +253,13 @@ impl Directory {
             tidy_hand: 0,
             tidied: 0,
         })
+    }
+
+    /// Has `seam` called before anything that may wait for storage.
+    #[cfg(test)]
+    pub(crate) fn interpose(&mut self, seam: Option<Seam>) {
+        let loader = Arc::get_mut(&mut self.loader).expect("nothing is under way yet");
+        loader.seam = seam;
     }
 
     /// Which page of a directory's listing a query asks for, if it is not the one without a query.
@@ -241,7 +279,8 @@ impl Directory {
         view: Option<&View>,
         now: u64,
     ) -> Result<Option<u32>, SiteError> {
-        let mut cached = match view {
+        self.receive(now);
+        let cached = match view {
             None => self.by_path.get(path).copied(),
             Some(view) => self.by_path.get(&*view.cache_key(path)).copied(),
         };
@@ -253,14 +292,56 @@ impl Directory {
             node.recent = true;
             return Ok(Some(index));
         }
+        self.look_up(path, view, now)
+    }
+
+    /// What is not known is found out, by another thread if it takes long.
+    #[inline(never)]
+    fn look_up(
+        &mut self,
+        path: &[u8],
+        view: Option<&View>,
+        now: u64,
+    ) -> Result<Option<u32>, SiteError> {
+        let key = view.map_or_else(|| path.into(), |view| view.cache_key(path));
+        if let Some(waiting) = &mut self.waiting
+            && let Some(answer) = waiting.answer(&key)
+        {
+            return answer;
+        }
         self.cost = self.cost.saturating_add(OPEN_COST);
         let mut loaded = self.load(path, view);
         if let Ok(Loaded::AnotherRoot(served)) = loaded {
-            self.unlist_all();
-            cached = None;
-            self.loader.served = *served;
+            self.adopt(*served);
             loaded = self.load(path, view);
         }
+        if let (Err(SiteError::Pending), Some(waiting)) = (&loaded, &mut self.waiting) {
+            return Err(waiting.find(&self.loader, &key, path, view));
+        }
+        self.settle(&key, loaded, now)
+    }
+
+    /// Serves another directory from now on.
+    fn adopt(&mut self, served: Served) {
+        self.unlist_all();
+        self.loader = Arc::new(Loader {
+            served,
+            options: self.loader.options.clone(),
+            devices: Arc::clone(&self.loader.devices),
+            #[cfg(test)]
+            seam: self.loader.seam.clone(),
+        });
+        self.learn_root();
+    }
+
+    /// Takes in what came of a look-up.
+    fn settle(
+        &mut self,
+        key: &[u8],
+        loaded: Result<Loaded, SiteError>,
+        now: u64,
+    ) -> Result<Option<u32>, SiteError> {
+        let cached = self.by_path.get(key).copied();
         if let Ok(Loaded::NoRoot) = loaded {
             self.unlist_all();
             return Err(SiteError::Busy);
@@ -293,12 +374,112 @@ impl Directory {
 
     /// What the file system has for `path`.
     fn load(&mut self, path: &[u8], view: Option<&View>) -> Result<Loaded, SiteError> {
-        match self.loader.load(path, view) {
+        let patience = match self.waiting {
+            Some(_) => Patience::None,
+            None => Patience::Any,
+        };
+        match self.loader.load(path, view, patience) {
             // Only a node with an open file gives a descriptor back.
             Err(SiteError::Busy) if self.evict_one(Node::has_descriptor) => {
-                self.loader.load(path, view)
+                self.loader.load(path, view, patience)
             }
             loaded => loaded,
+        }
+    }
+
+    /// Has what may take long done by these threads, once [`Directory::begin`] is called.
+    pub(crate) fn wait_in(&mut self, pool: FilePool) {
+        self.pool = Some(pool);
+    }
+
+    /// The worker that serves this can be told by `wake` what came.
+    pub(crate) fn begin(&mut self, wake: Wake) {
+        if let Some(pool) = self.pool.take() {
+            self.waiting = Some(Waiting::new(pool, wake));
+            let devices = &self.loader.devices;
+            devices.matter.store(true, Ordering::Relaxed);
+            self.learn_root();
+        }
+    }
+
+    /// Most files are on the device of the root, so that most need no other thread to find out what they may wait for.
+    fn learn_root(&self) {
+        let root = &self.loader.served.root;
+        if let Ok(status) = root.status() {
+            self.loader.devices.learn(status.device, root.storage());
+        }
+    }
+
+    /// Takes in what other threads have found.
+    #[inline(always)]
+    fn receive(&mut self, now: u64) {
+        if self
+            .waiting
+            .as_ref()
+            .is_some_and(|waiting| !waiting.is_quiet())
+        {
+            self.receive_results(now);
+        }
+    }
+
+    #[inline(never)]
+    fn receive_results(&mut self, now: u64) {
+        let Some(waiting) = &mut self.waiting else {
+            return;
+        };
+        let found = waiting.receive(now);
+        self.let_go();
+        for LookedUp { key, loaded, asked } in found {
+            match loaded {
+                // Those who wait for it ask again.
+                Ok(Loaded::AnotherRoot(served)) => {
+                    if served.place() != self.loader.served.place() {
+                        self.adopt(*served);
+                    }
+                }
+                Err(SiteError::Busy) if self.evict_one(Node::has_descriptor) => {}
+                loaded => {
+                    let result = self.settle(&key, loaded, now);
+                    let node = result.ok().flatten().and_then(|index| self.node_mut(index));
+                    if asked == 0 || node.as_ref().is_some_and(|node| node.listed) {
+                        self.drop_if_unlisted(result);
+                        continue; // they find it in the cache
+                    }
+                    if let Some(node) = node {
+                        node.held += 1;
+                    }
+                    let before = self
+                        .waiting
+                        .as_mut()
+                        .and_then(|waiting| waiting.keep(key, result, asked));
+                    if let Some(before) = before {
+                        self.unhold(before.result);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Lets go of what was kept for requests that did not come.
+    fn let_go(&mut self) {
+        let old = self.waiting.as_mut().map(Waiting::forget_old);
+        for index in old.into_iter().flatten() {
+            self.unhold(Ok(Some(index)));
+        }
+    }
+
+    fn unhold(&mut self, result: Result<Option<u32>, SiteError>) {
+        if let Ok(Some(index)) = result
+            && let Some(node) = self.node_mut(index)
+        {
+            node.held -= 1;
+            self.drop_if_unlisted(result);
+        }
+    }
+
+    fn drop_if_unlisted(&mut self, result: Result<Option<u32>, SiteError>) {
+        if let Ok(Some(index)) = result {
+            self.drop_unused(index);
         }
     }
 
@@ -332,6 +513,8 @@ impl Directory {
 
 impl Site for Directory {
     type File = File;
+
+    const WAITS: bool = true;
 
     fn find(
         &mut self,
@@ -380,8 +563,10 @@ impl Site for Directory {
     #[inline(always)]
     fn content(&mut self, id: ContentId, range: Range<u64>) -> Content<'_, File> {
         let (index, number) = place_of(id);
-        let node = self.nodes.get(index as usize).and_then(Option::as_ref);
-        match node.and_then(|node| node.variants[number].as_ref()) {
+        let Some(Some(node)) = self.nodes.get_mut(index as usize) else {
+            return Content::Gone;
+        };
+        match &node.variants[number] {
             Some(Variant {
                 source: Source::Memory(stored),
                 ..
@@ -392,10 +577,27 @@ impl Site for Directory {
                 part.map_or(Content::Gone, Content::Bytes)
             }
             Some(variant) => {
-                content_of_file(&self.loader.options, &mut self.window, variant, range)
+                let content = content_of_file(
+                    self.loader.options.sendfile,
+                    &mut self.window,
+                    &mut self.waiting,
+                    variant,
+                    (node.serial, number),
+                    range,
+                );
+                if matches!(content, Content::Gone) {
+                    // The next request looks again.
+                    node.checked = node.checked.wrapping_sub(BELIEVED_MS);
+                }
+                content
             }
             None => Content::Gone,
         }
+    }
+
+    fn wait_for(&mut self, ticket: Ticket) -> bool {
+        let waiting = self.waiting.as_mut();
+        waiting.is_some_and(|waiting| waiting.wait_for(ticket))
     }
 
     fn release(&mut self, id: ContentId) {
@@ -464,31 +666,67 @@ fn place_of(id: ContentId) -> (u32, usize) {
     (id.0 / count, (id.0 % count) as usize)
 }
 
-/// What a variant's file has at `range`, read into `window` unless the system sends it.
+/// What a variant's file has at `range`, read into `window` unless the system sends it, or read by another thread.
 #[inline(never)]
 fn content_of_file<'w>(
-    options: &DirectoryOptions,
+    sendfile: bool,
     window: &'w mut Vec<u8>,
+    waiting: &'w mut Option<Waiting>,
     variant: &Variant,
+    name: (u64, usize),
     range: Range<u64>,
 ) -> Content<'w, File> {
-    let Source::File(file) = variant.source else {
+    let Source::File(opened) = &variant.source else {
         return Content::Gone;
     };
-    if options.sendfile {
+    let file = opened.0;
+    let waiting = waiting
+        .as_mut()
+        .filter(|_| variant.storage != Storage::Memory);
+    let must_wait = waiting.as_ref().is_some_and(|waiting| {
+        variant.storage == Storage::Remote || waiting.has_block(name, range.start)
+    });
+    if sendfile && !must_wait && (waiting.is_none() || is_at_hand(file, &range)) {
         return if variant.still_holds(file) {
             Content::File(file)
         } else {
             Content::Gone
         };
     }
-    let wanted = usize::try_from(range.end - range.start)
-        .unwrap_or(WINDOW)
-        .min(WINDOW);
-    window.resize(WINDOW, 0);
-    // Looked at *after* it was read: what is sent was the file's while it was as promised.
-    match file.read_at(&mut window[..wanted], range.start) {
-        Ok(count) if count > 0 && variant.still_holds(file) => Content::Bytes(&window[..count]),
-        _ => Content::Gone,
+    if !sendfile && !must_wait {
+        let wanted = usize::try_from(range.end - range.start)
+            .unwrap_or(WINDOW)
+            .min(WINDOW);
+        window.resize(WINDOW, 0);
+        let window = &mut window[..wanted];
+        // Looked at *after* it was read: what is sent was the file's while it was as promised.
+        let read = match waiting {
+            Some(_) => file.read_at_hand(window, range.start),
+            None => file.read_at(window, range.start),
+        };
+        match read {
+            Ok(count) if count > 0 && variant.still_holds(file) => {
+                return Content::Bytes(&window[..count]);
+            }
+            Err(OpenError::WouldWait) => {}
+            _ => return Content::Gone,
+        }
+    }
+    match waiting {
+        Some(waiting) => waiting.content(name, opened, variant.status, range),
+        None => Content::Gone,
     }
 }
+
+/// Whether the system can send this part of a file without waiting for a disk. A byte in each [`PROBE`] is looked at:
+/// what is read from a disk ahead is longer than that.
+fn is_at_hand(file: File, range: &Range<u64>) -> bool {
+    range
+        .clone()
+        .step_by(PROBE)
+        .chain([range.end - 1])
+        .all(|at| file.read_at_hand(&mut [0], at).is_ok())
+}
+
+/// Bytes of a file of which one is looked at, to find out whether they are in memory.
+const PROBE: usize = 64 << 10;

@@ -1,12 +1,14 @@
 //! What the cache keeps of a path: its files or its listing, in memory or open.
 
+use super::loader::{Patience, read};
 use super::served::Served;
 use capuchin_core::http::conditional::EntityTag;
 use capuchin_core::http::date::HttpDate;
 use capuchin_core::http::encoding::Coding;
 use capuchin_core::reply::Opening;
 use capuchin_core::site::Representation;
-use capuchin_posix::{File, FileStatus};
+use capuchin_posix::{File, FileStatus, OpenError, Storage};
+use std::sync::Arc;
 
 /// Codings in the order of [`Node::variants`].
 pub(super) const CODINGS: [Coding; 3] = [Coding::Identity, Coding::Gzip, Coding::Br];
@@ -41,18 +43,26 @@ pub(super) struct Variant {
     /// The fields of a whole reply, of a content that is in a file.
     pub(super) ready: Box<[u8]>,
     /// The file of a content in memory, until it is known whether there is room for that.
-    pub(super) file: Option<Opened>,
+    pub(super) file: Option<Arc<Opened>>,
+    /// What reading the file may wait for.
+    pub(super) storage: Storage,
 }
 
-/// A file that is closed unless somebody takes it.
+/// A file that is closed once nobody needs it: its node, and threads that read it.
 #[derive(Debug)]
-pub(super) struct Opened(pub(super) File);
+pub(super) struct Opened(
+    pub(super) File,
+    #[cfg(test)] pub(super) Option<super::loader::Seam>,
+);
 
 impl Opened {
-    pub(super) fn into_file(self) -> File {
-        let file = self.0;
-        std::mem::forget(self);
-        file
+    /// Where tests have storage hang.
+    #[inline(always)]
+    pub(super) fn before_read(&self) {
+        #[cfg(test)]
+        if let Some(super::loader::Seam(seam)) = &self.1 {
+            seam(b"read");
+        }
     }
 }
 
@@ -65,7 +75,7 @@ impl Drop for Opened {
 #[derive(Debug)]
 pub(super) enum Source {
     Memory(Stored),
-    File(File),
+    File(Arc<Opened>),
 }
 
 /// Content in memory, behind the head of a reply with all of it, if that was made.
@@ -97,16 +107,11 @@ impl Stored {
     }
 }
 
+/// How long a file is kept open for nobody where it cannot be asked at once whether it was deleted.
+const REMOTE_KEPT_MS: u64 = 10_000;
+
 /// The empty line that ends a head.
 const LINE_END: &[u8] = b"\r\n";
-
-impl Drop for Source {
-    fn drop(&mut self) {
-        if let Self::File(file) = self {
-            file.close();
-        }
-    }
-}
 
 impl Variant {
     pub(super) fn bytes(&self) -> usize {
@@ -145,15 +150,19 @@ impl Variant {
     }
 
     /// The content's first bytes, as many as there are or as there is room for.
-    pub(super) fn beginning(&self, memory: &mut [u8]) -> Option<usize> {
+    pub(super) fn beginning(
+        &self,
+        memory: &mut [u8],
+        patience: Patience,
+    ) -> Result<usize, OpenError> {
         match &self.source {
             Source::Memory(stored) => {
                 let content = stored.content();
                 let count = content.len().min(memory.len());
                 memory[..count].copy_from_slice(&content[..count]);
-                Some(count)
+                Ok(count)
             }
-            Source::File(file) => file.read_at(memory, 0).ok(),
+            Source::File(file) => read(file.0, memory, self.storage, patience),
         }
     }
 
@@ -178,13 +187,14 @@ impl Node {
     }
 
     /// Whether files that are not in memory are as they were: their replies could not even begin
-    /// otherwise.
+    /// otherwise. Where asking may take long this is found out when they are read.
     #[inline(always)]
     pub(super) fn files_hold(&self) -> bool {
         for variant in &self.variants {
             if let Some(variant) = variant
-                && let Source::File(file) = variant.source
-                && !variant.still_holds(file)
+                && let Source::File(file) = &variant.source
+                && variant.storage != Storage::Remote
+                && !variant.still_holds(file.0)
             {
                 return false;
             }
@@ -199,9 +209,9 @@ impl Node {
 
     pub(super) fn files(&self) -> impl Iterator<Item = (&Variant, File)> {
         let variants = self.variants.iter().flatten();
-        variants.filter_map(|variant| match variant.source {
+        variants.filter_map(|variant| match &variant.source {
             Source::Memory(_) => None,
-            Source::File(file) => Some((variant, file)),
+            Source::File(file) => Some((variant, file.0)),
         })
     }
 
@@ -223,15 +233,18 @@ impl Node {
                 if let Source::Memory(stored) = &variant.source {
                     variant.ready = stored.fields().unwrap_or_default().into();
                 }
-                variant.source = Source::File(file.into_file());
+                variant.source = Source::File(file);
             }
         }
     }
 
-    /// Whether nothing at all happened to its open files, not even that they lost their names.
-    pub(super) fn files_untouched(&self) -> bool {
-        self.files()
-            .all(|(variant, file)| file.status() == Ok(variant.status))
+    /// Whether nothing at all happened to its open files, not even that they lost their names. Where asking may take
+    /// long, they are taken to be as they were for [`REMOTE_KEPT_MS`] after they were looked up.
+    pub(super) fn files_untouched(&self, now: u64) -> bool {
+        self.files().all(|(variant, file)| match variant.storage {
+            Storage::Remote => now.wrapping_sub(self.checked) < REMOTE_KEPT_MS,
+            _ => file.status() == Ok(variant.status),
+        })
     }
 
     /// Whether the same files with the same contents are behind both, or the same list. Contents in

@@ -1,7 +1,8 @@
 //! The directory that is served, and whether its path still leads to it: a deployment may put another in
 //! its place (`ln -s new t; mv -T t root`), or remove it and make it again.
 
-use capuchin_posix::{FileStatus, Links, OpenError, Root};
+use super::loader::Patience;
+use capuchin_posix::{FileStatus, Links, OpenError, Root, place_at_hand};
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -30,6 +31,8 @@ pub(super) enum Look {
     Gone,
     /// Another one.
     Another(Box<Served>),
+    /// It would have to be waited for.
+    Unknown,
 }
 
 impl Served {
@@ -60,10 +63,16 @@ impl Served {
     }
 
     /// Looks where the path leads now. A change is logged once, however many workers see it.
-    pub(super) fn look(&self) -> Look {
+    pub(super) fn look(&self, patience: Patience) -> Look {
         let Some(path) = &self.path else {
             return Look::Same;
         };
+        if patience == Patience::None {
+            // Everything else is looked at again by those who can wait.
+            let place = c_path(path).and_then(|path| place_at_hand(&path));
+            let is_same = place == Ok(self.place()) && !self.missed.load(Ordering::Relaxed);
+            return if is_same { Look::Same } else { Look::Unknown };
+        }
         let found = match fs::metadata(path) {
             Ok(found) => (found.dev(), found.ino()),
             Err(error) => return self.miss(&error),
@@ -105,7 +114,7 @@ impl Served {
     }
 
     /// The device and the inode number.
-    fn place(&self) -> (u64, u64) {
+    pub(super) fn place(&self) -> (u64, u64) {
         (self.status.device, self.status.inode)
     }
 
