@@ -69,6 +69,11 @@ pub(crate) enum Tail {
         id: ContentId,
         at: u64,
         end: u64,
+        /// Where in the lease the plan of the parts is that follow this one (see
+        /// [`crate::http::byteranges`]); 0 when none do.
+        plan: u16,
+        /// Which of those is next.
+        part: u8,
     },
     Stream {
         framing: StreamFraming,
@@ -167,6 +172,8 @@ impl Flags {
     pub const REPLIED: u16 = 1 << 11;
     /// Came when all places were taken.
     pub const REFUSED: u16 = 1 << 12;
+    /// The service was asked again, because what it had found changed before any of it was sent.
+    pub const ASKED_AGAIN: u16 = 1 << 13;
 
     pub fn has(self, flag: u16) -> bool {
         self.0 & flag != 0
@@ -204,7 +211,7 @@ pub struct Slot {
     pub(crate) out: u16,
     pub(crate) out_end: u16,
     /// End of the collected body, which begins where the head ends; where the head ends while a body is
-    /// handed over in pieces.
+    /// handed over in pieces. Of a response that is being sent, where it begins.
     pub(crate) collected: u16,
     /// Which route answers; between requests, a site's hint (see [`crate::site::Site::recall`]).
     pub(crate) route: u16,
@@ -295,7 +302,9 @@ impl Slot {
 
     /// Whether the lease holds nothing that is needed.
     pub(crate) fn is_hollow(&self) -> bool {
-        self.base() == self.end && !self.has_output()
+        self.base() == self.end
+            && !self.has_output()
+            && !matches!(self.tail, Tail::Site { plan: 1.., .. })
     }
 
     /// The connection ends after the reply. Where that is not the client's own wish, more requests may

@@ -45,6 +45,7 @@ pub mod service;
 pub mod site;
 pub mod stats;
 pub mod table;
+pub mod throttle;
 pub mod timer;
 pub mod transport;
 pub mod wake;

@@ -25,7 +25,9 @@ pub struct Limits {
     /// Connections in service. For one more the longest idle one is closed; without such it is
     /// refused with 503.
     pub connections: u32,
-    /// Bytes of a request's head; of its request line, too. More is 431, or 414.
+    /// Bytes of a request's head; of its request line, too. More is 431, or 414. The default leaves
+    /// as much again beside a request line of 8,000 bytes, which RFC 9112 section 3 recommends to
+    /// take.
     pub head_bytes: u16,
     /// Bytes of a body that is collected ([`crate::reply::Reply::collect_body`]), whatever its head's
     /// length. More is 413.
@@ -75,7 +77,7 @@ impl Limits {
     /// The defaults: made for a server with thousands of clients, which a small one lowers.
     pub const DEFAULT: Self = Self {
         connections: 16_384,
-        head_bytes: 8_192,
+        head_bytes: 16_384,
         collect_bytes: 8_192,
         drain_bytes: 65_536,
         body_bytes: u64::MAX,
@@ -89,9 +91,11 @@ impl Limits {
         body_ms: 30_000,
         handler_ms: 60_000,
         write_ms: 30_000,
-        idle_ms: 60_000,
+        // Longer than the 60 s after which load balancers close idle connections themselves.
+        idle_ms: 75_000,
         linger_ms: 2_000,
-        drain_ms: 10_000,
+        // Shorter than the 10 s after which container runtimes kill.
+        drain_ms: 8_000,
     };
 }
 

@@ -120,6 +120,12 @@ impl<'m> Leases<'m> {
         self.size
     }
 
+    /// Field positions of one lease: one for the request line, the others for field lines.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
     /// Leases in all.
     #[must_use]
     pub fn count(&self) -> u32 {

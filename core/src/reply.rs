@@ -5,6 +5,7 @@
 //! handler, so a reply is always framed right. A value with a line end in it is refused (the
 //! client gets 500 and the log a line), so that no request can smuggle fields into a reply.
 
+use crate::http::byteranges::ByteRanges;
 use crate::http::date::HttpDate;
 use crate::http::head::Version;
 use crate::http::path;
@@ -57,6 +58,11 @@ impl Next {
     /// The handler failed: the client gets 500 and the connection ends; `reason` goes to the log.
     pub fn failed(reason: &'static str) -> Self {
         Self(Step::Failed(reason))
+    }
+
+    /// Whether the response could not be written, as when it did not fit.
+    pub(crate) fn is_failed(&self) -> bool {
+        matches!(self.0, Step::Failed(_))
     }
 }
 
@@ -119,6 +125,13 @@ pub(crate) enum Source {
     Written(u64),
     Static(&'static [u8]),
     Content(ContentId, Range<u64>),
+    /// Several ranges of a site's content. Behind the bytes written, of which the last `lead` are
+    /// the first part's header, lies the plan of the others (see [`crate::http::byteranges`]).
+    Parts {
+        id: ContentId,
+        first: Range<u64>,
+        lead: u16,
+    },
     /// From the handler, piece by piece; `length` counts for [`StreamFraming::Length`] only.
     Stream {
         framing: StreamFraming,
@@ -135,6 +148,8 @@ impl Source {
             Self::Written(length) | Self::Stream { length, .. } => *length,
             Self::Static(bytes) => bytes.len() as u64,
             Self::Content(_, range) => range.end - range.start,
+            // Of the first part: what follows is known only to the plan.
+            Self::Parts { first, .. } => first.end - first.start,
         }
     }
 }
@@ -219,7 +234,10 @@ impl<'b> Draft<'b> {
 
     /// Whether the reply goes on with content of a site, which has to stay held for it.
     pub(crate) fn holds_content(&self) -> bool {
-        matches!(self.made.content, Source::Content(..))
+        matches!(
+            self.made.content,
+            Source::Content(..) | Source::Parts { .. }
+        )
     }
 }
 
@@ -440,19 +458,24 @@ impl<'b> Head<'b> {
         self.out.put(b"\r\n");
     }
 
-    /// `Location` of a redirect to a directory at `path`, which is decoded, with its slash.
+    /// `Location` of a redirect to the directory that the request's path names without its slash;
+    /// path and query are as they were sent.
     ///
-    /// It begins with exactly one slash: two would name a host.
+    /// It is a relative reference (RFC 3986 section 4.2) that begins with the path's last segment, so
+    /// the part of the client's path that a proxy stripped stays, and it cannot name another host.
     pub(crate) fn location_of_directory(mut self, path: &[u8], query: Option<&[u8]>) -> Self {
-        let slashes = path.iter().take_while(|&&byte| byte == b'/').count();
-        self.out.put(b"Location: /");
-        path::encode(&path[slashes..], &mut self.out);
-        if path.len() > slashes {
-            self.out.put(b"/");
+        let begin = path.iter().rposition(|&byte| byte == b'/');
+        let segment = &path[begin.map_or(0, |slash| slash + 1)..];
+        self.out.put(b"Location: ");
+        // What comes before a colon would be a scheme, and an empty segment the root.
+        if segment.is_empty() || segment.contains(&b':') {
+            self.out.put(b"./");
         }
+        path::encode_raw(segment, &mut self.out);
+        self.out.put(b"/");
         if let Some(query) = query {
             self.out.put(b"?");
-            self.out.put(query);
+            path::encode_raw(query, &mut self.out);
         }
         self.out.put(b"\r\n");
         self
@@ -550,7 +573,12 @@ impl<'b> Head<'b> {
         let status = self.status;
         self.plain_text().body_in_place(|room| {
             let mut text = Writer::new(room);
-            if write!(text, "{status}\n{why}\n").is_err() {
+            let mut written = write!(text, "{status}\n{why}");
+            // No empty line where there is no reason.
+            if !text.written().ends_with(b"\n") {
+                written = written.and_then(|()| text.write_str("\n"));
+            }
+            if written.is_err() {
                 text = Writer::new(room);
                 text.put(status.reason().as_bytes());
             }
@@ -605,6 +633,25 @@ impl<'b> Head<'b> {
         self.site_content(id, range, content)
     }
 
+    /// Ends the response with several parts of a site's content, if what they take fits the buffer.
+    #[inline(never)]
+    pub(crate) fn parts(mut self, id: ContentId, ranges: &ByteRanges<'_>) -> Next {
+        let Some(length) = ranges.content_length() else {
+            return Next(Step::Failed(TOO_LARGE));
+        };
+        self.end_head(length);
+        let head = self.out.len();
+        let first = ranges.write_first(&mut self.out);
+        let written = self.out.len();
+        ranges.write_plan(&mut self.out);
+        // Headers are written behind the plan, one at a time.
+        if self.out.room() < ranges.header_limit() {
+            return Next(Step::Failed(TOO_LARGE));
+        }
+        let lead = (written - head) as u16;
+        self.finish_at(written, Source::Parts { id, first, lead })
+    }
+
     /// What a site has at `range`, by its number unless it is short and lies in memory.
     #[inline]
     fn site_content(mut self, id: ContentId, range: Range<u64>, content: Option<&[u8]>) -> Next {
@@ -646,6 +693,12 @@ impl<'b> Head<'b> {
 
     #[inline]
     fn finish(self, content: Source) -> Next {
+        let written = self.out.len();
+        self.finish_at(written, content)
+    }
+
+    #[inline]
+    fn finish_at(self, written: usize, content: Source) -> Next {
         if let Some(fault) = self.fault {
             return Next(Step::Failed(fault));
         }
@@ -654,7 +707,7 @@ impl<'b> Head<'b> {
         }
         *self.made = Made {
             status: self.status,
-            written: self.out.len(),
+            written,
             close: self.close,
             content,
             #[cfg(not(target_os = "rtems"))]

@@ -8,6 +8,7 @@
 
 use crate::event::Ticket;
 use crate::http::method::Method;
+use crate::http::path;
 use crate::http::status::Status;
 use crate::http::write::Writer;
 use crate::reply::{Draft, Next, Opening, Reply};
@@ -26,7 +27,7 @@ pub struct Parameters<'r> {
 
 impl<'r> Parameters<'r> {
     /// The value of `:name`, or of `*` for the rest of the path: decoded bytes without a slash at
-    /// the front.
+    /// the front, without control bytes and backslashes.
     #[must_use]
     pub fn value(&self, name: &str) -> Option<&'r [u8]> {
         self.value_of(name.as_bytes())
@@ -235,8 +236,9 @@ impl<'t, A: ?Sized> Route<'t, A> {
     ///
     /// # Panics
     /// When no request could come here: the engine answers CONNECT and methods that it does not know
-    /// by itself; no path has an empty or a dot segment inside, a backslash, or an escape that is not
-    /// decoded; a query or a fragment is no part of a path. When `*` is not a segment of its own at the end, or a `:` has no name behind it. In a
+    /// by itself; no path has an empty or a dot segment inside or an escape that is not decoded, and no
+    /// path with a control byte or a backslash gets to a route; a query or a fragment is no part of a path.
+    /// When `*` is not a segment of its own at the end, or a `:` has no name behind it. In a
     /// `const` table that is a compile error.
     #[must_use]
     pub const fn new(method: Method, pattern: &'static str, handler: &'t dyn Handle<A>) -> Self {
@@ -343,9 +345,12 @@ const fn pattern_fault(pattern: &[u8]) -> Option<&'static str> {
         let mut end = begin;
         while end < pattern.len() && pattern[end] != b'/' {
             match pattern[end] {
-                b'%' | b'\\' => return Some("a route's pattern is decoded and has no backslash"),
                 b'?' | b'#' => {
                     return Some("a route's pattern is a path, without a query or a fragment");
+                }
+                b'%' => return Some("a route's pattern is decoded"),
+                b'\\' | 0..=31 | 127 => {
+                    return Some("a route's pattern has no backslash and no control byte");
                 }
                 b'*' if end != begin || end + 1 != pattern.len() => {
                     return Some(
@@ -381,6 +386,9 @@ pub struct Routed<'t, A: ?Sized, S> {
     app: &'t A,
     site: S,
 }
+
+/// Why a path that fits a route is refused.
+const NOT_PORTABLE: &str = "the path has a control byte or a backslash";
 
 /// In [`Exchange::route`]: no route, that is, the site. Routes count from one.
 const NO_ROUTE: u16 = 0;
@@ -510,6 +518,11 @@ impl<A: ?Sized, S: Site> Service for Routed<'_, A, S> {
             }
         }
         if let Some((row, route, parameters)) = chosen {
+            // Handlers make names of files and lines of logs of parameters: none has a byte that means
+            // something of its own there.
+            if !path::is_portable(parameters.path) {
+                return draft.reply().error(Status::BAD_REQUEST, NOT_PORTABLE);
+            }
             *exchange.route = row as u16 + 1;
             return route.handler.request(
                 &mut context(self.app, exchange, parameters),
@@ -701,6 +714,7 @@ mod tests {
             ("/a?b=1", "query"),
             ("/a/:b?", "query"),
             ("/a#b", "fragment"),
+            ("/a\tb", "control byte"),
         ] {
             let fault = pattern_fault(pattern.as_bytes());
             assert!(fault.is_some_and(|fault| fault.contains(why)), "{pattern}");

@@ -42,7 +42,8 @@ impl<'r> Request<'r> {
     }
 
     /// The path: percent-decoded, without dot segments and empty segments, beginning with `/`
-    /// (or `*` for a server-wide OPTIONS). It may hold bytes that are no UTF-8.
+    /// (or `*` for a server-wide OPTIONS). It may hold any byte but NUL, also such as are no UTF-8;
+    /// [`crate::http::path::is_portable`] tells whether one is a control byte or a backslash.
     #[must_use]
     pub fn path(&self) -> &'r [u8] {
         self.path

@@ -4,15 +4,16 @@
 //! told to let go. [`respond`] turns one into a reply: preconditions, ranges, redirects. Neither
 //! touches a socket.
 
+use crate::http::byteranges::{self, ByteRanges};
 use crate::http::conditional::{Conditions, EntityTag, Validators, Verdict, evaluate};
 use crate::http::date::HttpDate;
 use crate::http::encoding::{Coding, Codings};
 use crate::http::fields::Name;
 use crate::http::method::Method;
-use crate::http::range::{self, ContentRange, Selection};
+use crate::http::range::{self, ContentRange, Parts, Selection};
 use crate::http::status::Status;
 use crate::http::write::Writer;
-use crate::reply::{Draft, Next, Opening, Reply};
+use crate::reply::{Draft, Next, Opening};
 use crate::service::Request;
 use core::marker::PhantomData;
 use core::ops::Range;
@@ -42,7 +43,8 @@ pub struct Representation<'s> {
     pub media_type: &'s str,
     /// The entity tag, if it has one.
     pub tag: Option<&'s EntityTag>,
-    /// The last modification, if it is known. One in the future counts as unknown, in `ready`, too.
+    /// The last modification, if it is known. One in the future is replaced by the time of the response
+    /// (RFC 9110 section 8.8.2.1), and `ready` is not used then.
     pub modified: Option<HttpDate>,
     /// `Last-Modified` ready to send, when `modified` is known.
     pub modified_text: Option<&'s [u8; 29]>,
@@ -79,13 +81,13 @@ impl Representation<'_> {
         out.put_decimal_line(self.length);
     }
 
-    /// The same without a date. One in the future must not be sent (RFC 9110 section 8.8.2.1): a
-    /// client would ask whether anything changed since a moment that has yet to come, and be told no.
-    /// Sent as the present time, it would be another one in each reply.
-    fn undated(&self) -> Self {
-        Self {
-            modified: None,
-            modified_text: None,
+    /// The same, modified at `now`, whose text is `text`: what is sent for a modification in the future
+    /// (RFC 9110 section 8.8.2.1). Otherwise a client would ask whether anything changed since a moment
+    /// that has yet to come, and be told no.
+    fn dated<'a>(&'a self, now: HttpDate, text: &'a [u8; HttpDate::LENGTH]) -> Representation<'a> {
+        Representation {
+            modified: Some(now),
+            modified_text: Some(text),
             ready: None,
             ..*self
         }
@@ -150,7 +152,8 @@ pub trait Site {
     type File: Copy;
 
     /// Finds what `path` names: decoded, normalised, beginning with `/`, possibly with bytes that
-    /// are no UTF-8. `accepts` are the codings the client takes, best first by the site's choice;
+    /// are no UTF-8, control bytes but NUL, and backslashes: a site for which those are no ordinary
+    /// bytes of a name does not find them (see [`crate::http::path::is_portable`]). `accepts` are the codings the client takes, best first by the site's choice;
     /// `now` is in milliseconds of the worker's monotonic clock.
     ///
     /// # Errors
@@ -264,7 +267,8 @@ impl<F: Copy> Site for NoSite<F> {
 /// 204, other methods with 405, and any with what a [`SiteError`] says (403, 404, 500 or 503).
 ///
 /// Preconditions are evaluated in the order of RFC 9110 section 13.2.2. One range is answered by
-/// 206; several are answered by the whole representation, as section 14.2 allows. Fields that may
+/// 206, several by 206 with `multipart/byteranges`, or by the whole representation where
+/// [`range`] says so or the parts' headers do not fit the buffer. Fields that may
 /// come once only do not count when they come twice. `now` is in milliseconds of the monotonic
 /// clock, `unix_time` in seconds.
 #[cfg_attr(target_os = "rtems", inline(never))]
@@ -307,14 +311,16 @@ pub fn respond<S: Site>(
         Ok(Found::Content(id, representation)) => {
             let next = match representation.modified {
                 Some(modified) if modified.0 > unix_time => {
-                    let undated = representation.undated();
-                    represent(*id, &undated, request, draft, unix_time)
+                    let now = HttpDate(unix_time);
+                    let text = now.format();
+                    let dated = representation.dated(now, &text);
+                    represent(*id, &dated, request, draft, unix_time)
                 }
                 _ => represent(*id, representation, request, draft, unix_time),
             };
             (next, *id)
         }
-        Ok(Found::Directory) => return redirect_to_slash(request, draft.reply()),
+        Ok(Found::Directory) => return redirect_to_slash(request, draft),
         Err(error) => return draft.reply().refused(error.status(), &""),
     };
     if !draft.holds_content() {
@@ -355,10 +361,18 @@ fn represent_on_conditions(
 ) -> Next {
     let head = request.head();
     let mut range = None;
+    // A date that is later than now was told by another clock, or by this one before it was set back: it
+    // says nothing about a modification of this second, which one in the future counts as.
+    let is_recent = representation
+        .modified
+        .is_some_and(|modified| modified.0 >= unix_time);
+    let counts = |date: &&[u8]| {
+        !is_recent || HttpDate::parse(date, unix_time).is_none_or(|date| date.0 <= unix_time)
+    };
     let conditions = Conditions {
         if_match: head.values(Name::IfMatch),
         if_none_match: head.values(Name::IfNoneMatch),
-        if_modified_since: head.single(Name::IfModifiedSince),
+        if_modified_since: head.single(Name::IfModifiedSince).filter(counts),
         if_unmodified_since: head.single(Name::IfUnmodifiedSince),
         // There, but twice: an empty one, which nothing matches, so that all is sent.
         if_range: head
@@ -397,6 +411,7 @@ fn represent_on_conditions(
                 .content_range(ContentRange::Part { start, end, length });
             describe(head, representation).part(id, start..end, representation.content)
         }
+        Selection::Parts(parts) => respond_with_parts(id, representation, &parts, draft, unix_time),
         Selection::Unsatisfiable => {
             let length = representation.length;
             let head = draft
@@ -406,6 +421,67 @@ fn represent_on_conditions(
             head.explained("the range lies beyond the end")
         }
     }
+}
+
+/// 206 with several parts, or 200 with all where the buffer is too small for what goes with them.
+fn respond_with_parts(
+    id: ContentId,
+    representation: &Representation<'_>,
+    parts: &Parts,
+    draft: &mut Draft<'_>,
+    unix_time: u64,
+) -> Next {
+    let boundary = boundary(representation, parts, unix_time);
+    let ranges = ByteRanges {
+        parts,
+        media_type: representation.media_type,
+        coding: representation.coding.name(),
+        length: representation.length,
+        boundary,
+    };
+    let mut media_type = *b"multipart/byteranges; boundary=________________________";
+    let begin = media_type.len() - boundary.len();
+    media_type[begin..].copy_from_slice(&boundary);
+    let head = draft
+        .reply()
+        .status(Status::PARTIAL_CONTENT)
+        .trusted("Content-Type", &media_type);
+    let next = validators_of(head, representation)
+        .trusted("Accept-Ranges", b"bytes")
+        .parts(id, &ranges);
+    if next.is_failed() {
+        return draft.reply().status(Status::OK).whole(id, representation);
+    }
+    next
+}
+
+/// A boundary that the content has by no chance: it depends on the second, on the representation
+/// and on the ranges, and differs in half of its bits where one bit of those does.
+fn boundary(
+    representation: &Representation<'_>,
+    parts: &Parts,
+    unix_time: u64,
+) -> [u8; byteranges::BOUNDARY] {
+    // The output function of SplitMix64.
+    let mixed = |mut word: u64| {
+        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        word ^ (word >> 31)
+    };
+    let tag = representation.tag.map_or(&b""[..], EntityTag::as_bytes);
+    let mut state = unix_time ^ representation.length.rotate_left(32);
+    for word in tag
+        .iter()
+        .map(|&byte| u64::from(byte))
+        .chain(parts.iter().flat_map(|part| [part.start, part.end]))
+    {
+        state = mixed(state.wrapping_add(0x9e37_79b9_7f4a_7c15) ^ word);
+    }
+    let words = [state, mixed(state ^ 1)];
+    core::array::from_fn(|at| {
+        let digit = words[at / 16] >> (at % 16 * 4) & 15;
+        b"0123456789abcdef"[digit as usize]
+    })
 }
 
 /// Whether any field is there that could make the reply another than 200.
@@ -443,13 +519,21 @@ fn validators_of<'b>(
     head
 }
 
-/// 301 to the same path with a slash, the query kept. It is built from the path that was looked up:
-/// what the client makes of the one that it sent, with its detours, may be another directory.
-fn redirect_to_slash(request: &Request<'_>, reply: Reply<'_>) -> Next {
-    reply
+/// 301 to the same path with a slash, the query kept; 414 where the buffer is too small to say it
+/// again.
+fn redirect_to_slash(request: &Request<'_>, draft: &mut Draft<'_>) -> Next {
+    let next = draft
+        .reply()
         .status(Status::MOVED_PERMANENTLY)
-        .location_of_directory(request.path(), request.query())
-        .explained("the directory is at the path with a slash")
+        .location_of_directory(request.head().path(), request.query())
+        .explained("the directory is at the path with a slash");
+    if next.is_failed() {
+        return draft.reply().error(
+            Status::URI_TOO_LONG,
+            "the directory is at the path with a slash; with it the URI is too long",
+        );
+    }
+    next
 }
 
 #[cfg(test)]

@@ -109,6 +109,11 @@ impl Stats {
         self.add(counter, 1);
     }
 
+    /// Takes one back that was counted too early.
+    pub(crate) fn take_back(&self, counter: Counter) {
+        self.add(counter, usize::MAX); // it wraps
+    }
+
     /// One counter's value now.
     #[must_use]
     pub fn value(&self, counter: Counter) -> usize {

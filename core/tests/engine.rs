@@ -67,6 +67,142 @@ fn request_is_answered_and_the_connection_lives_on() {
     });
 }
 
+/// The parts of a response with several, each with its first byte.
+fn parts_of(response: &[u8]) -> Vec<(u64, Vec<u8>)> {
+    let split = |bytes: &[u8], at: &[u8]| {
+        let end = bytes.windows(at.len()).position(|window| window == at);
+        end.map(|end| (bytes[..end].to_vec(), bytes[end + at.len()..].to_vec()))
+    };
+    let (head, content) = split(response, b"\r\n\r\n").expect("a whole head");
+    let head = String::from_utf8(head).unwrap();
+    assert!(
+        head.starts_with("HTTP/1.1 206 Partial Content\r\n"),
+        "{head}"
+    );
+    let field = |head: &str, name: &str| {
+        let value = head
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        value
+            .unwrap_or_else(|| panic!("no {name} in {head}"))
+            .to_owned()
+    };
+    let length: usize = field(&head, "Content-Length").parse().unwrap();
+    assert_eq!(content.len(), length, "the length that was told");
+    let media_type = field(&head, "Content-Type");
+    let boundary = media_type.split_once("boundary=").expect("a boundary").1;
+    let delimiter = format!("\r\n--{boundary}");
+    let (before, mut rest) =
+        split(&[b"\r\n", &content[..]].concat(), delimiter.as_bytes()).unwrap();
+    assert_eq!(before, b"");
+    let mut parts = Vec::new();
+    while rest != b"--\r\n" {
+        let rest_of_line = rest.strip_prefix(b"\r\n").expect("a delimiter is a line");
+        let (part_head, behind) = split(rest_of_line, b"\r\n\r\n").expect("a part's head");
+        let part_head = String::from_utf8(part_head).unwrap();
+        let (bytes, behind) = split(&behind, delimiter.as_bytes()).expect("a delimiter");
+        let range = field(&part_head, "Content-Range");
+        let (first, last) = range
+            .strip_prefix("bytes ")
+            .and_then(|range| range.split_once('/')?.0.split_once('-'))
+            .unwrap();
+        let (first, last): (u64, u64) = (first.parse().unwrap(), last.parse().unwrap());
+        assert_eq!(bytes.len() as u64, last + 1 - first, "{range}");
+        parts.push((first, bytes));
+        rest = behind;
+    }
+    parts
+}
+
+/// Sends `requests` and reads whatever has come after each turn, `step` bytes at a time being taken.
+fn read_slowly(requests: &str, step: usize, lease_bytes: usize) -> Vec<u8> {
+    let mut setup = Setup {
+        lease_bytes,
+        ..Setup::default()
+    };
+    setup.limits.head_bytes = setup.limits.head_bytes.min(lease_bytes as u16 / 2);
+    let mut received = Vec::new();
+    run_plain(&setup, |net, turn, _, _| {
+        let client = net.connect(step);
+        net.send(client, requests.as_bytes());
+        net.finish(client);
+        for _ in 0..200_000 {
+            turns(turn, 1);
+            net.read(client);
+            if net.ended(client) {
+                break;
+            }
+        }
+        assert!(net.ended(client));
+        received = net.received(client);
+    });
+    received
+}
+
+#[test]
+fn several_ranges_come_whole_however_slowly_they_are_read() {
+    for kind in ["memory", "pieces", "file"] {
+        for step in [1, 7, 300, 1_000_000] {
+            let request = |range: &str| {
+                format!("GET /{kind}/30000 HTTP/1.1\r\nHost: a\r\nRange: bytes={range}\r\n\r\n")
+            };
+            let requests =
+                request("20000-21999,0-4,-1,25000-25000") + &request("0-0,2-2") + &get("/hello");
+            let received = read_slowly(&requests, step, 2_048);
+            let text = String::from_utf8_lossy(&received);
+            let starts: Vec<usize> = text.match_indices("HTTP/1.1 ").map(|(at, _)| at).collect();
+            assert_eq!(starts.len(), 3, "{kind} by {step}: {text}");
+            // Content of the pattern is no UTF-8: count in bytes.
+            let starts: Vec<usize> = received
+                .windows(9)
+                .enumerate()
+                .filter(|(_, window)| *window == b"HTTP/1.1 ")
+                .map(|(at, _)| at)
+                .collect();
+            let pattern = |from: u64, to: u64| -> (u64, Vec<u8>) {
+                (from, (from..=to).map(|at| (at % 251) as u8).collect())
+            };
+            assert_eq!(
+                parts_of(&received[..starts[1]]),
+                [
+                    pattern(20_000, 21_999),
+                    pattern(0, 4),
+                    pattern(29_999, 29_999),
+                    pattern(25_000, 25_000)
+                ],
+                "{kind} by {step}"
+            );
+            assert_eq!(
+                parts_of(&received[starts[1]..starts[2]]),
+                [pattern(0, 0), pattern(2, 2)],
+                "{kind} by {step}"
+            );
+            assert!(received.ends_with(b"\r\n\r\nhello\n"), "{kind} by {step}");
+        }
+    }
+}
+
+#[test]
+fn ranges_whose_headers_do_not_fit_the_buffer_get_the_whole() {
+    let ranges: Vec<String> = (0..16)
+        .map(|n| format!("{}-{}", 100 * n, 100 * n + 9))
+        .collect();
+    let request = format!(
+        "GET /memory/3000 HTTP/1.1\r\nHost: a\r\nRange: bytes={}\r\n\r\n",
+        ranges.join(",")
+    );
+    let received = read_slowly(&request, 1_000_000, 4_096);
+    assert_eq!(parts_of(&received).len(), 16);
+    // Half of a buffer is the response's.
+    let received = read_slowly(&request, 1_000_000, 1_024);
+    starts(&received, "HTTP/1.1 200 OK");
+    assert!(
+        received
+            .windows(24)
+            .any(|window| window == b"\r\nContent-Length: 3000\r\n")
+    );
+}
+
 #[test]
 fn idle_connection_owns_no_lease() {
     run_plain(&Setup::default(), |net, turn, _, stats| {
@@ -520,6 +656,68 @@ fn slow_reader_gets_all_of_memory_files_and_streams() {
             assert_eq!(stats.value(Counter::Replies2xx), 2);
         });
     }
+}
+
+#[test]
+fn content_that_changes_before_it_is_sent_is_looked_at_again_and_then_refused() {
+    // As often as it changes, the status, and whether the connection lives on.
+    for (changes, status) in [(0, "200 OK"), (1, "200 OK"), (2, "503 Service Unavailable")] {
+        for (before, behind) in [("", ""), ("", "/hello"), ("/hello", "/hello")] {
+            run_plain(&Setup::default(), |net, turn, _, stats| {
+                let client = net.connect(700);
+                let changing = format!("/changing/{changes}");
+                let paths = [before, &changing, behind];
+                let paths = paths.into_iter().filter(|path| !path.is_empty());
+                let pipeline: Vec<_> = paths.map(get).collect();
+                net.send(client, pipeline.concat().as_bytes());
+                let mut all = Vec::new();
+                for _ in 0..1_000 {
+                    turns(turn, 2);
+                    all.extend(net.read(client));
+                }
+                let text = String::from_utf8_lossy(&all);
+                let at = text.find(&format!("HTTP/1.1 {status}\r\n"));
+                assert!(at.is_some(), "{changes}: {text}");
+                let refused = status.starts_with("503");
+                assert_eq!(text.contains("\r\nRetry-After: "), refused, "{text}");
+                assert_eq!(all.len() > 50_000, !refused, "{changes}");
+                let hello = all.ends_with(b"\r\n\r\nhello\n");
+                assert_eq!(hello, !behind.is_empty(), "{changes}: {text}");
+                let heads = text.matches("HTTP/1.1 ").count();
+                assert_eq!(heads, pipeline.len(), "{text}");
+                // Each request is counted once, with the response that was sent.
+                let counted = [Counter::Requests, Counter::Replies2xx, Counter::Replies5xx];
+                let counted = counted.map(|counter| stats.value(counter));
+                assert_eq!(
+                    counted,
+                    [heads, heads - usize::from(refused), usize::from(refused)]
+                );
+                assert!(!net.ended(client));
+            });
+        }
+    }
+}
+
+#[test]
+fn content_that_changes_while_earlier_responses_wait_is_asked_for_again() {
+    run_plain(&Setup::default(), |net, turn, _, stats| {
+        // Not even the first response fits the client's window.
+        let client = net.connect(50);
+        net.send(
+            client,
+            format!("{}{}", get("/hello"), get("/changing/1")).as_bytes(),
+        );
+        turns(turn, 5);
+        let mut all = Vec::new();
+        for _ in 0..3_000 {
+            turns(turn, 2);
+            all.extend(net.read(client));
+        }
+        let text = String::from_utf8_lossy(&all);
+        assert_eq!(text.matches("HTTP/1.1 200 OK\r\n").count(), 2, "{text}");
+        assert!(all.len() > 50_000);
+        assert_eq!(stats.value(Counter::Replies2xx), 2);
+    });
 }
 
 #[test]

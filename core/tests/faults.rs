@@ -19,8 +19,10 @@ fn script(dice: &mut Dice) -> Vec<u8> {
             2 => format!("GET /stream/{} HTTP/1.1\r\nHost: a\r\n\r\n", length * 20).into_bytes(),
             3 => format!("GET /file/{} HTTP/1.1\r\nHost: a\r\n\r\n", length * 20).into_bytes(),
             4 => format!(
-                "GET /memory/{} HTTP/1.1\r\nHost: a\r\nRange: bytes=3-\r\n\r\n",
-                length * 20
+                "GET /{}/{} HTTP/1.1\r\nHost: a\r\nRange: bytes={}\r\n\r\n",
+                ["memory", "pieces", "file"][dice.below(3)],
+                length * 20,
+                ["3-", "600-9000,0-9,-5,300-301"][dice.below(2)],
             )
             .into_bytes(),
             5 => {

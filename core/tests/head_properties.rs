@@ -139,7 +139,7 @@ fn valid_head() -> impl Strategy<Value = (String, String, Vec<(String, String)>)
         "x[a-zA-Z0-9!#$%&'*+.^_`|~-]{0,40}",
         "([!-~]([ -~\t]{0,60}[!-~])?)?",
     );
-    let target = "/[!-\"$-~]{0,60}";
+    let target = "/[!-\"$-~\u{e9}]{0,60}";
     ("[A-Z]{1,12}", target, vec(line, 0..20))
         .prop_filter("its targets have another form", |(method, ..)| {
             method != "CONNECT"

@@ -5,7 +5,7 @@ use capuchin_core::http::conditional::{Conditions, EntityTag, Validators, Verdic
 use capuchin_core::http::date::HttpDate;
 use capuchin_core::http::encoding::{Coding, Codings, choose};
 use capuchin_core::http::path::{
-    PathError, encode, normalise, query_decode, query_pairs, query_value,
+    PathError, encode, encode_raw, normalise, query_decode, query_pairs, query_value,
 };
 use capuchin_core::http::range::{self, Selection};
 use capuchin_core::http::write::Writer;
@@ -31,12 +31,12 @@ fn path_like() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn is_refused(byte: &u8) -> bool {
-    byte.is_ascii_control() || *byte == b'\\'
+    *byte == 0
 }
 
 /// Decodes everything first, then walks over the segments: simpler, and with copies.
 fn model(raw: &[u8]) -> Option<Vec<u8>> {
-    let mut decoded = Vec::new();
+    let (mut decoded, mut has_encoded_slash) = (Vec::new(), false);
     let mut bytes = raw.iter().copied();
     while let Some(byte) = bytes.next() {
         if byte != b'%' {
@@ -48,15 +48,21 @@ fn model(raw: &[u8]) -> Option<Vec<u8>> {
             return None;
         }
         let text = std::str::from_utf8(&digits).ok()?;
-        match u8::from_str_radix(text, 16).ok()? {
-            b'/' => return None,
-            byte => decoded.push(byte),
-        }
+        let byte = u8::from_str_radix(text, 16).ok()?;
+        has_encoded_slash |= byte == b'/';
+        decoded.push(byte);
     }
-    if decoded.first() != Some(&b'/') || decoded.iter().any(is_refused) {
+    if raw.first() != Some(&b'/') || decoded.iter().any(is_refused) {
         return None;
     }
     let segments: Vec<&[u8]> = decoded[1..].split(|&byte| byte == b'/').collect();
+    if has_encoded_slash
+        && segments
+            .iter()
+            .any(|segment| matches!(*segment, b"." | b".."))
+    {
+        return None;
+    }
     let mut kept: Vec<&[u8]> = Vec::new();
     for segment in &segments {
         match *segment {
@@ -207,14 +213,79 @@ proptest! {
             _ => (format!("bytes=-{last}"), u128::from(length.saturating_sub(last)), u128::from(length)),
         };
         let end = end.min(u128::from(length));
-        let expected = if kind == 0 && last < first {
+        let is_all = length == 0 && (kind == 2 || first == 0);
+        let expected = if kind == 0 && last < first || is_all {
             Selection::Whole
         } else if start >= u128::from(length) || (kind == 2 && last == 0) {
-            if kind == 2 && last != 0 { Selection::Whole } else { Selection::Unsatisfiable }
+            Selection::Unsatisfiable
         } else {
             Selection::Part { start: start as u64, end: end as u64 }
         };
         prop_assert_eq!(range::evaluate(field.as_bytes(), length), expected);
+    }
+
+    #[test]
+    fn parts_are_what_was_asked_for_and_nothing_twice(
+        ranges in vec((0..60usize, 1..8usize), 1..24),
+        length in 1..64usize,
+    ) {
+        let field: Vec<String> = ranges.iter().map(|(from, count)| format!("{from}-{}", from + count - 1)).collect();
+        let field = format!("bytes={}", field.join(","));
+        let mut wanted = vec![false; length];
+        let mut total = 0;
+        for (from, count) in &ranges {
+            let end = (from + count).min(length);
+            for byte in wanted.get_mut(*from..end).unwrap_or_default() {
+                *byte = true;
+                total += 1;
+            }
+        }
+        let mut sent = vec![0; length];
+        let parts: Vec<std::ops::Range<u64>> = match range::evaluate(field.as_bytes(), length as u64) {
+            Selection::Whole => {
+                // Runs of bytes that were asked for.
+                let runs = wanted.split(|wanted| !wanted).filter(|run| !run.is_empty()).count();
+                prop_assert!(total > length || runs > 1 && ranges.len() > range::PARTS_LIMIT, "{}", field);
+                return Ok(());
+            }
+            Selection::Unsatisfiable => vec![],
+            Selection::Part { start, end } => std::iter::once(start..end).collect(),
+            Selection::Parts(parts) => parts.iter().collect(),
+        };
+        for part in &parts {
+            prop_assert!(part.start < part.end && part.end <= length as u64);
+            for byte in part.clone() {
+                sent[byte as usize] += 1;
+            }
+        }
+        for (byte, wanted) in wanted.into_iter().enumerate() {
+            prop_assert_eq!(sent[byte], i32::from(wanted), "byte {} of {}", byte, field);
+        }
+        prop_assert!(parts.len() <= range::PARTS_LIMIT);
+        for (at, part) in parts.iter().enumerate() {
+            for other in &parts[..at] {
+                prop_assert!(part.end < other.start || other.end < part.start, "{}", field);
+            }
+        }
+    }
+
+    #[test]
+    fn raw_bytes_are_written_so_that_they_may_stand_in_a_reference(raw in vec(any::<u8>(), 0..40)) {
+        let mut memory = vec![0; 3 * raw.len()];
+        let mut out = Writer::new(&mut memory);
+        encode_raw(&raw, &mut out);
+        let text = String::from_utf8(out.written().to_vec()).unwrap();
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@%?".contains(&byte);
+        prop_assert!(text.bytes().all(allowed));
+        for (at, _) in text.match_indices('%') {
+            prop_assert!(text.as_bytes()[at + 1..].iter().take(2).filter(|byte| byte.is_ascii_hexdigit()).count() == 2);
+        }
+        // Said again, it is the same.
+        let again = text.clone().into_bytes();
+        let mut memory = vec![0; again.len()];
+        let mut out = Writer::new(&mut memory);
+        encode_raw(&again, &mut out);
+        prop_assert_eq!(out.written(), &again[..]);
     }
 
     #[test]

@@ -238,12 +238,13 @@ fn request(d: &mut Dice, limit: usize) -> Vec<u8> {
         "Connection: keep-alive\r\n",
         "Expect: 100-continue\r\n",
         "Range: bytes=3-70\r\n",
+        "Range: bytes=3-70,90-95,0-0,80-\r\n",
         "Content-Length: 0\r\n",
         "If-Modified-Since: Sun, 06 Nov 1999 08:49:38 GMT\r\n",
         "Range: bytes=900000-\r\n",
         "Cookie: a=b\r\n",
         "Authorization: Basic YTpi\r\n",
-    ][d.below(13)];
+    ][d.below(14)];
     let method = ["GET", "GET", "GET", "GET", "GET", "HEAD", "OPTIONS"][d.below(7)];
     let version = ["1.1", "1.1", "1.1", "1.1", "1.0"][d.below(5)];
     let path = match d.below(21) {

@@ -2,20 +2,18 @@
 //!
 //! A path is opened relative to the root's descriptor, so that renaming the root changes nothing,
 //! and never by a name that was checked before: there is no gap between check and use that would
-//! lead out of the root. Linux has one call for this (openat2(2)); elsewhere, and where it is
-//! refused, the directories on the way are opened one by one.
+//! lead out of the root. Linux and FreeBSD have a call for this; where it is refused, and where a link
+//! leaves the root and comes back, the names on the way are followed one by one (`walk`).
 //!
 //! Only regular files and directories are opened. Opening a pipe or a device can do something: let
 //! its other end go on, rewind a tape, arm a watchdog. So what a file is, is looked at before.
 
-use crate::errno::{errno, retry};
 use crate::file::{File, FileStatus, Kind, Links, O_READ, OpenError, check_kind, check_segments};
+use crate::refusal::{Reason, Refusal};
 use crate::sandbox::{Rights, limit};
 use crate::sys;
+use crate::walk::{PATH_CAPACITY, Step, StepError, Walk, not_followed, open_at};
 use core::ffi::{CStr, c_int};
-
-/// Bytes of the longest path, its NUL included; what Linux takes (`PATH_MAX`).
-const PATH_CAPACITY: usize = 4_096;
 
 /// A directory whose files can be opened, and nothing else.
 #[derive(Debug)]
@@ -25,18 +23,26 @@ pub struct Root {
     by_hand: bool,
 }
 
+/// What a path leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lookup {
+    /// A regular file, open for reading.
+    File(File),
+    /// A directory, which is not opened and need not be readable: only a listing reads one.
+    Directory,
+}
+
 impl Root {
-    /// Opens the directory at `path`, links in it followed.
+    /// Opens the directory at `path`, links in it followed. It need not be readable: files in it are
+    /// found where it may be searched.
     ///
     /// # Errors
     /// [`OpenError`]; [`OpenError::NotFound`] also for what is no directory.
     pub fn open(path: &CStr, links: Links) -> Result<Self, OpenError> {
-        let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
-        // SAFETY: `path` ends with NUL.
-        let directory = retry(|| unsafe { libc::open(path.as_ptr(), flags) } as isize)
-            .map_err(OpenError::of)?;
+        let flags = sys::O_LOOK | libc::O_DIRECTORY | libc::O_CLOEXEC;
+        let directory = open_at(libc::AT_FDCWD, path, flags).map_err(OpenError::of)?;
         let mut root = Self {
-            directory: directory as c_int,
+            directory,
             links,
             by_hand: false,
         };
@@ -74,26 +80,58 @@ impl Root {
         Ok(self)
     }
 
-    /// Opens a regular file or a directory for reading. `path` begins with `/`, which stands for the
-    /// root. Never waits.
+    /// What the system knows of the directory itself.
+    ///
+    /// # Errors
+    /// What the system answers.
+    pub fn status(&self) -> Result<FileStatus, OpenError> {
+        File(self.directory).status()
+    }
+
+    /// Opens the regular file at `path` for reading, or tells that there is a directory. `path` begins
+    /// with `/`, which stands for the root. Never waits.
     ///
     /// # Errors
     /// [`OpenError`]; [`OpenError::Forbidden`] for a dot segment and [`OpenError::NotFound`] for an
     /// empty one but the last, whatever [`Links`] allow.
+    pub fn find_beneath(&self, path: &[u8]) -> Result<Lookup, OpenError> {
+        self.find(path, |kind| kind != Kind::Directory)
+            .map(|file| file.map_or(Lookup::Directory, Lookup::File))
+    }
+
+    /// Opens a regular file or a directory for reading. As [`Root::find_beneath`] otherwise.
+    ///
+    /// # Errors
+    /// As [`Root::find_beneath`].
     pub fn open_beneath(&self, path: &[u8]) -> Result<File, OpenError> {
+        self.find(path, |_| true)?.ok_or(OpenError::NotFound)
+    }
+
+    /// Opens what is at `path` if it is of a kind that `is_opened`.
+    fn find(
+        &self,
+        path: &[u8],
+        is_opened: impl Fn(Kind) -> bool,
+    ) -> Result<Option<File>, OpenError> {
         let mut memory = [0; PATH_CAPACITY];
         let path = relative(path, &mut memory)?;
         let Some(seen) = self.look(name_in(path)?) else {
-            return self.walk(path, |last| last.open());
+            return self.walk(path, |last| {
+                let kind = last.status()?.kind;
+                check_kind(kind)?;
+                is_opened(kind).then(|| last.open()).transpose()
+            });
         };
         let seen = seen?;
-        let result = seen
-            .status()
-            .and_then(|status| check_kind(status.kind))
-            .and_then(|()| match sys::reopen(seen.0, O_READ) {
-                Some(result) => result.map(File).map_err(OpenError::of),
-                None => self.open_by_name(name_in(path)?),
-            });
+        let result = seen.status().and_then(|status| {
+            check_kind(status.kind)?;
+            is_opened(status.kind)
+                .then(|| match sys::reopen(seen.0, O_READ) {
+                    Some(result) => result.map(File).map_err(OpenError::of),
+                    None => self.open_by_name(name_in(path)?),
+                })
+                .transpose()
+        });
         seen.close();
         result
     }
@@ -102,7 +140,7 @@ impl Root {
     /// way must be, where the system knows no opening only to look.
     ///
     /// # Errors
-    /// As [`Root::open_beneath`], but any kind of file will do.
+    /// As [`Root::find_beneath`], but any kind of file will do.
     pub fn status_beneath(&self, path: &[u8]) -> Result<FileStatus, OpenError> {
         let mut memory = [0; PATH_CAPACITY];
         let path = relative(path, &mut memory)?;
@@ -113,6 +151,62 @@ impl Root {
         let status = seen.status();
         seen.close();
         status
+    }
+
+    /// Why `path` was refused with [`OpenError::Forbidden`], found out by looking at one name after
+    /// the other. `None` when nothing is found that would be a reason, as when it was changed meanwhile.
+    #[must_use]
+    pub fn refusal<'p>(&self, path: &'p [u8]) -> Option<Refusal<'p>> {
+        let refused = |path, reason| Some(Refusal { path, reason });
+        if check_segments(path.strip_prefix(b"/")?) == Err(OpenError::Forbidden) {
+            return refused(path, Reason::DotSegment);
+        }
+        let mut directory = &path[..1];
+        let mut kind = Kind::Directory;
+        for end in 1..=path.len() {
+            if path.get(end).is_some_and(|&byte| byte != b'/') || path[end - 1] == b'/' {
+                continue;
+            }
+            let name = &path[..end];
+            match self.status_beneath(name) {
+                Ok(status) => kind = status.kind,
+                Err(OpenError::Forbidden) => {
+                    return match self.is_link(name) {
+                        Ok(true) => refused(name, Reason::Link),
+                        Err(OpenError::Forbidden) => refused(directory, Reason::Search),
+                        _ => None,
+                    };
+                }
+                Err(_) => return None,
+            }
+            directory = name;
+        }
+        match check_kind(kind) {
+            Ok(()) => refused(path, Reason::Read),
+            Err(_) => refused(path, Reason::Kind),
+        }
+    }
+
+    /// Whether the last name of `path` is a symbolic link's.
+    fn is_link(&self, path: &[u8]) -> Result<bool, OpenError> {
+        let mut memory = [0; PATH_CAPACITY];
+        let name = name_in(relative(path, &mut memory)?)?;
+        let is_link = |last: &Step<'_>| match last.status() {
+            Ok(_) => Ok(false),
+            Err(StepError::Link) => Ok(true),
+            Err(error) => Err(error),
+        };
+        if self.links == Links::All {
+            let step = Step {
+                directory: self.directory,
+                name,
+                follow: false,
+                slash: false,
+            };
+            return is_link(&step).map_err(not_followed);
+        }
+        let follow = self.links == Links::Beneath;
+        Walk::new(self.directory, name.to_bytes(), follow)?.run(is_link)
     }
 
     /// A descriptor that only names the file; nothing is opened by it. `None` where the system has no
@@ -130,65 +224,41 @@ impl Root {
             .unwrap_or(Err(OpenError::NotFound))
     }
 
+    /// Opens what is there in one call. `None` where the system cannot do that without leaving the root:
+    /// because it has no such call, or because a link leads out of the root, perhaps to come back.
     fn open_at_once(&self, name: &CStr, flags: c_int) -> Option<Result<File, OpenError>> {
         let flags = flags | libc::O_CLOEXEC;
         let follow = self.links == Links::Beneath;
-        if self.links == Links::All {
-            return Some(open_at(self.directory, name, flags).map(File));
-        }
-        sys::open_beneath(self.directory, name, flags, follow)
-            .map(|result| result.map(File).map_err(OpenError::of))
+        let opened = if self.links == Links::All {
+            open_at(self.directory, name, flags)
+        } else {
+            match sys::open_beneath(self.directory, name, flags, follow)? {
+                Err(sys::LEAVES_ROOT) if follow => return None,
+                result => result,
+            }
+        };
+        Some(opened.map(File).map_err(OpenError::of))
     }
 
-    /// Goes along `path` (NUL at its end) name by name, no link followed, to its last step. Where all
-    /// links are followed there is no other.
+    /// Goes along `path` (NUL at its end) name by name to its last step. Where all links are followed
+    /// there is no other.
     fn walk<R>(
         &self,
-        path: &mut [u8],
-        last_step: impl FnOnce(Step<'_>) -> Result<R, OpenError>,
+        path: &[u8],
+        last_step: impl Fn(&Step<'_>) -> Result<R, StepError>,
     ) -> Result<R, OpenError> {
+        let name = name_in(path)?;
         if self.links == Links::All {
-            return last_step(Step {
+            let step = Step {
                 directory: self.directory,
-                name: name_in(path)?,
+                name,
                 follow: true,
                 slash: false,
-            });
-        }
-        let mut directory = self.directory;
-        let mut begin = 0;
-        loop {
-            let rest = &mut path[begin..];
-            let end = rest
-                .iter()
-                .position(|&byte| byte == b'/' || byte == 0)
-                .unwrap_or(rest.len() - 1);
-            let last = rest[end] == 0 || rest[end + 1] == 0;
-            let slash = rest[end] == b'/';
-            rest[end] = 0;
-            let step = Step {
-                directory,
-                name: name_in(rest)?,
-                follow: false,
-                slash,
             };
-            if last {
-                let result = last_step(step);
-                self.leave(directory);
-                return result;
-            }
-            let next = step.through();
-            self.leave(directory);
-            directory = next?;
-            begin += end + 1;
+            return last_step(&step).map_err(not_followed);
         }
-    }
-
-    /// Closes a directory on the way.
-    fn leave(&self, directory: c_int) {
-        if directory != self.directory {
-            File(directory).close();
-        }
+        let follow = self.links == Links::Beneath;
+        Walk::new(self.directory, name.to_bytes(), follow)?.run(last_step)
     }
 
     /// The directory's descriptor, for reading its entries.
@@ -203,67 +273,8 @@ impl Drop for Root {
     }
 }
 
-/// One name on the way to a file.
-struct Step<'a> {
-    directory: c_int,
-    name: &'a CStr,
-    /// Whether links are.
-    follow: bool,
-    /// Whether the name must be a directory's.
-    slash: bool,
-}
-
-impl Step<'_> {
-    /// What the system knows of the file; nothing is opened.
-    fn status(&self) -> Result<FileStatus, OpenError> {
-        let flags = if self.follow {
-            0
-        } else {
-            libc::AT_SYMLINK_NOFOLLOW
-        };
-        // SAFETY: zeros are a valid `stat`.
-        let mut status: libc::stat = unsafe { core::mem::zeroed() };
-        // SAFETY: the name ends with NUL, `status` is valid for writing.
-        let result =
-            unsafe { libc::fstatat(self.directory, self.name.as_ptr(), &raw mut status, flags) };
-        if result < 0 {
-            return Err(OpenError::of(errno()));
-        }
-        let status = FileStatus::of(&status);
-        match status.kind {
-            Kind::Link => Err(OpenError::Forbidden),
-            Kind::Regular | Kind::Other if self.slash => Err(OpenError::NotFound),
-            _ => Ok(status),
-        }
-    }
-
-    /// Opens the file for reading. Should another take its place after it was looked at, it is at
-    /// least no link.
-    fn open(&self) -> Result<File, OpenError> {
-        check_kind(self.status()?.kind)?;
-        let no_link = if self.follow { 0 } else { libc::O_NOFOLLOW };
-        open_at(self.directory, self.name, O_READ | no_link).map(File)
-    }
-
-    /// Opens a directory that the way leads through.
-    fn through(&self) -> Result<c_int, OpenError> {
-        let flags = sys::O_LOOK | libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_DIRECTORY;
-        match open_at(self.directory, self.name, flags) {
-            // A link in the place of a directory is ENOTDIR, as a file is.
-            Err(OpenError::NotFound) => match self.status() {
-                Err(OpenError::Forbidden) => Err(OpenError::Forbidden),
-                _ => Err(OpenError::NotFound),
-            },
-            result => result,
-        }
-    }
-}
-
 /// `path` without its first slash and with NUL at its end, as the system takes it.
-fn relative<'m>(
-    path: &[u8],
-    memory: &'m mut [u8; PATH_CAPACITY],
-) -> Result<&'m mut [u8], OpenError> {
+fn relative<'m>(path: &[u8], memory: &'m mut [u8; PATH_CAPACITY]) -> Result<&'m [u8], OpenError> {
     let relative = path.strip_prefix(b"/").ok_or(OpenError::NotFound)?;
     check_segments(relative)?;
     if relative.contains(&0) {
@@ -282,13 +293,6 @@ fn name_in(path: &[u8]) -> Result<&CStr, OpenError> {
     CStr::from_bytes_until_nul(path).map_err(|_| OpenError::TooLong)
 }
 
-fn open_at(directory: c_int, name: &CStr, flags: c_int) -> Result<c_int, OpenError> {
-    // SAFETY: `name` ends with NUL.
-    retry(|| unsafe { libc::openat(directory, name.as_ptr(), flags) } as isize)
-        .map(|descriptor| descriptor as c_int)
-        .map_err(OpenError::of)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -296,8 +300,34 @@ mod tests {
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::symlink;
     use std::path::PathBuf;
+    use std::string::String;
     use std::time::{Duration, Instant};
+    use std::vec::Vec;
     use std::{format, fs, vec};
+
+    /// Runs `test` as a user to whom no file belongs, without what the superuser may.
+    #[cfg(target_os = "linux")]
+    fn as_stranger<R: Send>(test: impl FnOnce() -> R + Send) -> R {
+        const NOBODY: libc::uid_t = 65_534;
+        std::thread::scope(|scope| {
+            let stranger = scope.spawn(|| {
+                // The file-system user is this thread's own (setfsuid(2)). Who is not the superuser
+                // cannot change it, and need not: modes are then in force already.
+                // SAFETY: no memory is passed.
+                unsafe { libc::setfsuid(NOBODY) };
+                test()
+            });
+            stranger.join().unwrap()
+        })
+    }
+
+    /// Sets the mode of a file below the place.
+    #[cfg(target_os = "linux")]
+    fn set_mode(place: &Place, name: &str, mode: u32) {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = fs::Permissions::from_mode(mode);
+        fs::set_permissions(place.0.join(name), mode).unwrap();
+    }
 
     /// Which signal tells the holder of a lease (fcntl(2), linux/fcntl.h).
     #[cfg(target_os = "linux")]
@@ -322,6 +352,34 @@ mod tests {
             symlink("..", base.join("root/up")).unwrap();
             symlink("/proc/self/root", base.join("root/magic")).unwrap();
             symlink("loop", base.join("root/loop")).unwrap();
+            // Absolute links that lead into the root, and links that leave it to come back.
+            symlink(
+                base.join("root/dir/deep"),
+                base.join("root/absolute-inside"),
+            )
+            .unwrap();
+            symlink(base.join("root"), base.join("root/absolute-root")).unwrap();
+            symlink(
+                base.join("root/missing"),
+                base.join("root/absolute-dangling"),
+            )
+            .unwrap();
+            symlink("../root/file", base.join("root/out-and-in")).unwrap();
+            symlink("root/dir", base.join("hop")).unwrap();
+            symlink("../hop/deep/file", base.join("root/by-a-link-outside")).unwrap();
+            // Above the root nothing is told: neither that it is there nor that it is not.
+            symlink("../nothing", base.join("root/outside-missing")).unwrap();
+            symlink("../secret/", base.join("root/outside-slash")).unwrap();
+            symlink("../", base.join("root/outside-directory")).unwrap();
+            // What a path of a client never has.
+            symlink("../../file", base.join("root/dir/deep/two-up")).unwrap();
+            symlink("dir/deep/../..//dir/./deep/file", base.join("root/detour")).unwrap();
+            symlink("file/../file", base.join("root/up-from-a-file")).unwrap();
+            symlink("missing/../file", base.join("root/up-from-nothing")).unwrap();
+            symlink("dir/deep/", base.join("root/to-a-slash")).unwrap();
+            symlink("file/", base.join("root/file-with-a-slash")).unwrap();
+            symlink(".", base.join("root/dot")).unwrap();
+            symlink("inside-dir/two-up", base.join("root/chain")).unwrap();
             let pipe = CString::new(base.join("root/pipe").as_os_str().as_bytes()).unwrap();
             // SAFETY: the path ends with NUL.
             assert_eq!(unsafe { libc::mkfifo(pipe.as_ptr(), 0o600) }, 0);
@@ -343,7 +401,7 @@ mod tests {
         }
     }
 
-    fn content(root: &Root, path: &str) -> Result<std::string::String, OpenError> {
+    fn content(root: &Root, path: &str) -> Result<String, OpenError> {
         let file = root.open_beneath(path.as_bytes())?;
         let mut buffer = vec![0; 100];
         let result = match file.status()?.kind {
@@ -382,22 +440,55 @@ mod tests {
             ("/absolute", forbidden.clone(), forbidden.clone()),
             ("/up/secret", forbidden.clone(), forbidden.clone()),
             ("/magic/etc/passwd", forbidden.clone(), forbidden.clone()),
+            ("/absolute-inside/file", forbidden.clone(), ok("deep")),
+            ("/absolute-inside/", forbidden.clone(), ok("Directory")),
+            ("/absolute-root", forbidden.clone(), ok("Directory")),
+            (
+                "/absolute-root/dir/deep/file",
+                forbidden.clone(),
+                ok("deep"),
+            ),
+            ("/absolute-dangling", forbidden.clone(), missing.clone()),
+            ("/out-and-in", forbidden.clone(), ok("file")),
+            ("/by-a-link-outside", forbidden.clone(), ok("deep")),
+            ("/outside-missing", forbidden.clone(), forbidden.clone()),
+            ("/outside-slash", forbidden.clone(), forbidden.clone()),
+            ("/outside-directory", forbidden.clone(), forbidden.clone()),
+            ("/outside-directory/", forbidden.clone(), forbidden.clone()),
+            (
+                "/outside-directory/root/file",
+                forbidden.clone(),
+                ok("file"),
+            ),
+            (
+                "/outside-directory/secret",
+                forbidden.clone(),
+                forbidden.clone(),
+            ),
+            ("/dir/deep/two-up", forbidden.clone(), ok("file")),
+            ("/detour", forbidden.clone(), ok("deep")),
+            ("/up-from-a-file", forbidden.clone(), missing.clone()),
+            ("/up-from-nothing", forbidden.clone(), missing.clone()),
+            ("/to-a-slash", forbidden.clone(), ok("Directory")),
+            ("/to-a-slash/file", forbidden.clone(), ok("deep")),
+            ("/file-with-a-slash", forbidden.clone(), missing.clone()),
+            ("/inside/", forbidden.clone(), missing.clone()),
+            ("/dot", forbidden.clone(), ok("Directory")),
+            ("/dot/dot/file", forbidden.clone(), ok("file")),
+            ("/chain", forbidden.clone(), ok("file")),
             ("/loop", forbidden.clone(), forbidden.clone()),
             ("/loop/", forbidden.clone(), forbidden.clone()),
             ("/dir/../../secret", forbidden.clone(), forbidden.clone()),
             ("/../secret", forbidden.clone(), forbidden.clone()),
         ];
         for (path, plain, beneath) in cases {
-            assert_eq!(
-                content(&place.root(Links::Beneath), path),
-                beneath,
-                "{path}, links beneath"
-            );
             for root in [
-                place.root(Links::None),
-                place.root(Links::None).by_hand(),
+                place.root(Links::Beneath),
                 place.root(Links::Beneath).by_hand(),
             ] {
+                assert_eq!(content(&root, path), beneath, "{path}, {root:?}");
+            }
+            for root in [place.root(Links::None), place.root(Links::None).by_hand()] {
                 assert_eq!(content(&root, path), plain, "{path}, {root:?}");
             }
         }
@@ -405,6 +496,313 @@ mod tests {
             assert_eq!(content(&root, "/outside"), ok("secret"), "{root:?}");
             assert_eq!(content(&root, "/pipe"), forbidden, "{root:?}");
         }
+    }
+
+    /// A small generator of numbers (xorshift), so that a failure can be repeated.
+    struct Numbers(u64);
+
+    impl Numbers {
+        fn below(&mut self, limit: usize) -> usize {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            (self.0 % limit as u64) as usize
+        }
+    }
+
+    #[test]
+    fn links_in_trees_of_all_kinds_lead_where_the_system_says_or_nowhere() {
+        let place = Place::new("trees");
+        let base = fs::canonicalize(&place.0).unwrap();
+        let names = ["a", "b", "c", "file"];
+        let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
+        let (mut inside, mut refused, mut missing) = (0, 0, 0);
+        for tree in 0..60 {
+            let root = base.join(format!("trees/{tree}/root"));
+            fs::create_dir_all(root.join("a/b")).unwrap();
+            fs::create_dir_all(root.join("../a/b")).unwrap();
+            let mut folders = vec![root.clone(), root.join("a"), root.join("a/b")];
+            folders.extend([root.join(".."), root.join("../a")]);
+            for (n, folder) in folders.iter().enumerate() {
+                let _ = fs::write(folder.join("file"), format!("{tree} {n}"));
+                for name in ["c", "d", "e"] {
+                    let mut target = match numbers.below(4) {
+                        0 => format!("{}/", root.display()),
+                        1 => format!("{}/", root.parent().unwrap().display()),
+                        _ => "".into(),
+                    };
+                    for _ in 0..1 + numbers.below(4) {
+                        target += match numbers.below(9) {
+                            0 | 1 => "../",
+                            2 => "./",
+                            3 => "/",
+                            4 => "root/",
+                            _ => names[numbers.below(4)],
+                        };
+                        target += ["", "/"][numbers.below(2)];
+                    }
+                    let _ = symlink(target, folder.join(name));
+                }
+            }
+            let path = CString::new(root.as_os_str().as_bytes()).unwrap();
+            let whole = Root::open(&path, Links::Beneath).unwrap();
+            let by_hand = Root::open(&path, Links::Beneath).unwrap().by_hand();
+            for one in ["a", "c", "d", "e"] {
+                for two in ["", "/a", "/b", "/c", "/d", "/e", "/file"] {
+                    for three in ["", "/", "/file", "/c"] {
+                        let path = format!("/{one}{two}{three}");
+                        let asked = root.join(&path[1..]);
+                        let expected = match fs::canonicalize(&asked) {
+                            Ok(real) if real.starts_with(&root) && real.is_dir() => {
+                                Ok("Directory".into())
+                            }
+                            Ok(real) if real.starts_with(&root) => {
+                                Ok(fs::read_to_string(real).unwrap())
+                            }
+                            Ok(_) => Err(OpenError::Forbidden),
+                            // Outside, what is missing is forbidden.
+                            Err(_) => Err(OpenError::NotFound),
+                        };
+                        let found = [content(&whole, &path), content(&by_hand, &path)];
+                        assert_eq!(found[0], found[1], "{asked:?}");
+                        match &expected {
+                            Ok(_) => inside += 1,
+                            Err(OpenError::Forbidden) => refused += 1,
+                            Err(_) => missing += 1,
+                        }
+                        if expected == Err(OpenError::NotFound) {
+                            assert!(found[0].is_err(), "{asked:?}: {found:?}");
+                        } else {
+                            assert_eq!(found[0], expected, "{asked:?}");
+                        }
+                    }
+                }
+            }
+        }
+        let counts = [inside, refused, missing];
+        assert!(counts.iter().all(|&count| count > 100), "{counts:?}");
+    }
+
+    /// Has this thread refused openat2(2) from now on, as old filters of system calls do (seccomp(2)).
+    #[cfg(target_os = "linux")]
+    fn refuse_openat2(error: i32) {
+        const LOAD_WORD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+        const IF_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+        const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+        let step = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
+        let mut steps = [
+            step(LOAD_WORD, 0, 0, 0), // the number of the call comes first in `seccomp_data`
+            step(IF_EQUAL, 0, 1, libc::SYS_openat2 as u32),
+            step(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | error as u32),
+            step(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
+        ];
+        let program = libc::sock_fprog {
+            len: steps.len() as u16,
+            filter: steps.as_mut_ptr(),
+        };
+        // SAFETY: the program and its steps live through the calls, which copy them.
+        let results = unsafe {
+            [
+                libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0),
+                libc::prctl(
+                    libc::PR_SET_SECCOMP,
+                    libc::SECCOMP_MODE_FILTER,
+                    &raw const program,
+                ),
+            ]
+        };
+        assert_eq!(results, [0, 0], "no filter: {}", crate::errno());
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn links_beneath_are_followed_where_the_system_refuses_openat2() {
+        for error in [libc::ENOSYS, libc::EPERM] {
+            let place = Place::new(&format!("refused-{error}"));
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    refuse_openat2(error);
+                    let root = place.root(Links::Beneath);
+                    assert!(root.look(c"file").is_none(), "the call is refused");
+                    for (path, expected) in [
+                        ("/file", Ok("file")),
+                        ("/inside-dir/file", Ok("deep")),
+                        ("/absolute-inside/file", Ok("deep")),
+                        ("/outside", Err(OpenError::Forbidden)),
+                        ("/up/secret", Err(OpenError::Forbidden)),
+                    ] {
+                        let found = content(&root, path);
+                        assert_eq!(found, expected.map(String::from), "{path}");
+                    }
+                });
+            });
+        }
+    }
+
+    #[test]
+    fn links_are_followed_up_to_their_limit() {
+        use crate::walk::LINKS_LIMIT;
+        let place = Place::new("links-limit");
+        // `link0` leads to the file, and each other one to the one before it.
+        symlink("file", place.0.join("root/link0")).unwrap();
+        for n in 1..=LINKS_LIMIT {
+            let (link, target) = (format!("root/link{n}"), format!("link{}", n - 1));
+            symlink(target, place.0.join(link)).unwrap();
+        }
+        let at_limit = format!("/link{}", LINKS_LIMIT - 1);
+        let beyond = format!("/link{LINKS_LIMIT}");
+        let mut roots = vec![place.root(Links::Beneath).by_hand()];
+        if cfg!(target_os = "linux") {
+            roots.push(place.root(Links::Beneath));
+        }
+        for root in roots {
+            assert_eq!(content(&root, &at_limit), Ok("file".into()), "{root:?}");
+            let result = content(&root, &beyond);
+            assert_eq!(result, Err(OpenError::Forbidden), "{root:?}");
+        }
+    }
+
+    #[test]
+    fn names_are_looked_up_by_hand_up_to_their_limit() {
+        use crate::walk::STEPS_LIMIT;
+        const LINKS: usize = 8;
+        let place = Place::new("steps-limit");
+        let root = place.root(Links::Beneath).by_hand();
+        fs::create_dir(place.0.join("root/dir/e")).unwrap();
+        // Each link and the file are a name; `dir/..` are two, and `dir/e/../..` are five, because the
+        // first `..` in it begins the walk again.
+        let pairs = (STEPS_LIMIT as usize - 1 - LINKS - 5) / 2;
+        assert_eq!(1 + LINKS + 5 + 2 * pairs, STEPS_LIMIT as usize);
+        for (name, pairs, result) in [
+            ("at", pairs, Ok("file".into())),
+            ("past", pairs + 1, Err(OpenError::Forbidden)),
+        ] {
+            let mut left = pairs;
+            for n in 0..LINKS {
+                let here = left.div_ceil(LINKS - n);
+                left -= here;
+                let mut target = "dir/../".repeat(here);
+                if n == 0 {
+                    target += "dir/e/../../";
+                }
+                target += &match n + 1 {
+                    LINKS => "file".into(),
+                    next => format!("{name}{next}"),
+                };
+                symlink(target, place.0.join(format!("root/{name}{n}"))).unwrap();
+            }
+            assert_eq!(content(&root, &format!("/{name}0")), result, "{name}");
+        }
+    }
+
+    #[test]
+    fn directory_moved_out_of_the_root_does_not_take_a_walk_with_it() {
+        let place = Place::new("moved");
+        let (inside, outside) = (place.0.join("root/dir/deep"), place.0.join("a/deep"));
+        fs::create_dir(place.0.join("a")).unwrap();
+        // From where the directory is moved to, this leads to the secret.
+        symlink("../../secret", inside.join("two-up-secret")).unwrap();
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        let relaxed = std::sync::atomic::Ordering::Relaxed;
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(relaxed) {
+                    fs::rename(&inside, &outside).unwrap();
+                    fs::rename(&outside, &inside).unwrap();
+                }
+            });
+            let mut opened = Vec::new();
+            for root in [
+                place.root(Links::Beneath),
+                place.root(Links::Beneath).by_hand(),
+            ] {
+                for _ in 0..5_000 {
+                    opened.extend(content(&root, "/dir/deep/two-up-secret").ok());
+                }
+            }
+            stop.store(true, relaxed);
+            assert_eq!(opened, [""; 0]);
+        });
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn directories_that_may_only_be_searched_are_enough_for_their_files() {
+        let place = Place::new("searched");
+        for name in ["root", "root/dir", "root/dir/deep"] {
+            set_mode(&place, name, 0o711);
+        }
+        as_stranger(|| {
+            for links in [Links::None, Links::Beneath, Links::All] {
+                for root in [place.root(links), place.root(links).by_hand()] {
+                    assert_eq!(content(&root, "/dir/deep/file"), Ok("deep".into()));
+                    for path in [&b"/"[..], b"/dir", b"/dir/deep/"] {
+                        let found = root.find_beneath(path);
+                        assert_eq!(found, Ok(Lookup::Directory), "{root:?}");
+                        let opened = root.open_beneath(path);
+                        assert_eq!(opened, Err(OpenError::Forbidden), "{root:?}");
+                    }
+                }
+            }
+        });
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn refusal_names_the_component_and_what_it_lacks() {
+        let place = Place::new("refusal");
+        fs::create_dir_all(place.0.join("root/closed/sub")).unwrap();
+        fs::write(place.0.join("root/closed/sub/file"), "").unwrap();
+        symlink("closed/sub/file", place.0.join("root/through-closed")).unwrap();
+        set_mode(&place, "root/closed", 0o700);
+        set_mode(&place, "root/file", 0o600);
+        set_mode(&place, "root/dir", 0o711);
+        set_mode(&place, "root", 0o711);
+        let anywhere: &[Links] = &[Links::None, Links::Beneath, Links::All];
+        let cases: [(&str, &[Links], &str, Reason); 12] = [
+            ("/closed/sub/file", anywhere, "/closed", Reason::Search),
+            ("/closed/sub/", anywhere, "/closed", Reason::Search),
+            ("/file", anywhere, "/file", Reason::Read),
+            ("/dir/", anywhere, "/dir/", Reason::Read),
+            ("/", anywhere, "/", Reason::Read),
+            ("/pipe", anywhere, "/pipe", Reason::Kind),
+            ("/inside", &[Links::None], "/inside", Reason::Link),
+            (
+                "/inside-dir/file",
+                &[Links::None],
+                "/inside-dir",
+                Reason::Link,
+            ),
+            ("/up/secret", &[Links::Beneath], "/up", Reason::Link),
+            ("/outside", &[Links::Beneath], "/outside", Reason::Link),
+            (
+                "/through-closed",
+                &[Links::Beneath],
+                "/through-closed",
+                Reason::Link,
+            ),
+            ("/dir/../file", anywhere, "/dir/../file", Reason::DotSegment),
+        ];
+        as_stranger(|| {
+            for (path, all_links, name, reason) in cases {
+                for &links in all_links {
+                    for root in [place.root(links), place.root(links).by_hand()] {
+                        let opened = root.open_beneath(path.as_bytes());
+                        assert_eq!(opened, Err(OpenError::Forbidden), "{path}, {root:?}");
+                        let refusal = root.refusal(path.as_bytes());
+                        let expected = Refusal {
+                            path: name.as_bytes(),
+                            reason,
+                        };
+                        assert_eq!(refusal, Some(expected), "{path}, {root:?}");
+                    }
+                }
+            }
+        });
+        let root = place.root(Links::None);
+        assert_eq!(root.refusal(b"/missing"), None);
+        let text = format!("{}", root.refusal(b"/p\xff/../x").unwrap());
+        assert_eq!(text, "/p\\xff/../x has a segment . or ..");
     }
 
     #[test]
@@ -574,6 +972,7 @@ mod tests {
                 place.root(Links::None),
                 place.root(Links::None).by_hand(),
                 place.root(Links::Beneath),
+                place.root(Links::Beneath).by_hand(),
             ] {
                 // On a busy machine the other thread may rest for long while the link is in place.
                 let (begin, patience) = (Instant::now(), Duration::from_secs(20));
@@ -643,14 +1042,29 @@ mod tests {
     #[test]
     fn no_descriptor_is_left_open() {
         let place = Place::new("leak");
-        let roots = [place.root(Links::None), place.root(Links::None).by_hand()];
+        let roots = [
+            place.root(Links::None),
+            place.root(Links::None).by_hand(),
+            place.root(Links::Beneath).by_hand(),
+        ];
         let open = || fs::read_dir("/dev/fd").unwrap().count();
         // Other tests run beside this one: what counts is that nothing grows with the number of calls.
         let before = open();
         for root in roots.iter().cycle().take(1_000) {
             let _ = root.open_beneath(b"/dir/deep/missing");
-            let _ = root.open_beneath(b"/outside");
-            let _ = root.open_beneath(b"/pipe");
+            for path in [
+                "/outside",
+                "/pipe",
+                "/absolute-inside/file",
+                "/by-a-link-outside",
+                "/detour",
+                "/outside-directory/root/dir/",
+                "/loop",
+            ] {
+                if let Ok(file) = root.open_beneath(path.as_bytes()) {
+                    file.close();
+                }
+            }
             root.open_beneath(b"/dir/deep/file").unwrap().close();
             root.status_beneath(b"/dir/deep/file").unwrap();
         }

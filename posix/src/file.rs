@@ -11,7 +11,8 @@ use core::mem::MaybeUninit;
 pub enum Links {
     /// None is followed.
     None,
-    /// Followed as long as they stay below the root. Where the system cannot promise that, none is.
+    /// Followed where they lead to a place below the root, relative ones and absolute ones. RTEMS, which
+    /// cannot promise that, follows none.
     Beneath,
     /// Followed wherever they lead: whoever may make links below the root decides what is served.
     All,

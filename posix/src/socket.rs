@@ -20,6 +20,9 @@ pub struct ListenOptions {
     /// where the system can; 0 reports them at once. FreeBSD's accept filter knows no time: it reports
     /// them once data has come (`kldload accf_data`).
     pub defer_seconds: u16,
+    /// An IPv6 listener on all addresses (`[::]`) takes IPv4 connections, too (`IPV6_V6ONLY` off); other
+    /// addresses are of one family anyway.
+    pub both_families: bool,
 }
 
 /// Why there is no listener. The text is one sentence that says what to do.
@@ -158,7 +161,9 @@ fn prepare(
         |level, name| set_option(socket, level, name, 1).map_err(|errno| ("setsockopt", errno));
     option(libc::SOL_SOCKET, libc::SO_REUSEADDR)?;
     if address.is_ipv6() {
-        option(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)?;
+        let only = c_int::from(!options.both_families);
+        set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, only)
+            .map_err(|errno| ("setsockopt", errno))?;
     }
     if let Some(share) = sys::REUSEPORT.filter(|_| options.share) {
         option(libc::SOL_SOCKET, share)?;

@@ -88,10 +88,7 @@ where
         let (length, overflown) = (piece.len(), piece.is_overflown());
         if overflown || progress == Progress::Failed {
             if overflown {
-                report!(
-                    Error,
-                    "a streamed reply was cut: a handler wrote more than there was room for"
-                );
+                self.report_cut(slot, "a handler wrote more than there was room for");
             }
             return self.cut(slot);
         }
@@ -123,10 +120,7 @@ where
             let exact = remaining.checked_sub(length as u64);
             *remaining = exact.unwrap_or(0);
             if exact.is_none() || progress == Progress::Done && *remaining != 0 {
-                report!(
-                    Error,
-                    "a streamed reply was cut: its length was not as announced"
-                );
+                self.report_cut(slot, "its length was not as announced");
                 return self.cut(slot);
             }
         }
@@ -143,6 +137,12 @@ where
             // A handler that has nothing and does not say so is asked again, but not at once.
             _ if length == 0 => Some(self.flushed_or(slot, budget, Want::Turn)),
             _ => GO_ON,
+        }
+    }
+
+    fn report_cut(&mut self, slot: &Slot, reason: &str) {
+        if let Some(more) = self.throttle.admit(slot.route.into(), self.now) {
+            report!(Error, "a streamed reply was cut: {reason}{more}");
         }
     }
 
@@ -172,6 +172,7 @@ where
                 self.reply_done(slot, token);
                 GO_ON
             }
+            Flushed::Changed => self.ask_again(slot, token),
             blocked => {
                 self.drop_hollow_lease(slot);
                 Some(blocked.want())

@@ -5,6 +5,7 @@
 //! the connection waits for next. It never waits itself and knows no other connection.
 
 mod bodies;
+mod changed;
 mod ending;
 mod input;
 mod later;
@@ -28,6 +29,7 @@ use crate::reply::{Draft, Made, Next, Opening, Source, Step, StreamFraming, Term
 use crate::service::{BodyProgress, Exceeded, Exchange, Outcome, Progress, Request, Service};
 use crate::site::Content;
 use crate::stats::{Counter, Stats};
+use crate::throttle::Throttle;
 use crate::transport::{Error, Then, Transport};
 use core::fmt::Display;
 
@@ -64,6 +66,8 @@ enum Flushed {
     /// The turn's share is used up; the socket would take more.
     Share,
     Blocked,
+    /// The content changed before any of the response was sent.
+    Changed,
     Broken,
 }
 
@@ -72,7 +76,7 @@ impl Flushed {
         match self {
             Self::All | Self::Share => Want::Turn,
             Self::Blocked => Want::Write,
-            Self::Broken => Want::Abort,
+            Self::Changed | Self::Broken => Want::Abort,
         }
     }
 }
@@ -89,6 +93,13 @@ const CHUNK_BEFORE: usize = 6;
 const CHUNK_AFTER: usize = 2;
 /// The chunk that ends a chunked body.
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+/// Kinds of log lines that are told apart: the routes that lines are about, and a few others.
+const LINE_KINDS: usize = 8;
+
+/// The kind of lines about sockets that an event channel does not take; those about a route have its
+/// number.
+pub(crate) const SOCKET_LINE: usize = LINE_KINDS - 1;
 
 /// Content up to this length is copied behind its head rather than sent from where it lies, so
 /// that pipelined replies leave by one send.
@@ -144,6 +155,8 @@ pub(crate) struct Desk<'m, T, S> {
     pub draining: bool,
     /// Leases are for others that have waited longer.
     pub leases_promised: bool,
+    /// For lines that clients can cause.
+    pub throttle: Throttle<LINE_KINDS>,
     /// Replies to repeated heads leave as much room to the next as others do.
     #[cfg(feature = "fault")]
     pub keeps_room: bool,

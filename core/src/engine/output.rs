@@ -1,6 +1,8 @@
 //! Bytes out, and the leases that they lie in.
 
+use super::changed::is_untouched;
 use super::*;
+use crate::http::byteranges;
 
 impl<T, S> Desk<'_, T, S>
 where
@@ -47,13 +49,15 @@ where
                         pending + part.len(),
                     )
                 }
-                Tail::Site { id, at, end } => match self
+                Tail::Site {
+                    id, at, end, plan, ..
+                } => match self
                     .service
                     .content(id, at..end.min(at.saturating_add(share as u64)))
                 {
                     Content::Bytes([]) => return Flushed::Broken,
                     Content::Bytes(part) => {
-                        let last = part.len() as u64 == end - at;
+                        let last = part.len() as u64 == end - at && plan == 0;
                         (
                             send_parts(&mut self.transport, slot, output, part, last),
                             pending + part.len(),
@@ -70,6 +74,7 @@ where
                             length as usize,
                         )
                     }
+                    Content::Gone if is_untouched(slot) => return Flushed::Changed,
                     Content::Gone => return Flushed::Broken,
                 },
             };
@@ -127,10 +132,16 @@ where
                     return false;
                 }
             }
-            Tail::Site { id, at, end } => {
+            Tail::Site {
+                id, at, end, plan, ..
+            } => {
                 slot.count += rest as u64;
                 *at += rest as u64;
                 if *at < *end || from_lease < pending {
+                    return false;
+                }
+                if *plan > 0 {
+                    self.begin_part(slot);
                     return false;
                 }
                 self.service.release(*id);
@@ -138,6 +149,35 @@ where
         }
         slot.tail = Tail::None;
         true
+    }
+
+    /// Goes on to the next part of a response with several: its header, or behind the last part the
+    /// closing delimiter, becomes the lease's output.
+    #[inline(never)]
+    fn begin_part(&mut self, slot: &mut Slot) {
+        let (Some(lease), Tail::Site { id, plan, part, .. }) = (slot.lease, slot.tail) else {
+            return;
+        };
+        let bytes = &mut self.leases.bytes(lease)[usize::from(plan)..];
+        let (plan_bytes, room) = bytes.split_at_mut(byteranges::plan_length(bytes));
+        let mut header = Writer::new(room);
+        let range = byteranges::write_next(plan_bytes, part, &mut header);
+        slot.out = plan + plan_bytes.len() as u16;
+        slot.out_end = slot.out + header.len() as u16;
+        slot.count += header.len() as u64;
+        slot.tail = match range {
+            Some(range) => Tail::Site {
+                id,
+                at: range.start,
+                end: range.end,
+                plan,
+                part: part + 1,
+            },
+            None => {
+                self.service.release(id);
+                Tail::None
+            }
+        };
     }
 
     #[cfg_attr(not(target_os = "rtems"), inline(always))]

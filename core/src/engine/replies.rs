@@ -24,6 +24,7 @@ where
                 );
             }
             Step::Reply => {
+                slot.collected = slot.out_end;
                 slot.out_end += made.written as u16;
                 slot.status = made.status.code();
                 slot.flags.set(Flags::REPLIED);
@@ -75,11 +76,14 @@ where
     }
 
     pub(super) fn broken_handler(&mut self, slot: &mut Slot, token: Token, reason: &str) {
-        let what = match self.service.route_name(slot.route) {
-            "" => "a request",
-            pattern => pattern,
-        };
-        report!(Error, "{what} was answered with 500: {reason}");
+        // What makes a handler fail is a request, and clients repeat those.
+        if let Some(more) = self.throttle.admit(slot.route.into(), self.now) {
+            let what = match self.service.route_name(slot.route) {
+                "" => "a request",
+                pattern => pattern,
+            };
+            report!(Error, "{what} was answered with 500: {reason}{more}");
+        }
         self.fail(slot, token, Status::INTERNAL_SERVER_ERROR, &"");
     }
 
@@ -126,9 +130,26 @@ where
                         id,
                         at: range.start,
                         end: range.end,
+                        plan: 0,
+                        part: 0,
                     };
                     slot.enter(State::Sending);
                 }
+            }
+            Source::Parts {
+                id,
+                ref first,
+                lead,
+            } => {
+                slot.count = u64::from(lead);
+                slot.tail = Tail::Site {
+                    id,
+                    at: first.start,
+                    end: first.end,
+                    plan: slot.out_end,
+                    part: 0,
+                };
+                slot.enter(State::Sending);
             }
             Source::Stream {
                 framing: StreamFraming::Nothing,
@@ -185,12 +206,7 @@ where
     }
 
     pub(super) fn count_reply(&self, status: Status) {
-        self.stats.count(match status.code() / 100 {
-            2 => Counter::Replies2xx,
-            3 => Counter::Replies3xx,
-            4 => Counter::Replies4xx,
-            _ => Counter::Replies5xx,
-        });
+        self.stats.count(counter_of(status.code()));
     }
 
     /// All of a reply is in the lease or with the transport.
@@ -215,7 +231,7 @@ where
         slot.parser = HeadParser::NEW;
         // What the last request asked for must not shape an error reply to the next.
         slot.flags
-            .clear(Flags::HTTP10 | Flags::HEAD_ONLY | Flags::EXPECTS);
+            .clear(Flags::HTTP10 | Flags::HEAD_ONLY | Flags::EXPECTS | Flags::ASKED_AGAIN);
         slot.enter(State::Idle);
         slot.flags.set(Flags::REARM);
     }
@@ -269,6 +285,16 @@ where
             slot.count = length;
         }
         self.reply_done(slot, token);
+    }
+}
+
+/// Where a response with this status is counted.
+pub(super) fn counter_of(status: u16) -> Counter {
+    match status / 100 {
+        2 => Counter::Replies2xx,
+        3 => Counter::Replies3xx,
+        4 => Counter::Replies4xx,
+        _ => Counter::Replies5xx,
     }
 }
 

@@ -39,7 +39,19 @@ where
                     self.service.exceeded(limit);
                 }
                 let status = Status::from_error(error.status());
-                self.refuse(slot, token, status, &error)
+                let limit = match error {
+                    HeadError::TooManyFields => self.leases.rows() - 1,
+                    HeadError::TooLarge | HeadError::RequestLineTooLong => {
+                        self.limits.head_bytes.into()
+                    }
+                    _ => return self.refuse(slot, token, status, &error),
+                };
+                let unit = match error {
+                    HeadError::TooManyFields => "fields",
+                    _ => "bytes",
+                };
+                let why = format_args!("{error}: this server takes {limit} {unit}");
+                self.refuse(slot, token, status, &why)
             }
         }
     }

@@ -192,7 +192,7 @@ where
                     _ => return None,
                 }
             }
-            Source::Content(..) | Source::Stream { .. } => return None,
+            Source::Content(..) | Source::Parts { .. } | Source::Stream { .. } => return None,
         };
         let is_all = matches!(made.content, Source::Written(_)) || part.len() as u64 == length;
         let at = usize::from(slot.out);

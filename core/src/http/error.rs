@@ -18,10 +18,8 @@ pub enum HeadError {
     Method,
     /// The method is longer than [`METHOD_LIMIT`](super::head::METHOD_LIMIT) bytes.
     MethodTooLong,
-    /// The request target is empty or has a byte outside visible ASCII.
+    /// The request target is empty or has a control byte.
     Target,
-    /// The request target has a fragment (`#`).
-    Fragment,
     /// The target's form does not go with the method (RFC 9112 section 3.2), or an absolute
     /// target is not an `http` one with a valid authority. `*` with a method that we do not know is
     /// among these: 400, where a path gets 501.
@@ -103,8 +101,7 @@ impl fmt::Display for HeadError {
             Self::BareLf => "a line feed without a carriage return",
             Self::Method => "the method is malformed",
             Self::MethodTooLong => "the method is longer than any we know",
-            Self::Target => "the request target is empty or has a forbidden byte",
-            Self::Fragment => "the request target has a fragment",
+            Self::Target => "the request target is empty or has a control byte",
             Self::TargetForm => "the request target does not go with the method",
             Self::Misdirected => "an https target on a connection that is not secured",
             Self::Version => "the request line does not end with an HTTP version",
@@ -117,9 +114,9 @@ impl fmt::Display for HeadError {
             Self::NameByte => "a forbidden byte in a field name",
             Self::NameTooLong => "a field name is too long",
             Self::ValueByte => "a control byte in a field value",
-            Self::TooManyFields => "the request has too many field lines",
+            Self::TooManyFields => "the request has too many header fields",
             Self::RequestLineTooLong => "the request line is too long",
-            Self::TooLarge => "the field lines are too long",
+            Self::TooLarge => "the request's head is too long",
             Self::HostMissing => "the Host field is missing",
             Self::HostRepeated => "more than one Host field",
             Self::HostInvalid => "the Host field is malformed",

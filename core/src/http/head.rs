@@ -38,6 +38,11 @@
 //! Targets of `https` get 421: this server's connections are not secured. Whoever puts TLS in front
 //! of it forwards the origin-form. A method that nobody knows gets 501 with a path, but 400 with
 //! `*`, which goes with OPTIONS only.
+//!
+//! # What is taken although no URI has it
+//!
+//! Targets with bytes from 0x80, with `"<>\^{|}` and the backtick, and with a fragment, which belongs to
+//! neither path nor query: no framing depends on them. Control bytes and spaces are refused.
 
 pub use super::error::HeadError;
 pub use super::fields::{Field, Name, Values};

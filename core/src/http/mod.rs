@@ -1,5 +1,6 @@
 //! The protocol, sans I/O: bytes in, values out. No module here knows of sockets or connections.
 
+pub(crate) mod byteranges;
 pub mod chunked;
 pub mod conditional;
 pub mod date;

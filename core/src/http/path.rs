@@ -3,27 +3,23 @@
 //! # What it promises
 //!
 //! A path that [`normalise`] returns begins with `/` and holds no `.` or `..` segment, no empty
-//! segment, no backslash, no NUL or other control byte; it names nothing above the root, and it is
-//! never longer than what came in. Nothing is decoded twice. Bytes above 127 are kept as they are:
-//! a path is bytes, not text.
+//! segment and no NUL; it names nothing above the root, and it is never longer than what came in.
+//! Nothing is decoded twice. All other bytes are kept as they are, control bytes, backslashes and
+//! those above 127 included: a path is bytes, not text, and each of them is an ordinary byte of a
+//! POSIX file name.
 //!
 //! # What it must not do
 //!
-//! It knows of no file system: symbolic links and case are the business of whoever opens files.
+//! It knows of no file system: symbolic links, case and which bytes a name may hold are decided by
+//! whoever opens files. On RTEMS a backslash separates directories, so a content source that opens
+//! files there has to refuse it; see [`is_portable`].
 //!
-//! # Why a backslash is refused
+//! # Encoded slashes
 //!
-//! Some file systems (that of RTEMS is one) take it for a slash, so that `..\` would leave the root
-//! behind the back of all that looks for `../`; and browsers take it for one in `Location`, where
-//! `/\host` would lead to another host. No URI holds a plain one (RFC 3986 section 2), and hardly
-//! any file name does. It is refused everywhere, for a path must not mean one thing on one system
-//! and another on the next.
-//!
-//! # Why an encoded slash is refused
-//!
-//! `%2F` means a slash *inside* a segment (RFC 3986 section 2.2). No file name can hold one, and
-//! decoding it would turn one segment into two behind the back of whoever looked at the encoded
-//! form first, such as a proxy with access rules. Left encoded it could not be told from `%252F`.
+//! `%2F` counts as a slash, as it does in nginx, Apache (with `AllowEncodedSlashes`) and lighttpd:
+//! no file name can hold one. A reader that leaves it encoded, such as a proxy with access rules,
+//! sees one segment where this function sees two, so `.` and `..` beside it would lead the two to
+//! different places. A path that has both an encoded slash and a dot segment is refused.
 
 use super::write::Writer;
 use core::fmt;
@@ -36,12 +32,10 @@ pub enum PathError {
     NotAbsolute,
     /// A `%` without two hexadecimal digits behind it.
     BadEscape,
-    /// A control byte (0 to 31, or 127), plain or encoded.
-    ControlByte,
-    /// `%2F`; the module's documentation says why.
+    /// A NUL, which no file name holds.
+    Nul,
+    /// `%2F` and a dot segment; the module's documentation says why.
     EncodedSlash,
-    /// A backslash, plain or encoded; the module's documentation says why.
-    Backslash,
     /// `..` would leave the root.
     AboveRoot,
     /// The scratch memory is too small for the decoded path.
@@ -64,9 +58,8 @@ impl fmt::Display for PathError {
         f.write_str(match self {
             Self::NotAbsolute => "the path does not begin with a slash",
             Self::BadEscape => "the path has a % that is not followed by two hexadecimal digits",
-            Self::ControlByte => "the path has a control byte",
-            Self::EncodedSlash => "the path has an encoded slash (%2F), which names no file",
-            Self::Backslash => "the path has a backslash, which some systems take for a slash",
+            Self::Nul => "the path has a NUL byte, which no name can hold",
+            Self::EncodedSlash => "the path has an encoded slash (%2F) and a '.' or '..' segment",
             Self::AboveRoot => "the path leaves the root through '..'",
             Self::TooLong => "the path is longer than the memory it is decoded into",
         })
@@ -131,7 +124,7 @@ pub(super) fn is_plain(raw: &[u8]) -> bool {
 const SLASH: u8 = 1;
 /// Begins a segment that may have to go: a dot, or another slash.
 const AFTER_SLASH: u8 = SLASH << 1;
-/// Has to be decoded or refused wherever it stands.
+/// Has to be decoded, or looked at more closely: no plain path has a control byte or a backslash.
 const SUSPECT: u8 = 4;
 /// Ends a path in a request target.
 const QUERY: u8 = 8;
@@ -143,7 +136,7 @@ static CLASS: [u8; 256] = {
         table[byte] = match byte as u8 {
             b'/' => SLASH | AFTER_SLASH,
             b'.' => AFTER_SLASH,
-            b'?' => QUERY,
+            b'?' | b'#' => QUERY,
             b'%' | b'\\' | 0..=31 | 127 => SUSPECT,
             _ => 0,
         };
@@ -168,11 +161,13 @@ fn normalise_slowly<'b>(raw: &'b [u8], scratch: &'b mut [u8]) -> Result<&'b [u8]
             b'/' => out.end_segment()?,
             b'%' => {
                 let byte = escaped(&rest[at..]).ok_or(PathError::BadEscape)?;
-                if byte == b'/' {
-                    return Err(PathError::EncodedSlash);
-                }
                 at += ESCAPE_DIGITS;
-                out.put(byte)?;
+                if byte == b'/' {
+                    out.has_encoded_slash = true;
+                    out.end_segment()?;
+                } else {
+                    out.put(byte)?;
+                }
             }
             _ => out.put(byte)?,
         }
@@ -182,7 +177,7 @@ fn normalise_slowly<'b>(raw: &'b [u8], scratch: &'b mut [u8]) -> Result<&'b [u8]
 
 /// Whether nothing in a path (behind its first slash) has to be decoded, refused or removed.
 fn is_normal(rest: &[u8]) -> bool {
-    let suspect = rest.iter().any(|&byte| CLASS[byte as usize] & SUSPECT != 0);
+    let suspect = rest.iter().any(|&byte| matches!(byte, b'%' | 0));
     let mut segments = rest.split(|&byte| byte == b'/').peekable();
     while let Some(segment) = segments.next() {
         let last = segments.peek().is_none();
@@ -199,6 +194,8 @@ struct Segments<'b> {
     length: usize,
     /// Where the segment begins that is being written; the byte before it is a slash.
     begin: usize,
+    has_encoded_slash: bool,
+    has_dot_segment: bool,
 }
 
 impl<'b> Segments<'b> {
@@ -208,15 +205,14 @@ impl<'b> Segments<'b> {
             memory,
             length: 1,
             begin: 1,
+            has_encoded_slash: false,
+            has_dot_segment: false,
         })
     }
 
     fn put(&mut self, byte: u8) -> Result<(), PathError> {
-        if byte.is_ascii_control() {
-            return Err(PathError::ControlByte);
-        }
-        if byte == b'\\' {
-            return Err(PathError::Backslash);
+        if byte == 0 {
+            return Err(PathError::Nul);
         }
         self.append(byte)
     }
@@ -250,11 +246,15 @@ impl<'b> Segments<'b> {
             }
             _ => return Ok(false),
         }
+        self.has_dot_segment = true;
         Ok(true)
     }
 
     fn finish(mut self) -> Result<&'b [u8], PathError> {
         self.resolve_dots()?;
+        if self.has_encoded_slash && self.has_dot_segment {
+            return Err(PathError::EncodedSlash);
+        }
         self.drop_empty_segments();
         Ok(&self.memory[..self.length])
     }
@@ -286,15 +286,65 @@ impl<'b> Segments<'b> {
 /// assert_eq!(out.written(), b"/a%20b/100%25/%C3%A9%3F");
 /// ```
 pub fn encode(path: &[u8], out: &mut Writer<'_>) {
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     for &byte in path {
-        if byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@".contains(&byte) {
+        if is_path_byte(byte) {
             out.put(&[byte]);
         } else {
-            let digit = |number: u8| DIGITS[usize::from(number & 15)];
-            out.put(&[b'%', digit(byte >> 4), digit(byte)]);
+            escape(byte, out);
         }
     }
+}
+
+/// Writes `raw`, a part of a request target as it was sent, so that it may stand in a URI reference
+/// (RFC 3986): escapes are kept as they are, and each byte that no path or query holds is
+/// percent-encoded, a `%` that begins no escape included.
+///
+/// ```
+/// use capuchin_core::http::path::encode_raw;
+/// use capuchin_core::http::write::Writer;
+///
+/// let mut memory = [0; 64];
+/// let mut out = Writer::new(&mut memory);
+/// encode_raw(b"a=%20b&c=\"<>&d=100%", &mut out);
+/// assert_eq!(out.written(), b"a=%20b&c=%22%3C%3E&d=100%25");
+/// ```
+pub fn encode_raw(raw: &[u8], out: &mut Writer<'_>) {
+    for (at, &byte) in raw.iter().enumerate() {
+        let is_escape = byte == b'%' && escaped(&raw[at + 1..]).is_some();
+        if is_path_byte(byte) || byte == b'?' || is_escape {
+            out.put(&[byte]);
+        } else {
+            escape(byte, out);
+        }
+    }
+}
+
+/// Whether a path holds it as it is: `pchar` of RFC 3986 section 3.3, or a slash.
+fn is_path_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@".contains(&byte)
+}
+
+fn escape(byte: u8, out: &mut Writer<'_>) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    let digit = |number: u8| DIGITS[usize::from(number & 15)];
+    out.put(&[b'%', digit(byte >> 4), digit(byte)]);
+}
+
+/// Whether all bytes of a decoded path, or of a part of one, mean the same to every file system and
+/// every log: none is a control byte, and none a backslash, which RTEMS and FAT file systems take
+/// for a slash.
+///
+/// ```
+/// use capuchin_core::http::path::is_portable;
+///
+/// assert!(is_portable("/a b/grüße.txt".as_bytes()));
+/// assert!(!is_portable(b"/..\\secret") && !is_portable(b"/a\nb"));
+/// ```
+#[must_use]
+pub fn is_portable(path: &[u8]) -> bool {
+    !path
+        .iter()
+        .any(|&byte| byte.is_ascii_control() || byte == b'\\')
 }
 
 /// Hexadecimal digits behind a `%`.
@@ -435,7 +485,7 @@ mod tests {
 
     #[test]
     fn path_that_needs_no_change_is_not_copied() {
-        let table: [&[u8]; 13] = [
+        let table: [&[u8]; 17] = [
             b"/",
             b"/index.html",
             b"/a/b/c/",
@@ -449,6 +499,11 @@ mod tests {
             b"/\xff\xfe",
             b"/a;b=c,d:e@f!$&'()*+~_-",
             b"/?#",
+            // Ordinary bytes of a POSIX file name.
+            b"/\\evil.example",
+            b"/a\\..\\b",
+            b"/a\x7f",
+            b"/a\tb\n\x1b[2J",
         ];
         for raw in table {
             // No scratch memory: a copy could not succeed.
@@ -459,7 +514,7 @@ mod tests {
 
     #[test]
     fn detours_are_removed_and_escapes_decoded() {
-        let table: [(&[u8], &[u8]); 41] = [
+        let table: [(&[u8], &[u8]); 53] = [
             (b"//", b"/"),
             (b"///", b"/"),
             (b"//a", b"/a"),
@@ -502,6 +557,18 @@ mod tests {
             (b"/%3Fa%23", b"/?a#"),
             (b"/%2e%2e%2e/x", b"/.../x"),
             (b"/.a/..b/../c", b"/.a/c"),
+            (b"/a%2Fb", b"/a/b"),
+            (b"/a%2f", b"/a/"),
+            (b"/a%2F%2f/b", b"/a/b"),
+            (b"/a/%2Fb", b"/a/b"),
+            (b"/..a%2F.b", b"/..a/.b"),
+            (b"/%252F", b"/%2F"),
+            (b"/%0d%0aX:y", b"/\r\nX:y"),
+            (b"/%1F%7f", b"/\x1f\x7f"),
+            (b"/a%5c..%5Cb", b"/a\\..\\b"),
+            (b"/..%5cx", b"/..\\x"),
+            (b"/%2e\\", b"/.\\"),
+            (b"/x/../a\\b", b"/a\\b"),
         ];
         for (raw, expected) in table {
             assert_eq!(
@@ -515,8 +582,8 @@ mod tests {
 
     #[test]
     fn malformed_and_escaping_paths_are_refused() {
-        use PathError::{AboveRoot, Backslash, BadEscape, ControlByte, EncodedSlash, NotAbsolute};
-        let table: [(&[u8], PathError); 38] = [
+        use PathError::{AboveRoot, BadEscape, EncodedSlash, NotAbsolute, Nul};
+        let table: [(&[u8], PathError); 33] = [
             (b"", NotAbsolute),
             (b"a", NotAbsolute),
             (b"*", NotAbsolute),
@@ -532,22 +599,18 @@ mod tests {
             (b"/% 1", BadEscape),
             (b"/%+1", BadEscape),
             (b"/%u0041", BadEscape),
-            (b"/%00", ControlByte),
-            (b"/a.html%00.png", ControlByte),
-            (b"/%0d%0aX:y", ControlByte),
-            (b"/%1F", ControlByte),
-            (b"/%7f", ControlByte),
-            (b"/a\0b", ControlByte),
-            (b"/a\x7f", ControlByte),
-            (b"/a\tb", ControlByte),
-            (b"/a%2Fb", EncodedSlash),
-            (b"/..%2f..%2fetc", EncodedSlash),
-            (b"/\\", Backslash),
-            (b"/\\evil.example", Backslash),
-            (b"/a\\..\\b", Backslash),
-            (b"/a%5c..%5Cb", Backslash),
-            (b"/..%5cx", Backslash),
-            (b"/..\\x", Backslash),
+            (b"/%00", Nul),
+            (b"/a.html%00.png", Nul),
+            (b"/a\0b", Nul),
+            // Decoded or not, these would be two different paths.
+            (b"/..%2f..%2fetc", AboveRoot),
+            (b"/a/..%2Fb", EncodedSlash),
+            (b"/a%2F../b", EncodedSlash),
+            (b"/x/a%2Fb/../c", EncodedSlash),
+            (b"/x/../a%2Fb", EncodedSlash),
+            (b"/a%2F./b", EncodedSlash),
+            (b"/a%2F.", EncodedSlash),
+            (b"/%2e%2Fa", EncodedSlash),
             (b"/..", AboveRoot),
             (b"/../", AboveRoot),
             (b"/../a", AboveRoot),

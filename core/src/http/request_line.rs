@@ -75,7 +75,6 @@ impl HeadParser {
             match bytes.get(position) {
                 None => pause!(self, Stage::Target, position, mark),
                 Some(b' ') if position > mark => {}
-                Some(b'#') => return Err(HeadError::Fragment),
                 // A line that ends after the target: HTTP/0.9, or no version.
                 Some(b'\r' | b'\n') if position > mark => return Err(HeadError::Version),
                 Some(_) => return Err(HeadError::Target),

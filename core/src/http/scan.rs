@@ -111,10 +111,15 @@ pub(super) fn plain_host_end(bytes: &[u8], from: usize) -> usize {
     )
 }
 
-/// The end of a path: the first `?`.
+/// The end of a path: the first `?` or `#`.
 #[inline]
 pub(super) fn path_end(bytes: &[u8]) -> usize {
-    scan(bytes, 0, |lanes| lanes.are(b'?'), |byte| byte == b'?')
+    scan(
+        bytes,
+        0,
+        |lanes| lanes.are(b'?') | lanes.are(b'#'),
+        |byte| byte == b'?' || byte == b'#',
+    )
 }
 
 /// The first byte outside `class`; for what is short or has too many exceptions for lanes.
@@ -143,14 +148,14 @@ pub(super) fn name_end(bytes: &[u8], from: usize) -> usize {
     )
 }
 
-/// The end of a request target: the first byte that is not visible ASCII, or a `#`.
+/// The end of a request target: the first space or control byte.
 #[inline(always)]
 pub(super) fn target_end(bytes: &[u8], from: usize) -> usize {
     scan(
         bytes,
         from,
-        |lanes| !lanes.within(0x21, 0x7e) | lanes.are(b'#'),
-        |byte| byte <= b' ' || byte >= 0x7f || byte == b'#',
+        |lanes| lanes.within(0, b' ') | lanes.are(0x7f),
+        |byte| byte <= b' ' || byte == 0x7f,
     )
 }
 
@@ -288,16 +293,14 @@ mod tests {
         let cases: [Case; 6] = [
             (
                 |bytes, from| from + path_end(&bytes[from..]),
-                |byte| byte == b'?',
+                |byte| byte == b'?' || byte == b'#',
             ),
             (host_end, |byte| !is(byte, HOST)),
             (token_end, |byte| !is(byte, TOKEN)),
             (name_end, |byte| {
                 byte == b':' || !(0x21..0x80).contains(&byte)
             }),
-            (target_end, |byte| {
-                byte == b'#' || !(0x21..0x7f).contains(&byte)
-            }),
+            (target_end, |byte| byte <= b' ' || byte == 0x7f),
             (value_end, |byte| !is(byte, VALUE)),
         ];
         for (fast, stops) in cases {

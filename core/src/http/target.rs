@@ -18,7 +18,7 @@ pub(super) enum Form {
     Authority,
 }
 
-/// The form of `target`, which consists of visible ASCII without `#`.
+/// The form of `target`, which has no spaces and no control bytes.
 ///
 /// # Errors
 /// [`HeadError::TargetForm`] when `method` does not go with it or its authority is malformed;
@@ -61,7 +61,7 @@ pub(super) struct Absolute<'b> {
     pub secure: bool,
     /// `host` or `host:port`; user information is refused (RFC 9110 section 4.2.4).
     pub authority: &'b [u8],
-    /// What follows: empty, or beginning with `/` or `?`.
+    /// What follows: empty, or beginning with `/`, `?` or `#`.
     pub rest: &'b [u8],
 }
 
@@ -78,7 +78,7 @@ impl<'b> Absolute<'b> {
         }
         let end = after
             .iter()
-            .position(|&byte| byte == b'/' || byte == b'?')
+            .position(|&byte| matches!(byte, b'/' | b'?' | b'#'))
             .unwrap_or(after.len());
         let (authority, rest) = after.split_at(end);
         Some(Self {

@@ -74,7 +74,8 @@ impl<'b> Head<'b> {
         }
     }
 
-    /// The request target as it was sent: visible ASCII without `#`.
+    /// The request target as it was sent: not empty, without spaces and control bytes. It may have
+    /// bytes that no URI holds, such as UTF-8 that was not encoded, and a fragment.
     #[must_use]
     #[inline]
     pub fn target(&self) -> &'b [u8] {
@@ -104,7 +105,7 @@ impl<'b> Head<'b> {
         }
     }
 
-    /// What follows the first `?`, as it was sent; `None` without a `?`.
+    /// What follows the first `?` up to a `#`, as it was sent; `None` without a `?`.
     #[must_use]
     #[inline]
     pub fn query(&self) -> Option<&'b [u8]> {
@@ -228,8 +229,18 @@ impl<'b> Head<'b> {
     }
 }
 
+/// Path and query; a fragment, which a client ought not to send, belongs to neither.
 #[inline]
 fn split_query(target: &[u8]) -> (&[u8], Option<&[u8]>) {
-    let (path, query) = target.split_at(scan::path_end(target));
-    (path, query.get(1..))
+    let (path, rest) = target.split_at(scan::path_end(target));
+    let query = match rest {
+        [b'?', query @ ..] => Some(&query[..fragment_begin(query)]),
+        _ => None,
+    };
+    (path, query)
+}
+
+fn fragment_begin(query: &[u8]) -> usize {
+    scan::looked_at(query.len());
+    memchr::memchr(b'#', query).unwrap_or(query.len())
 }

@@ -43,8 +43,10 @@ where
             let result =
                 self.channel
                     .set_interest(paused.socket, listener_token(listener), Interest::NONE);
-            if let Err(error) = result {
-                report!(Error, "a listener cannot be paused: {error}");
+            if let Err(error) = result
+                && let Some(more) = self.desk.throttle.admit(SOCKET_LINE, self.desk.now)
+            {
+                report!(Error, "a listener cannot be paused: {error}{more}");
             }
         }
     }
@@ -80,8 +82,9 @@ where
                     listener.socket,
                     listener_token(index),
                     Interest::READ,
-                ) {
-                    report!(Error, "a listener cannot be resumed: {error}");
+                ) && let Some(more) = self.desk.throttle.admit(SOCKET_LINE, self.desk.now)
+                {
+                    report!(Error, "a listener cannot be resumed: {error}{more}");
                 }
             }
         }
@@ -198,8 +201,14 @@ where
         );
         slot.generation = slot.generation.wrapping_add(1);
         slot.watch = Watch::Unknown;
-        if watched && let Err(error) = self.channel.remove(socket) {
-            report!(Warn, "a connection's socket cannot be unwatched: {error}");
+        if watched
+            && let Err(error) = self.channel.remove(socket)
+            && let Some(more) = self.desk.throttle.admit(SOCKET_LINE, self.desk.now)
+        {
+            report!(
+                Warn,
+                "a connection's socket cannot be unwatched: {error}{more}"
+            );
         }
         self.close_socket(socket);
         self.open -= 1;

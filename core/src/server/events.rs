@@ -182,10 +182,12 @@ where
                 slot.watch = watch;
             }
             Err(error) => {
-                report!(
-                    Warn,
-                    "a connection was closed because it cannot be watched: {error}"
-                );
+                if let Some(more) = self.desk.throttle.admit(SOCKET_LINE, self.desk.now) {
+                    report!(
+                        Warn,
+                        "a connection was closed because it cannot be watched: {error}{more}"
+                    );
+                }
                 self.close(index);
             }
         }

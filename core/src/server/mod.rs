@@ -10,7 +10,7 @@ mod events;
 mod queue;
 
 use crate::connection::{Flags, NO_SLOT, Slot, State, Watch};
-use crate::engine::{Budget, Desk, Want};
+use crate::engine::{Budget, Desk, SOCKET_LINE, Want};
 use crate::event::{
     self, Deadline, Event, EventChannel, EventList, Interest, Message, Readiness, Ticket, Token,
 };
@@ -21,6 +21,7 @@ use crate::pool::{Arena, Leases};
 use crate::reply::opening;
 use crate::service::Service;
 use crate::stats::{Counter, Stats};
+use crate::throttle::Throttle;
 use crate::timer::Wheel;
 use crate::transport::{Clock, Error, Socket, Transport};
 use core::fmt;
@@ -228,6 +229,7 @@ where
             request_bytes: limits.request_bytes(),
             draining: false,
             leases_promised: false,
+            throttle: Throttle::new(),
             #[cfg(feature = "fault")]
             keeps_room: false,
         };

@@ -23,6 +23,10 @@ static PAGES: &[Entry] = &[
     Entry::new("/dir/", "text/html", b"index"),
     Entry::new("/a/b/", "text/html", b"index"),
     Entry::new("/a b?c%/\u{e9}/", "text/html", b"index"),
+    Entry::new("/n\u{e9}/", "text/html", b"index"),
+    Entry::new("/http:x/", "text/html", b"index"),
+    Entry::new("/a/x:y/", "text/html", b"index"),
+    Entry::new("/\\evil/", "text/html", b"index"),
 ];
 
 /// The head of the reply to a GET from `site` with these field lines.
@@ -63,24 +67,88 @@ fn status(reply: &str) -> &str {
 }
 
 #[test]
-fn redirect_names_the_directory_that_was_found() {
+fn redirect_is_relative_to_the_path_that_was_sent() {
     for (target, location) in [
-        ("/dir", "/dir/"),
-        ("/dir?", "/dir/?"),
-        ("/dir?a=%20/../b", "/dir/?a=%20/../b"),
-        ("/%64ir", "/dir/"),
-        ("//dir", "/dir/"),
-        ("/.//dir", "/dir/"),
-        ("/x/../dir", "/dir/"),
-        ("/a//b", "/a/b/"),
-        ("/a/x//../../b", "/a/b/"),
-        ("/a%20b%3fc%25/%c3%a9", "/a%20b%3Fc%25/%C3%A9/"),
-        ("http://host/dir?q", "/dir/?q"),
+        ("/dir", "dir/"),
+        ("/dir?", "dir/?"),
+        ("/dir?a=%20/../b", "dir/?a=%20/../b"),
+        ("/%64ir", "%64ir/"),
+        ("//dir", "dir/"),
+        ("/.//dir", "dir/"),
+        ("/x/../dir", "dir/"),
+        ("/a//b", "b/"),
+        ("/a/x//../../b", "b/"),
+        ("/a%2Fb", "a%2Fb/"),
+        ("/a%20b%3fc%25/%c3%a9", "%c3%a9/"),
+        ("http://host/dir?q", "dir/?q"),
+        ("http://host/dir#part?q", "dir/"),
+        ("/dir?q#part", "dir/?q"),
+        // No scheme, and no other host.
+        ("/http:x", "./http:x/"),
+        ("/a/x:y", "./x:y/"),
+        ("/\\evil", "%5Cevil/"),
+        ("/%5Cevil", "%5Cevil/"),
+        // What may not stand in a URI reference.
+        ("/dir?\"<>{}|\\^`", "dir/?%22%3C%3E%7B%7D%7C%5C%5E%60"),
+        ("/dir?100%&%4", "dir/?100%25&%254"),
+        ("/dir?\u{e9}", "dir/?%C3%A9"),
+        ("/n\u{e9}", "n%C3%A9/"),
     ] {
         let reply = reply(target, "");
         assert_eq!(status(&reply), "301", "{target}");
         assert_eq!(field(&reply, "Location"), Some(location), "{target}");
     }
+}
+
+#[test]
+fn redirect_that_does_not_fit_is_414() {
+    // Each of these bytes takes three in a URI.
+    let reply = reply(&format!("/dir?{}", "<".repeat(700)), "");
+    assert_eq!(status(&reply), "414");
+    assert!(reply.ends_with("too long\n"), "{reply}");
+}
+
+#[test]
+fn error_text_ends_with_one_line_end() {
+    for (target, end) in [("/missing", "\r\n\r\n404 Not Found\n"), ("/future", "")] {
+        let reply = reply(target, "If-Match: \"x\"\r\n");
+        assert!(
+            reply.ends_with(end) && !reply.ends_with("\n\n"),
+            "{reply:?}"
+        );
+    }
+}
+
+#[test]
+fn several_ranges_are_told_as_parts() {
+    let reply = reply("/page", "Range: bytes=0-1,5-6\r\n");
+    assert_eq!(status(&reply), "206");
+    let media_type = field(&reply, "Content-Type").unwrap_or_default();
+    let boundary = media_type.strip_prefix("multipart/byteranges; boundary=");
+    let boundary = boundary.expect("the media type of several ranges");
+    assert_eq!(boundary.len(), 24);
+    assert!(field(&reply, "Last-Modified").is_some() && field(&reply, "ETag").is_some());
+    // Each part has its own.
+    let (head, content) = reply.split_once("\r\n\r\n").expect("a whole head");
+    assert!(!head.contains("Content-Range"), "{head}");
+    assert_eq!(
+        content,
+        format!("--{boundary}\r\nContent-Type: text/plain\r\nContent-Range: bytes 0-1/10\r\n\r\n"),
+        "the first part's header goes with the head"
+    );
+}
+
+#[test]
+fn coded_content_tells_its_coding_with_each_part_only() {
+    let reply = reply("/coded", "Accept-Encoding: br\r\nRange: bytes=0-0,2-2\r\n");
+    assert_eq!(status(&reply), "206");
+    let (head, content) = reply.split_once("\r\n\r\n").expect("a whole head");
+    assert!(!head.contains("Content-Encoding"), "{head}");
+    assert!(
+        content.contains("\r\nContent-Encoding: br\r\n"),
+        "{content}"
+    );
+    assert_eq!(field(&reply, "Vary"), Some("Accept-Encoding"));
 }
 
 #[test]
@@ -110,15 +178,43 @@ fn fields_that_may_come_once_do_not_count_twice() {
 }
 
 #[test]
-fn modification_in_the_future_is_not_told_and_nothing_is_compared_with_it() {
+fn modification_in_the_future_is_told_and_compared_as_the_time_of_the_response() {
     assert_eq!(field(&reply("/page", ""), "Last-Modified"), Some(PAST));
-    assert!(field(&reply("/present", ""), "Last-Modified").is_some());
-    let since = "If-Modified-Since: Fri, 31 Dec 9999 23:59:59 GMT\r\n";
-    for lines in ["", "Range: bytes=0-1\r\n", since] {
-        let reply = reply("/future", lines);
-        assert!(status(&reply).starts_with("20"), "{reply}");
-        assert_eq!(field(&reply, "Last-Modified"), None, "{lines}");
-        assert!(field(&reply, "ETag").is_some());
+    let present = String::from_utf8_lossy(&HttpDate(NOW).format()).into_owned();
+    let told = Some(present.as_str());
+    for path in ["/present", "/future"] {
+        assert_eq!(field(&reply(path, ""), "Date"), told, "{path}");
+        let past = PAST;
+        for (lines, expected) in [
+            (String::new(), "200"),
+            ("Range: bytes=0-1\r\n".into(), "206"),
+            (format!("If-Modified-Since: {past}\r\n"), "200"),
+            // As it was told.
+            (format!("If-Modified-Since: {present}\r\n"), "304"),
+            // Later than now: another clock's.
+            (
+                "If-Modified-Since: Thu, 01 Jan 2026 00:00:01 GMT\r\n".into(),
+                "200",
+            ),
+            (
+                "If-Modified-Since: Fri, 31 Dec 9999 23:59:59 GMT\r\n".into(),
+                "200",
+            ),
+            (format!("If-Unmodified-Since: {past}\r\n"), "412"),
+            (format!("If-Unmodified-Since: {present}\r\n"), "200"),
+            // Not a second old, so it does not tell versions apart.
+            (
+                format!("Range: bytes=0-1\r\nIf-Range: {present}\r\n"),
+                "200",
+            ),
+        ] {
+            let reply = reply(path, &lines);
+            assert_eq!(status(&reply), expected, "{path}, {lines}");
+            if expected != "412" {
+                assert_eq!(field(&reply, "Last-Modified"), told, "{path}, {lines}");
+                assert!(field(&reply, "ETag").is_some());
+            }
+        }
     }
 }
 
@@ -174,6 +270,7 @@ fn short_content_is_copied_behind_its_head_and_released_once() {
         ("GET", "Range: bytes=2-4\r\n", Some(2..5)),
         ("GET", "Range: bytes=-3\r\n", Some(7..10)),
         ("GET", "Range: bytes=20-\r\n", None),
+        ("GET", "Range: bytes=0-0,2-2\r\n", Some(0..1)),
         ("GET", &matching, None),
         ("HEAD", "", Some(0..10)),
         ("HEAD", &matching, None),
@@ -183,7 +280,7 @@ fn short_content_is_copied_behind_its_head_and_released_once() {
     for ((method, lines, content), copied, room) in cases.iter().flat_map(|case| {
         [0, 2, 3, 9, 10, 100]
             .into_iter()
-            .flat_map(move |copied| (0..500).map(move |room| (case, copied, room)))
+            .flat_map(move |copied| (0..800).map(move |room| (case, copied, room)))
     }) {
         let text = format!("{method} {lines:?}, {copied} copied, room for {room}");
         let bytes = format!("{method} / HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
@@ -199,7 +296,7 @@ fn short_content_is_copied_behind_its_head_and_released_once() {
             close: false,
             opening: &opening,
         };
-        let (mut buffer, mut made) = ([0; 500], Made::NOTHING);
+        let (mut buffer, mut made) = ([0; 800], Made::NOTHING);
         let mut draft = Draft::new(&mut buffer[..room], terms, &mut made);
         let tag = EntityTag::of_content(CONTENT);
         let mut site = Held { tag, released: 0 };
@@ -214,6 +311,12 @@ fn short_content_is_copied_behind_its_head_and_released_once() {
         let end = written.windows(4).position(|four| four == b"\r\n\r\n");
         let body = &written[end.expect("a whole head") + 4..];
         match (&made.content, content) {
+            (Source::Content(id, range), Some(_)) if lines.contains(',') => {
+                assert_eq!((*id, range), (ContentId(7), &(0..10)), "{text}");
+            }
+            (Source::Written(10), Some(_)) if lines.contains(',') => {
+                assert_eq!((body, site.released), (CONTENT, 1), "{text}");
+            }
             (Source::Content(id, range), Some(expected)) => {
                 assert_eq!((*id, range), (ContentId(7), expected), "{text}");
                 let short = expected.end - expected.start <= copied as u64;
@@ -226,6 +329,12 @@ fn short_content_is_copied_behind_its_head_and_released_once() {
                 assert_eq!((body, *length), (part, part.len() as u64), "{text}");
                 assert!(!head_only && part.len() <= copied, "{text}");
                 assert_eq!(site.released, 1, "{text}");
+            }
+            (Source::Parts { id, first, lead }, Some(_)) => {
+                assert_eq!((*id, first, site.released), (ContentId(7), &(0..1), 0));
+                assert_eq!(usize::from(*lead), body.len(), "{text}");
+                // There is room for what goes with the other parts.
+                assert!(room >= made.written + 120, "{text}");
             }
             (Source::Written(_), None) => assert_eq!(site.released, 1, "{text}"),
             _ => panic!("{text}"),
@@ -268,7 +377,7 @@ impl Site for Ready {
 #[test]
 fn fields_kept_ready_do_not_tell_a_modification_in_the_future() {
     let reply = reply_of(&mut Ready, "/", "");
-    assert_eq!(field(&reply, "Last-Modified"), None);
+    assert_eq!(field(&reply, "Last-Modified"), field(&reply, "Date"));
     assert_eq!(field(&reply, "Content-Type"), Some("text/plain"));
     assert_eq!(field(&reply, "Content-Length"), Some("2"));
 }

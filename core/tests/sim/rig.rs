@@ -233,7 +233,7 @@ impl Handle<App> for Later {
     }
 }
 
-/// `/file/N` is a file of N bytes, `/memory/N` the same in memory, `/pieces/N` in memory by pieces, `/ready/N` in memory
+/// `/changing/N` is a file that changes N times before it is read; `/file/N` is a file of N bytes, `/memory/N` the same in memory, `/pieces/N` in memory by pieces, `/ready/N` in memory
 /// with its reply in one piece.
 #[derive(Default)]
 pub struct SimSite {
@@ -244,6 +244,9 @@ pub struct SimSite {
     now: u64,
     /// Replies in one piece, by the number of what was found.
     ready: HashMap<u32, Vec<u8>>,
+    /// What may change before it is read, whether it has, and how often that is still to happen.
+    changing: HashMap<u32, bool>,
+    changes_left: Option<u64>,
     /// Heads, and what was found for them.
     pub remembered: HashMap<Vec<u8>, ContentId>,
 }
@@ -269,12 +272,19 @@ impl Site for SimSite {
         }
         let (kind, length) = path[1..].split_once('/').ok_or(SiteError::NotFound)?;
         let length: u64 = length.parse().map_err(|_| SiteError::NotFound)?;
-        if !matches!(kind, "file" | "memory" | "pieces" | "ready") {
+        if !matches!(kind, "file" | "changing" | "memory" | "pieces" | "ready") {
             return Err(SiteError::NotFound);
         }
+        let changes = length;
+        let length = if kind == "changing" { 50_000 } else { length };
         self.memory = (0..100_000u64).map(|at| (at % 251) as u8).collect();
-        self.held.push(Some((length, kind != "file")));
+        let in_memory = !matches!(kind, "file" | "changing");
+        self.held.push(Some((length, in_memory)));
         let id = ContentId(self.held.len() as u32 - 1);
+        if kind == "changing" {
+            self.changes_left.get_or_insert(changes);
+            self.changing.insert(id.0, false);
+        }
         // What `pieces` has is told only when it is asked for.
         let content = self.memory.get(..length as usize);
         let content = content.filter(|_| matches!(kind, "memory" | "ready"));
@@ -304,6 +314,14 @@ impl Site for SimSite {
     }
 
     fn content(&mut self, id: ContentId, range: std::ops::Range<u64>) -> Content<'_, SimFile> {
+        if let Some(is_changed) = self.changing.get_mut(&id.0) {
+            if !*is_changed && let Some(left @ 1..) = &mut self.changes_left {
+                (*left, *is_changed) = (*left - 1, true);
+            }
+            if *is_changed {
+                return Content::Gone;
+            }
+        }
         match self.held[id.0 as usize].expect("held") {
             // In pieces, as a site may.
             (length, true) => {

@@ -14,6 +14,10 @@ const PROCESS: u64 = 64;
 /// up; with the connections that are only told 503.
 const WORKER: u64 = 8 + REFUSALS as u64;
 
+/// What the process itself, and each worker without connections, has open at least.
+const PROCESS_LEAST: u64 = 16;
+const WORKER_LEAST: u64 = 8;
+
 /// Files for which each worker gets descriptors before connections get more.
 const FILES_FIRST: u64 = 256;
 
@@ -61,7 +65,18 @@ impl Needs {
             .saturating_add(self.files)
     }
 
-    /// Shares out what it granted.
+    /// Descriptors without which a server would start and then turn everybody away.
+    pub(crate) fn least(&self) -> u64 {
+        let workers = self.workers as u64;
+        let connections = CONNECTIONS_LEAST.min(self.connections);
+        let files = if self.files == 0 { 0 } else { FILES_LEAST };
+        PROCESS_LEAST
+            + workers * (WORKER_LEAST + files)
+            + self.listeners as u64
+            + u64::from(connections)
+    }
+
+    /// Shares out what it granted, which is [`Needs::least`] at least.
     pub(crate) fn share(&self, granted: u64) -> Shares {
         let workers = self.workers.max(1) as u64;
         let left = granted.saturating_sub(self.fixed());

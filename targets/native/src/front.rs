@@ -2,6 +2,7 @@
 //! and counters shown.
 
 use crate::access_log::{AccessLog, Lines};
+use crate::throttle;
 use crate::worker::Chores;
 use capuchin_core::http::head::Head;
 use capuchin_core::http::method::Method;
@@ -138,8 +139,10 @@ impl<S: Service> Service for Front<'_, S> {
     }
 
     fn message(&mut self, value: u64) {
-        if catch_unwind(AssertUnwindSafe(|| (self.on_message)(value))).is_err() {
-            log::error!("the application panicked over a message");
+        if catch_unwind(AssertUnwindSafe(|| (self.on_message)(value))).is_err()
+            && let Some(more) = throttle::admit(throttle::MESSAGE)
+        {
+            log::error!("the application panicked over a message{more}");
         }
     }
 

@@ -32,6 +32,7 @@ mod listing;
 mod memory;
 mod repeats;
 mod server;
+mod throttle;
 mod worker;
 
 pub use capuchin_core::event::Ticket;

@@ -6,11 +6,13 @@
 
 use capuchin::line_writer::{LineQueue, LineWriter, line_queue};
 use capuchin_core::http::date::HttpDate;
-use capuchin_posix::{standard_error, start_thread};
+use capuchin_core::throttle::Throttle;
+use capuchin_core::transport::Clock;
+use capuchin_posix::{PosixClock, standard_error, start_thread};
 use log::{LevelFilter, Log, Metadata, Record};
 use std::fmt::Write as _;
 use std::io::{self, Write};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Lines that may wait to be written.
@@ -77,6 +79,9 @@ struct Stderr;
 
 static STDERR: OnceLock<LineQueue> = OnceLock::new();
 
+/// Panics by the lines of code that they come from.
+static PANICS: Mutex<Throttle<32>> = Mutex::new(Throttle::new());
+
 impl Log for Stderr {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.level() <= log::max_level()
@@ -102,7 +107,15 @@ pub(crate) fn start(level: LevelFilter) -> io::Result<()> {
     let _ = log::set_logger(&Stderr);
     log::set_max_level(level);
     std::panic::set_hook(Box::new(|panic| {
-        log::error!("{}", panic.to_string().replace('\n', " "));
+        // A handler that panics over a request does so whenever a client repeats it.
+        let place = panic.location().map_or(0, |place| place.line() as usize);
+        let admitted = PANICS
+            .lock()
+            .unwrap_or_else(|broken| broken.into_inner())
+            .admit(place, PosixClock.monotonic());
+        if let Some(more) = admitted {
+            log::error!("{}{more}", panic.to_string().replace('\n', " "));
+        }
     }));
     Ok(())
 }

@@ -5,13 +5,14 @@
 
 #![cfg_attr(not(test), no_main)]
 
+mod announcement;
 mod logger;
 mod options;
 #[cfg(target_env = "gnu")]
 mod unwinder;
 
-use capuchin::access_log::AccessLog;
-use capuchin::{Running, Server};
+use capuchin::access_log::{AccessLog, Destination};
+use capuchin::{Running, Server, StartError};
 use capuchin_posix::{
     Signals, ignore_write_signals, open_missing_streams, standard_error, standard_output,
     start_thread,
@@ -19,7 +20,7 @@ use capuchin_posix::{
 use libc::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use options::{Command, Options};
 use std::ffi::{CStr, OsStr, OsString, c_char, c_int};
-use std::io::Write;
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -64,25 +65,33 @@ fn run(words: impl Iterator<Item = OsString>) -> Result<(), String> {
         Command::Version => return print(concat!("capuchin ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Serve(options) => *options,
     };
-    let start_logger =
-        || logger::start(options.log_level).map_err(|error| format!("cannot log: {error}"));
-    let log = options
+    let start_logger = || {
+        logger::start(options.log_level).map_err(|error| {
+            format!("the log cannot be started: {error}: close other programs or raise the limits (ulimit -a)")
+        })
+    };
+    let on_terminal = std::io::stdout().is_terminal();
+    // A person who watches sees each request; a service manager or a pipe gets what it asked for.
+    let destination = options
         .access_log
         .clone()
+        .or_else(|| on_terminal.then_some(Destination::Stdout));
+    let log = destination
         .map(|destination| Arc::new(AccessLog::later(destination, options.access_format)));
     let server = server(&options, log.clone());
     if options.check {
         start_logger()?;
-        server.check().map_err(|error| error.to_string())?;
+        server.check().map_err(|error| explain(&error))?;
         logger::flush();
         return print("the options are right\n");
     }
     // Before there are threads.
     let signals = Signals::hold(&[SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2]);
     start_logger()?;
-    let running = server.start().map_err(|error| error.to_string())?;
+    let running = server.start().map_err(|error| explain(&error))?;
     // A full disk behind standard output keeps nobody from being served.
-    if let Err(message) = announce(&running) {
+    let text = announcement::text(&running, on_terminal.then_some(&options));
+    if let Err(message) = print(&text) {
         log::warn!("{message}");
     }
     serve(running, log, signals)
@@ -154,6 +163,9 @@ fn server(options: &Options, log: Option<Arc<AccessLog>>) -> Server<()> {
     for &address in &options.listen {
         server = server.listen(address);
     }
+    if let Some(fields) = options.fields {
+        server = server.max_fields(fields);
+    }
     if let Some(log) = log {
         server = server.access_log(log);
     }
@@ -169,21 +181,28 @@ fn server(options: &Options, log: Option<Arc<AccessLog>>) -> Server<()> {
     server
 }
 
-/// Prints where the server can be reached: what a person opens, or a script reads.
-fn announce(running: &Running) -> Result<(), String> {
-    let mut lines: String = running
-        .addresses()
-        .iter()
-        .map(|address| format!("http://{address}/\n"))
-        .collect();
-    if let Some(address) = running.status_address() {
-        lines.push_str(&format!("counters: http://{address}/\n"));
+/// What keeps the server from starting, with the options that help.
+fn explain(error: &StartError) -> String {
+    match error {
+        StartError::Listen(refused) if refused.errno == libc::EACCES => {
+            let address = refused.address;
+            let program = std::env::current_exe();
+            let program = program.as_deref().unwrap_or("capuchin".as_ref()).display();
+            format!(
+                "{address} needs privileges: choose a port from 1024 up, start as root with --user NAME, or allow \
+                 it once with: setcap cap_net_bind_service=+ep {program}"
+            )
+        }
+        error => error.to_string(),
     }
-    print(&lines)
 }
 
+/// Prints to standard output. That nobody reads it any more, as behind `| head`, is no error.
 fn print(text: &str) -> Result<(), String> {
     standard_output()
         .and_then(|mut out| out.write_all(text.as_bytes()))
-        .map_err(|error| format!("cannot print: {error}"))
+        .or_else(|error| match error.kind() {
+            ErrorKind::BrokenPipe => Ok(()),
+            _ => Err(format!("cannot print: {error}")),
+        })
 }

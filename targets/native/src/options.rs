@@ -3,9 +3,11 @@
 
 use capuchin::access_log::{Destination, Format};
 use capuchin::{Accept, DirectoryOptions, LISTING_PAGE_LIMIT, Limits, Links};
+use capuchin_core::transport::Transport;
+use capuchin_posix::{ListenOptions, PosixTransport, listen};
 use log::LevelFilter;
 use std::ffi::{CString, OsStr, OsString};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
@@ -13,10 +15,15 @@ use std::path::PathBuf;
 pub(crate) const HELP: &str = "\
 Serves a directory over HTTP/1.1.
 
-Usage: capuchin [OPTIONS] DIR
+Usage: capuchin [OPTIONS] [DIR]
 
-  --listen ADDR:PORT       where to listen, may be repeated [127.0.0.1:8080]; [::1]:8080 for
-                           IPv6; port 0 lets the system choose
+DIR is the current directory unless it is named. Example: capuchin --listen :8080 site
+
+  -p, --port PORT          serve on this port of 127.0.0.1, for this machine only [8080]
+  --listen ADDRESS         where to listen, may be repeated [127.0.0.1:8080]: an address or a host
+                           name with a port (192.0.2.1:80, localhost:8080, [::1]:8080); :8080 and
+                           [::]:8080 are all addresses, IPv4 and IPv6, and 0.0.0.0:8080 is IPv4
+                           alone; 8080 is as with --port; port 0 lets the system choose
   --workers N              threads that serve [one for each core]
   --accept each|one        one listener for each worker, or one acceptor for all [each]
   --user NAME              become this user, by name, number or UID:GID, after binding
@@ -28,7 +35,7 @@ Usage: capuchin [OPTIONS] DIR
 
 Files
   --index NAME             tried for a directory, may be repeated [index.html]
-  --listing on|off         show directories without index file as lists [off]
+  --listing on|off         show directories without index file as lists [on]
   --listing-page N         rows of one page of a list, up to 5000 [1000]
   --listing-entries N      entries of a directory that are listed; of more, those that the file
                            system gives first [1000000]
@@ -54,7 +61,9 @@ Logs and counters
 Limits
   --max-connections N      connections at the same time, shared evenly by the workers [16384]
   --max-requests N         requests of one connection [no limit]
-  --max-head SIZE          bytes of a request's head, 512 to 32767 [8K]
+  --max-head SIZE          bytes of a request's head, 512 to 32767; more is 431, or 414 where the
+                           request line alone is longer [16K]
+  --max-fields N           header fields of a request, 8 to 254; more is 431 [100]
   --max-body SIZE          bytes of a request's body [no limit]
   --max-drain SIZE         bytes of a body read only to keep the connection [64K]
   --max-waiting N          connections that may wait for a buffer [16384]
@@ -68,9 +77,9 @@ Timeouts, in seconds (0.5 is half a second)
   --timeout-body S         between two pieces of a body [30]
   --timeout-handler S      for a deferred reply [60]
   --timeout-write S        for a client that does not read [30]
-  --timeout-idle S         between two requests [60]
+  --timeout-idle S         between two requests [75]
   --timeout-linger S       for a client to read its last reply [2]
-  --timeout-drain S        for requests in flight after SIGTERM or SIGINT [10]
+  --timeout-drain S        for requests in flight after SIGTERM or SIGINT [8]
 
 Network
   --fast-open              take data with a connection's first packet, where the system can
@@ -104,6 +113,7 @@ pub(crate) struct Options {
     pub workers: usize,
     pub accept: Accept,
     pub limits: Limits,
+    pub fields: Option<u8>,
     pub access_log: Option<Destination>,
     pub access_format: Format,
     pub log_level: LevelFilter,
@@ -157,17 +167,17 @@ fn read(words: &mut dyn Iterator<Item = OsString>) -> Result<Command, String> {
             },
         }
     }
-    options.directory = directory
-        .ok_or("which directory? Name the one to serve: capuchin DIR (see capuchin --help)")?;
+    options.directory = directory.unwrap_or_else(|| ".".into());
+    if options.directory.as_os_str().is_empty() {
+        return Err("'' names no directory: write . for the current one".into());
+    }
     if options.sandbox && options.site.links == Links::All {
         return Err(
             "--sandbox: links that leave DIR lead nowhere then: leave out --links all".into(),
         );
     }
     if options.listen.is_empty() {
-        options
-            .listen
-            .push(SocketAddr::from(([127, 0, 0, 1], 8080)));
+        options.listen.push(local(DEFAULT_PORT));
     }
     if options.site.index.is_empty() {
         options.site.index = DirectoryOptions::default().index;
@@ -181,12 +191,14 @@ impl Default for Options {
             directory: PathBuf::new(),
             site: DirectoryOptions {
                 index: Vec::new(),
+                listing: true,
                 ..DirectoryOptions::default()
             },
             listen: Vec::new(),
             workers: capuchin_posix::processors(),
             accept: Accept::Each,
             limits: Limits::DEFAULT,
+            fields: None,
             access_log: None,
             access_format: Format::Common,
             log_level: LevelFilter::Info,
@@ -221,7 +233,10 @@ impl Options {
         let (site, limits) = (&mut self.site, &mut self.limits);
         let value = Value { option, value };
         match option {
-            "--listen" => self.listen.push(value.address()?),
+            "--listen" => self.listen.extend(value.addresses()?),
+            "-p" | "--port" => self
+                .listen
+                .push(local(value.number(0, u16::MAX.into())? as u16)),
             "--workers" => self.workers = value.number(1, 1_024)? as usize,
             "--accept" => {
                 self.accept = value.choice(&[("each", Accept::Each), ("one", Accept::One)])?;
@@ -262,7 +277,8 @@ impl Options {
                     ("trace", Trace),
                 ])?;
             }
-            "--status" => self.status = Some(value.address()?),
+            // One listener: the first of a name's addresses.
+            "--status" => self.status = value.addresses()?.first().copied(),
             "--status-path" => self.status_path = Some(value.status_path()?),
             "--max-connections" => limits.connections = value.number(1, 1 << 24)? as u32,
             "--max-requests" => {
@@ -270,6 +286,7 @@ impl Options {
             }
             // Two of them fit a buffer, whose positions have 16 bits.
             "--max-head" => limits.head_bytes = value.size(512, 32_767)? as u16,
+            "--max-fields" => self.fields = Some(value.number(8, 254)? as u8),
             "--max-body" => limits.body_bytes = value.size(0, u64::MAX)?,
             "--max-drain" => limits.drain_bytes = value.size(0, u64::MAX)?,
             "--max-waiting" => limits.waiting = value.number(1, 1 << 24)? as u32,
@@ -285,9 +302,51 @@ impl Options {
             "--timeout-linger" => limits.linger_ms = value.seconds()?,
             "--timeout-drain" => limits.drain_ms = value.seconds()?,
             "--defer-accept" => self.defer_accept = value.number(0, 3_600)? as u16,
-            _ => return Err(format!("there is no option {option}: see capuchin --help")),
+            _ => return Err(no_option(option)),
         }
         Ok(())
+    }
+}
+
+/// The port that is listened on unless another one is named.
+const DEFAULT_PORT: u16 = 8080;
+
+/// A port of this machine that no other machine reaches.
+fn local(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
+
+/// Whether this machine could listen on the address if the port were free.
+fn has_address(address: SocketAddr) -> bool {
+    let any_port = SocketAddr::new(address.ip(), 0);
+    match listen(any_port, &ListenOptions::default()) {
+        Ok(socket) => PosixTransport.close(socket).is_ok(),
+        Err(error) => !matches!(error.errno, libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT),
+    }
+}
+
+/// The most letters in which a mistyped option differs from the one that was meant.
+const TYPING_ERRORS: usize = 3;
+
+/// Says that an option is unknown, and which one may have been meant.
+fn no_option(option: &str) -> String {
+    let known = HELP.split_whitespace().filter(|word| {
+        let name = word.strip_prefix("--");
+        name.is_some_and(|name| name.starts_with(|first: char| first.is_ascii_lowercase()))
+    });
+    let distance = |known: &str| match known.starts_with(option) {
+        true => 1, // cut short
+        false => strsim::damerau_levenshtein(known, option),
+    };
+    let nearest = known
+        .map(|known| (distance(known), known))
+        .min()
+        .filter(|&(distance, known)| distance <= TYPING_ERRORS.min(known.len() / 3));
+    match nearest {
+        Some((_, known)) => {
+            format!("there is no option {option}, did you mean {known}? See capuchin --help")
+        }
+        None => format!("there is no option {option}: see capuchin --help"),
     }
 }
 
@@ -315,10 +374,51 @@ impl Value<'_> {
         format!("{}: '{word}' {what}", self.option)
     }
 
-    fn address(&self) -> Result<SocketAddr, String> {
-        self.text()?.parse().map_err(|_| {
-            self.wrong("is no address with a port: try 127.0.0.1:8080, or [::1]:8080 for IPv6")
-        })
+    /// The addresses that a text names: of a host name all that this machine has.
+    fn addresses(&self) -> Result<Vec<SocketAddr>, String> {
+        let text = self.text()?;
+        if let Ok(address) = text.parse() {
+            return Ok(vec![address]);
+        }
+        if let Ok(port) = text.parse() {
+            return Ok(vec![local(port)]);
+        }
+        let Some((name, port)) = text.rsplit_once(':') else {
+            return Err(self.wrong(&format!("has no port: try {text}:{DEFAULT_PORT}")));
+        };
+        let Ok(port) = port.parse::<u16>() else {
+            return Err(self.wrong(
+                "is no address with a port: try 127.0.0.1:8080, [::1]:8080 for IPv6, or :8080 for all addresses",
+            ));
+        };
+        let found: Vec<SocketAddr> = match name {
+            // All addresses of both families, where the system has both.
+            "" => vec![
+                SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)),
+                SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)),
+            ],
+            name if name.contains(':') => {
+                return Err(self.wrong(&format!(
+                    "is no address with a port: write an IPv6 address in brackets, as in [::1]:{port}"
+                )));
+            }
+            name => (name, port)
+                .to_socket_addrs()
+                .map_err(|error| self.wrong(&format!("names no host ({error}): try an address")))?
+                .collect(),
+        };
+        let mut had: Vec<SocketAddr> = Vec::new();
+        for &address in &found {
+            if has_address(address) && !had.contains(&address) {
+                had.push(address);
+                // The IPv6 one takes IPv4 as well.
+                if name.is_empty() {
+                    break;
+                }
+            }
+        }
+        // That this machine has none of them is told by the attempt to listen.
+        Ok(if had.is_empty() { found } else { had })
     }
 
     fn choice<T: Copy>(&self, choices: &[(&str, T)]) -> Result<T, String> {
@@ -435,9 +535,11 @@ mod tests {
     }
 
     #[test]
-    fn directory_alone_is_enough() {
+    fn nothing_is_needed_and_a_directory_is_enough() {
+        assert_eq!(options("").unwrap().directory, PathBuf::from("."));
         let options = options("site").unwrap();
         assert_eq!(options.directory, PathBuf::from("site"));
+        assert!(options.site.listing);
         assert_eq!(options.listen, ["127.0.0.1:8080".parse().unwrap()]);
         assert_eq!(options.limits, Limits::DEFAULT);
     }
@@ -480,15 +582,18 @@ mod tests {
     #[test]
     fn mistakes_are_one_sentence_that_says_what_to_write() {
         let cases = [
-            ("", "which directory?"),
             ("a b", "one directory too many"),
-            ("--listen 8080 d", "try 127.0.0.1:8080"),
-            ("--listen localhost:8080 d", "try 127.0.0.1:8080"),
+            ("--listen 192.0.2.1 d", "try 192.0.2.1:8080"),
+            ("--listen a:b d", "try 127.0.0.1:8080"),
+            ("--listen ::1:80 d", "as in [::1]:80"),
+            ("--port 65536 d", "from 0 to 65535"),
             ("--workers 0 d", "from 1 to"),
             ("--workers many d", "from 1 to"),
             ("--accept both d", "each, one"),
             ("--max-head 1 d", "from 512 to"),
             ("--max-head 1T d", "try 8192"),
+            ("--max-fields 7 d", "from 8 to 254"),
+            ("--max-fields 255 d", "from 8 to 254"),
             ("--timeout-idle -1 d", "try 30 or 0.5"),
             ("--timeout-idle nan d", "try 30 or 0.5"),
             ("--links maybe d", "none, beneath, all"),
@@ -504,6 +609,7 @@ mod tests {
             ("--status-path /a/ d", "try /status"),
             ("--max-head 32K d", "from 512 to 32767"),
             ("--nonsense d", "no option"),
+            ("--work 3 d", "did you mean --workers?"),
             ("--sandbox --links all d", "leave out --links all"),
             ("--links all --sandbox d", "leave out --links all"),
             ("--workers", "needs a value"),

@@ -4,9 +4,10 @@ use crate::access_log::{AccessLog, Destination, Reach};
 use crate::descriptors::{Needs, files_wanted};
 use crate::directory::{Directory, DirectoryError, DirectoryOptions};
 use crate::front::{Front, OnMessage, StatusPage};
-use crate::worker::{self, Channel, Chores, MESSAGES, Wake};
+use crate::worker::{self, Channel, Chores, MESSAGES, Plan, Wake};
 use capuchin_core::acceptor::Acceptor;
 use capuchin_core::event::{self, Full, Message, Notifier, Ticket};
+use capuchin_core::http::head::LINE_LIMIT;
 use capuchin_core::http::method::Method;
 use capuchin_core::limits::Limits;
 use capuchin_core::reply::Opening;
@@ -21,7 +22,7 @@ use capuchin_posix::{
     File, HAS_SANDBOX, ListenError, ListenOptions, PosixClock, PosixTransport, UserError,
     enter_sandbox, listen, local_address, pause, raise_descriptor_limit, start_thread,
 };
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -55,7 +56,14 @@ pub enum StartError {
     AccessLog(Destination, io::Error),
     /// The sandbox cannot be entered; the system's error number, if it has one at all.
     Sandbox(Option<i32>),
-    /// A thread or an event channel could not be made.
+    /// The process may have fewer files open than a server needs for a handful of connections.
+    Descriptors {
+        /// What the system grants.
+        granted: u64,
+        /// What the server needs.
+        needed: u64,
+    },
+    /// Memory, a thread or an event channel could not be had.
     Resources(String),
 }
 
@@ -87,9 +95,11 @@ impl fmt::Display for StartError {
                 f,
                 "the sandbox cannot be entered (error {error}): leave it out, or use a kernel with Capsicum"
             ),
-            Self::Resources(what) => write!(
+            Self::Resources(what) => f.write_str(what),
+            Self::Descriptors { granted, needed } => write!(
                 f,
-                "{what}: close other programs or raise the limits (ulimit -a)"
+                "the limit of open files is {granted}, and {needed} are needed: raise it (ulimit -n), or lower the \
+                 number of workers (--workers)"
             ),
         }
     }
@@ -119,6 +129,7 @@ pub struct Server<A: 'static> {
     workers: usize,
     accept: Accept,
     limits: Limits,
+    fields: u8,
     log: Option<Arc<AccessLog>>,
     status_path: Option<Arc<str>>,
     status_address: Option<SocketAddr>,
@@ -148,6 +159,7 @@ impl<A: Send + Sync + 'static> Server<A> {
             workers: 1,
             accept: Accept::Each,
             limits: Limits::DEFAULT,
+            fields: worker::FIELDS,
             log: None,
             status_path: None,
             status_address: None,
@@ -190,7 +202,8 @@ impl<A: Send + Sync + 'static> Server<A> {
         self
     }
 
-    /// Listens on this address; call it for each. Port 0 lets the system choose.
+    /// Listens on this address; call it for each. Port 0 lets the system choose. `[::]` is all addresses, IPv6 and
+    /// IPv4; with `0.0.0.0` and the same port besides, it is those of IPv6.
     #[must_use]
     pub fn listen(mut self, address: SocketAddr) -> Self {
         self.addresses.push(address);
@@ -215,6 +228,14 @@ impl<A: Send + Sync + 'static> Server<A> {
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Header fields that a request may have: 100 unless this is called, 8 at the least and 254 at the
+    /// most. More is 431.
+    #[must_use]
+    pub fn max_fields(mut self, fields: u8) -> Self {
+        self.fields = fields.clamp(LEAST_FIELDS, LINE_LIMIT as u8);
         self
     }
 
@@ -380,8 +401,13 @@ impl<A: Send + Sync + 'static> Server<A> {
             let log = self.log.as_ref().map(|log| log.lines());
             let status = self.status_path.as_deref().map(status_page);
             let on_message = self.on_message.clone();
-            let mut limits = limits;
-            limits.connections = share(limits.connections, self.workers, index);
+            let mut plan = Plan {
+                index: index as u32,
+                limits,
+                fields: self.fields,
+                others: self.workers - 1 - index,
+            };
+            plan.limits.connections = share(limits.connections, self.workers, index);
             let body = move |ready: Ready| {
                 let front = Front {
                     inner: Routed::new(&routes, &*app, site),
@@ -393,7 +419,7 @@ impl<A: Send + Sync + 'static> Server<A> {
                         }
                     },
                 };
-                worker::serve(index as u32, own, front, &stats[index], limits, ready)
+                worker::serve(plan, own, front, &stats[index], ready)
             };
             match spawn(&format!("worker {index}"), &failures, Box::new(body)) {
                 Ok((notifier, thread)) => {
@@ -458,7 +484,7 @@ impl<A: Send + Sync + 'static> Server<A> {
             None => None,
         };
         let listeners = per_group.iter().chain([&status_listener]);
-        self.share_descriptors(listeners.map(|some| some.0.len()).sum());
+        self.share_descriptors(listeners.map(|some| some.0.len()).sum())?;
         let mut sites = self.open_sites()?;
         if let Some(user) = &self.user {
             capuchin_posix::become_user(user)
@@ -494,19 +520,26 @@ impl<A: Send + Sync + 'static> Server<A> {
 
     /// Listeners on every address, for each of `groups`; and the addresses, chosen ports filled in.
     fn bind(&self, groups: usize) -> Result<(Vec<Listeners>, Vec<SocketAddr>), StartError> {
-        let options = ListenOptions {
-            share: groups > 1,
-            fast_open: self.fast_open,
-            defer_seconds: self.defer_accept,
-        };
         let mut per_group: Vec<Listeners> = (0..groups).map(|_| Listeners::default()).collect();
         let mut addresses = Vec::new();
         for &wanted in &self.addresses {
+            let all_of_v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, wanted.port()));
+            let both_families = !self.addresses.contains(&all_of_v4)
+                && wanted.ip() == IpAddr::from(Ipv6Addr::UNSPECIFIED);
+            let options = ListenOptions {
+                share: groups > 1,
+                fast_open: self.fast_open,
+                defer_seconds: self.defer_accept,
+                both_families,
+            };
+            let alone = ListenOptions {
+                both_families,
+                ..ListenOptions::default()
+            };
             if groups > 1 && wanted.port() != 0 {
                 // Sharing would also let another server of ours join in: ask for the address alone
                 // first, so that a port in use is told.
-                let alone =
-                    listen(wanted, &ListenOptions::default()).map_err(StartError::Listen)?;
+                let alone = listen(wanted, &alone).map_err(StartError::Listen)?;
                 let _ = PosixTransport.close(alone);
             }
             let mut address = wanted;
@@ -521,7 +554,7 @@ impl<A: Send + Sync + 'static> Server<A> {
     }
 
     /// Raises the limit of descriptors, and lowers connections and open files to what it allows.
-    fn share_descriptors(&mut self, listeners: usize) {
+    fn share_descriptors(&mut self, listeners: usize) -> Result<(), StartError> {
         let connections = self.limits.connections;
         let needs = Needs {
             connections,
@@ -532,7 +565,12 @@ impl<A: Send + Sync + 'static> Server<A> {
                 Rest::Nothing | Rest::Table(_) => 0,
             },
         };
-        let shares = needs.share(raise_descriptor_limit(needs.wanted()));
+        let granted = raise_descriptor_limit(needs.wanted());
+        let needed = needs.least();
+        if granted < needed {
+            return Err(StartError::Descriptors { granted, needed });
+        }
+        let shares = needs.share(granted);
         if shares.connections < connections {
             log::warn!(
                 "the limit of open files allows for {} connections, not {connections}: raise it (ulimit -n)",
@@ -543,6 +581,7 @@ impl<A: Send + Sync + 'static> Server<A> {
         if let Rest::Directory(_, options) = &mut self.rest {
             options.open_files = options.open_files.min(shares.files);
         }
+        Ok(())
     }
 
     fn open_sites(&self) -> Result<Vec<AnySite>, StartError> {
@@ -638,7 +677,7 @@ impl Failures {
     }
 }
 
-type Ready = Box<dyn FnOnce(Result<Wake, event::Error>)>;
+type Ready = Box<dyn FnOnce(Result<Wake, String>)>;
 
 /// What a thread does. Boxed, so that one [`spawn`] is enough code for all.
 type Body = Box<dyn FnOnce(Ready) -> Result<(), event::Error> + Send>;
@@ -652,7 +691,7 @@ fn spawn(
 ) -> Result<(Wake, JoinHandle<()>), StartError> {
     let (sender, mut receiver) = queue(1);
     let failed = |error: &dyn fmt::Display| {
-        StartError::Resources(format!("the {name} cannot be started ({error})"))
+        StartError::Resources(format!("the {name} cannot be started: {error}"))
     };
     let (own_name, failures) = (name.to_owned(), Arc::clone(failures));
     let thread = start_thread(
@@ -673,7 +712,7 @@ fn spawn(
             }
         }),
     )
-    .map_err(|error: io::Error| failed(&error))?;
+    .map_err(|error: io::Error| failed(&lacking(&error)))?;
     let error = match receiver.wait(None) {
         Ok(Ok(notifier)) => return Ok((notifier, thread)),
         Ok(Err(error)) => failed(&error),
@@ -682,6 +721,11 @@ fn spawn(
     // What it owned is closed when it has ended; how it did so is told already.
     let _ = thread.join();
     Err(error)
+}
+
+/// What an error of the system's means to who starts a server.
+pub(crate) fn lacking(error: &dyn fmt::Display) -> String {
+    format!("{error}: close other programs or raise the limits (ulimit -a)")
 }
 
 fn accept_for(
@@ -693,7 +737,7 @@ fn accept_for(
     let channel = match Channel::new(MESSAGES) {
         Ok(channel) => channel,
         Err(error) => {
-            ready(Err(error));
+            ready(Err(lacking(&error)));
             return Ok(());
         }
     };
@@ -708,7 +752,7 @@ fn accept_for(
         &mut handed,
     );
     if let Err(error) = listeners.hand_to(|listener| acceptor.listen(listener)) {
-        ready(Err(error));
+        ready(Err(lacking(&error)));
         return Ok(());
     }
     ready(Ok(acceptor.notifier()));
@@ -717,6 +761,9 @@ fn accept_for(
 
 /// Connections that the status listener takes at the same time.
 const STATUS_CONNECTIONS: u32 = 16;
+
+/// Header fields that [`Server::max_fields`] allows at least.
+const LEAST_FIELDS: u8 = 8;
 
 /// Bytes of a head that the status listener takes at least: monitoring programs send many fields.
 const STATUS_HEAD: u16 = 2_048;
@@ -738,7 +785,13 @@ fn serve_status<A>(
         status: Some(page),
         on_message: &mut |_| {},
     };
-    worker::serve(u32::MAX, listener, front, &Stats::new(), limits, ready)
+    let plan = Plan {
+        index: u32::MAX,
+        limits,
+        fields: worker::FIELDS,
+        others: 0,
+    };
+    worker::serve(plan, listener, front, &Stats::new(), ready)
 }
 
 /// The sites that a server can have, chosen when it starts.
@@ -1035,7 +1088,13 @@ mod tests {
                     accept_for(listeners, &[worker.notifier()], &stats, ready)
                 } else {
                     let service = Routed::new(&[], &(), AnySite::Nothing(NoSite::default()));
-                    worker::serve(0, listeners, service, &stats[0], Limits::DEFAULT, ready)
+                    let plan = Plan {
+                        index: 0,
+                        limits: Limits::DEFAULT,
+                        fields: worker::FIELDS,
+                        others: 0,
+                    };
+                    worker::serve(plan, listeners, service, &stats[0], ready)
                 };
                 assert!(failed.load(Relaxed));
                 assert_eq!(ended, Ok(()), "it is told once");

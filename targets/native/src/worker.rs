@@ -1,7 +1,7 @@
 //! One worker's thread.
 
-use crate::memory::{Slots, zeroed_fields};
-use crate::server::Listeners;
+use crate::memory::WorkerMemory;
+use crate::server::{Listeners, lacking};
 use capuchin_core::event::{Deadline, Error, EventChannel, Message, Notifier};
 use capuchin_core::limits::Limits;
 use capuchin_core::pool::Leases;
@@ -24,8 +24,8 @@ cfg_if::cfg_if! {
 /// Messages that may wait for one worker.
 pub(crate) const MESSAGES: usize = 512;
 
-/// Field lines that a head may have.
-pub(crate) const FIELDS: usize = 64;
+/// Field lines that a head may have, unless something else is asked for.
+pub(crate) const FIELDS: u8 = 100;
 
 /// The most buffers that one worker has: as many connections can be in the middle of a request.
 const LEASES_LIMIT: usize = 4_096;
@@ -51,34 +51,59 @@ fn lease_bytes(limits: &Limits, reply: usize) -> usize {
     (limits.request_bytes() + response).min(Leases::LARGEST)
 }
 
+/// What is decided about a worker before it starts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    /// Its number.
+    pub index: u32,
+    /// Its own limits.
+    pub limits: Limits,
+    /// Header fields that a request may have.
+    pub fields: u8,
+    /// Workers that start after it, for which there has to be memory, too.
+    pub others: usize,
+}
+
 /// Serves until told to stop. The channel is made here, on the worker's own thread; `ready` is
-/// given its sending end, or why there is none.
+/// given its sending end, or why the worker cannot serve.
 ///
 /// # Errors
 /// When the channel broke while it served; everything is closed then.
 pub(crate) fn serve<S>(
-    index: u32,
+    plan: Plan,
     listeners: Listeners,
     service: S,
     stats: &Stats,
-    limits: Limits,
-    ready: impl FnOnce(Result<Wake, Error>),
+    ready: impl FnOnce(Result<Wake, String>),
 ) -> Result<(), Error>
 where
     S: Service<File = File> + Chores,
 {
+    let Plan {
+        index,
+        limits,
+        fields,
+        others,
+    } = plan;
     let channel = match Channel::new(MESSAGES) {
         Ok(channel) => channel,
         Err(error) => {
-            ready(Err(error));
+            ready(Err(lacking(&error)));
             return Ok(());
         }
     };
     let size = lease_bytes(&limits, service.reply_bytes());
     let count = (limits.connections as usize + REFUSALS as usize).min(LEASES_LIMIT);
-    let mut bytes = vec![0u8; size * count];
-    let mut fields = zeroed_fields((FIELDS + 1) * count);
-    let mut scratch = vec![0u8; size];
+    let slots = limits.connections as usize + REFUSALS as usize;
+    // One more for the request line.
+    let rows = usize::from(fields) + 1;
+    let mut memory = match WorkerMemory::new(slots, count, size, rows, others) {
+        Ok(memory) => memory,
+        Err(error) => {
+            ready(Err(error.to_string()));
+            return Ok(());
+        }
+    };
     let notifier = channel.notifier();
     let mut worker = Worker::new(Parts {
         index,
@@ -86,9 +111,9 @@ where
         transport: PosixTransport,
         clock: PosixClock,
         service,
-        slots: Slots::new(limits.connections as usize + REFUSALS as usize),
-        leases: Leases::new(&mut bytes, &mut fields, size, FIELDS + 1),
-        scratch: &mut scratch,
+        slots: memory.slots,
+        leases: Leases::new(&mut memory.bytes, &mut memory.fields, size, rows),
+        scratch: &mut memory.scratch,
         stats,
         limits,
     });
@@ -97,7 +122,7 @@ where
         if notifier.send(Message::Stop).is_ok() {
             let _ = worker.run();
         }
-        ready(Err(error));
+        ready(Err(lacking(&error)));
         return Ok(());
     }
     ready(Ok(notifier));

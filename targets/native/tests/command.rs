@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Place, Running, get, get_until, output, read};
+use common::{PATIENCE, Place, Running, get, get_until, output, read};
 use libc::{SIGHUP, SIGINT, SIGTERM};
 use std::io::{BufRead, Read, Write};
 use std::time::{Duration, Instant};
@@ -24,8 +24,7 @@ fn mistakes_end_with_status_2_and_one_sentence() {
     let place = Place::new("mistakes");
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let taken = taken.local_addr().expect("bound").to_string();
-    let cases: [(&[&str], &str); 11] = [
-        (&[], "which directory?"),
+    let cases: [(&[&str], &str); 10] = [
         (
             &["--listen", "127.0.0.1:0", "/no/such/directory"],
             "name one that exists",
@@ -39,7 +38,10 @@ fn mistakes_end_with_status_2_and_one_sentence() {
             &["--status-path", "/a b", place.path()],
             "no path of letters",
         ),
-        (&["--listen", "nowhere", place.path()], "try 127.0.0.1:8080"),
+        (
+            &["--listen", "nowhere", place.path()],
+            "has no port: try nowhere:8080",
+        ),
         (&["--listen", &taken, place.path()], "choose another port"),
         (
             &["--listen", "192.0.2.1:0", place.path()],
@@ -81,6 +83,133 @@ fn mistakes_end_with_status_2_and_one_sentence() {
         assert_eq!(error.trim_end().lines().count(), 1, "{words:?}: {error}");
         assert!(!error.contains("ulimit"), "{words:?}: {error}");
     }
+}
+
+/// What a request gets that is all the connection has.
+fn answer(running: &Running, request: &[u8]) -> String {
+    let mut stream = running.connect();
+    // The server may answer, and close, before it has read all.
+    let _ = stream.write_all(request);
+    let mut reply = Vec::new();
+    let _ = stream.read_to_end(&mut reply);
+    String::from_utf8_lossy(&reply).into_owned()
+}
+
+#[test]
+fn header_fields_at_and_past_their_limit() {
+    let place = Place::new("fields");
+    place.write("a.txt", "a");
+    for (words, limit) in [
+        (&[][..], 100),
+        (&["--max-fields", "10"], 10),
+        (&["--max-fields=254"], 254),
+    ] {
+        let running = Running::capuchin(&[words, &[place.path()]].concat());
+        // Host and Connection are two of them.
+        let request = |count: usize| {
+            format!(
+                "GET /a.txt HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{}\r\n",
+                "X: y\r\n".repeat(count - 2)
+            )
+        };
+        let reply = answer(&running, request(limit).as_bytes());
+        assert!(reply.starts_with("HTTP/1.1 200 OK\r\n"), "{limit}: {reply}");
+        let reply = answer(&running, request(limit + 1).as_bytes());
+        assert!(reply.starts_with("HTTP/1.1 431 "), "{limit}: {reply}");
+        assert!(
+            reply.ends_with(&format!("this server takes {limit} fields\n")),
+            "{reply}"
+        );
+    }
+}
+
+#[test]
+fn request_line_of_8000_bytes_passes_beside_a_browsers_fields() {
+    let place = Place::new("long-line");
+    place.write("a.txt", "a");
+    let running = Running::capuchin(&[place.path()]);
+    let around = "GET /a.txt? HTTP/1.1".len();
+    let line = format!("GET /a.txt?{} HTTP/1.1", "q".repeat(8_000 - around));
+    assert_eq!(line.len(), 8_000);
+    let head = |cookie: usize| {
+        format!(
+            "{line}\r\nHost: a\r\nConnection: close\r\nUser-Agent: {}\r\nAccept: {}\r\nCookie: {}\r\n\r\n",
+            "u".repeat(150),
+            "t".repeat(150),
+            "c".repeat(cookie)
+        )
+    };
+    let rest = head(0).len();
+    let limit = 16 << 10;
+    for (length, status) in [(12_000, "200 OK"), (limit, "200 OK"), (limit + 1, "431 ")] {
+        let request = head(length - rest);
+        assert_eq!(request.len(), length);
+        let reply = answer(&running, request.as_bytes());
+        assert!(
+            reply.starts_with(&format!("HTTP/1.1 {status}")),
+            "{length}: {reply}"
+        );
+    }
+    // The line alone past the limit.
+    let line = format!("GET /a.txt?{} HTTP/1.1\r\n\r\n", "q".repeat(limit));
+    let reply = answer(&running, line.as_bytes());
+    assert!(reply.starts_with("HTTP/1.1 414 "), "{reply}");
+}
+
+#[test]
+fn clients_mistakes_do_not_fill_the_log() {
+    let place = Place::new("flood");
+    place.write("a.txt", "a");
+    place.write("sub/b.txt", "b");
+    // Nobody can open one: what goes wrong then is no mistake of the server's.
+    let _socket = std::os::unix::net::UnixListener::bind(place.0.join("socket")).expect("a socket");
+    let _ = std::os::unix::fs::symlink("loop", place.0.join("loop"));
+    let mut running = Running::capuchin(&["--workers", "1", place.path()]);
+    let get =
+        |target: &str| format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let quotes = format!("/sub?{}", "\"".repeat(6_000));
+    let mut statuses = std::collections::BTreeMap::new();
+    let requests = [
+        get(&quotes),
+        get("/missing"),
+        get("/socket"),
+        get("/loop"),
+        get("/%00"),
+        get("/../a.txt"),
+        get("/sub%2f../a.txt"),
+        get(&"/x".repeat(9_000)),
+        get("/a.txt").replace("GET", "BREW"),
+        get("/a.txt").replace("Host: a", "Host: a b"),
+        get("/a.txt").replace("Host: a", "Range: bytes=9-\r\nHost: a"),
+        get("/a.txt").replace("HTTP/1.1", "HTTP/3.7"),
+        "\x16\x03\x01\r\n\r\n".into(),
+        "POST /a.txt HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n".into(),
+    ];
+    const ROUNDS: usize = 100;
+    for _ in 0..ROUNDS {
+        for (number, request) in requests.iter().enumerate() {
+            let reply = answer(&running, request.as_bytes());
+            let status = reply.get(9..12).unwrap_or("none").to_owned();
+            assert!(!status.starts_with('2'), "{number}: {reply}");
+            *statuses.entry((number, status)).or_insert(0) += 1;
+        }
+    }
+    // The redirect whose location does not fit is the client's mistake.
+    assert_eq!(
+        statuses.get(&(0, "414".into())),
+        Some(&ROUNDS),
+        "{statuses:?}"
+    );
+    running.signal(SIGTERM);
+    assert!(running.end().success());
+    let errors = running.errors();
+    let lines: Vec<&str> = errors
+        .lines()
+        .filter(|line| !line.contains("finishing the requests"))
+        .collect();
+    // At most one of a kind a minute, and these take less than a few minutes on any machine.
+    assert!(lines.len() < 10, "{} lines: {errors}", lines.len());
+    assert!(!errors.contains("ERROR"), "{errors}");
 }
 
 #[test]
@@ -418,13 +547,13 @@ fn listing_is_a_page_of_what_can_be_served() {
         "{head}"
     );
     assert!(
-        page.contains("href=\"./one%20%26%20two.txt\">one &amp; two.txt</a>")
+        page.contains("href=\"./one%20%26%20two.txt\"><bdi>one &amp; two.txt</bdi></a>")
             && page.contains("href=\"./sub/\"")
     );
     assert!(!page.contains(".hidden"));
     assert_eq!(running.get("/one%20%26%20two.txt").1, "x");
     assert_eq!(running.get("/sub/").1, "index");
-    let without = Running::capuchin(&[place.path()]);
+    let without = Running::capuchin(&["--listing", "off", place.path()]);
     assert!(without.get("/").0.starts_with("HTTP/1.1 403"));
 }
 
@@ -483,6 +612,89 @@ fn links_are_followed_as_far_as_the_operator_allows() {
                 "{links} {path}: {head}"
             );
         }
+    }
+}
+
+#[test]
+fn refusal_is_explained_at_debug_level_only() {
+    let place = Place::new("refused");
+    place.write("site/sub/a", "a");
+    let outside = place.0.join("site/outside");
+    std::os::unix::fs::symlink("../..", &outside).expect("a link");
+    let site = place.0.join("site");
+    let site = site.to_str().expect("UTF-8");
+    for (level, told) in [("debug", true), ("info", false)] {
+        let mut running = Running::capuchin(&["--listing", "off", "--log-level", level, site]);
+        for path in ["/outside/etc/", "/sub/"] {
+            let (head, _) = running.get(path);
+            assert!(head.starts_with("HTTP/1.1 403"), "{path}: {head}");
+        }
+        running.signal(SIGTERM);
+        running.end();
+        let errors = running.errors();
+        for line in [
+            "403 for /outside/etc/: /outside is a symbolic link that is not followed",
+            "403 for /sub/: it has no index file",
+        ] {
+            assert_eq!(errors.contains(line), told, "{level}, {line}: {errors}");
+        }
+    }
+}
+
+#[test]
+fn directory_that_another_takes_the_place_of_is_said_once_whatever_workers_there_are() {
+    let place = Place::new("deployed");
+    for version in ["one", "two"] {
+        place.write(&format!("{version}/a"), version);
+    }
+    let link = place.0.join("root");
+    let lead_to = |target: &str| {
+        let new = place.0.join("new");
+        std::os::unix::fs::symlink(target, &new).expect("a link");
+        std::fs::rename(new, &link).expect("renamed");
+    };
+    lead_to("one");
+    let root = link.to_str().expect("UTF-8");
+    let mut running = Running::capuchin(&["--workers", "3", root]);
+    // Whichever worker a connection comes to: until none has given anything else for a while.
+    let all_give = |status: &str, content: &str| {
+        let begin = Instant::now();
+        let mut in_a_row = 0;
+        while in_a_row < 60 {
+            let (head, body) = running.get("/a");
+            let as_wanted = head.starts_with(&format!("HTTP/1.1 {status}")) && body == content;
+            in_a_row = if as_wanted { in_a_row + 1 } else { 0 };
+            assert!(begin.elapsed() < PATIENCE, "{status}: {head}");
+            if !as_wanted {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+    };
+    all_give("200", "one");
+    lead_to("two");
+    all_give("200", "two");
+    std::fs::remove_file(&link).expect("removed");
+    let begin = Instant::now();
+    while !running.get("/a").0.starts_with("HTTP/1.1 503") {
+        assert!(begin.elapsed() < PATIENCE, "it is still served");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let (head, _) = running.get("/b");
+    assert!(
+        head.starts_with("HTTP/1.1 503") && head.contains("Retry-After"),
+        "{head}"
+    );
+    lead_to("two");
+    all_give("200", "two");
+    running.signal(SIGTERM);
+    running.end();
+    let errors = running.errors();
+    for (line, count) in [
+        ("is another directory now", 1),
+        ("is gone: requests get 503", 1),
+        ("is there again, and", 1),
+    ] {
+        assert_eq!(errors.matches(line).count(), count, "{line}: {errors}");
     }
 }
 
@@ -572,22 +784,6 @@ fn streams_that_the_parent_closed_lead_nowhere() {
         .args(["-c", &words])
         .status();
     assert_eq!(status.expect("a shell").code(), Some(0));
-}
-
-#[test]
-fn nobody_who_reads_is_an_error_and_not_a_signal() {
-    for word in ["--help", "--version"] {
-        // The reading end of the pipe is closed before anything can be written.
-        let words = format!("sleep 0.2; exec \"$0\" {word}");
-        let mut child = std::process::Command::new("sh")
-            .args(["-c", &words])
-            .arg(env!("CARGO_BIN_EXE_capuchin"))
-            .stdout(std::process::Stdio::piped())
-            .spawn()
-            .expect("a shell");
-        drop(child.stdout.take());
-        assert_eq!(child.wait().expect("our child").code(), Some(2), "{word}");
-    }
 }
 
 #[test]

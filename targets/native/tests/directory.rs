@@ -240,6 +240,232 @@ fn contents_beyond_the_memory_are_sent_from_their_files() {
     assert!(!in_memory(&mut none, a));
 }
 
+/// The entity tag of what is found, and whether that is in memory.
+fn tag_and_memory(site: &mut Directory, path: &str, now: u64) -> (String, bool) {
+    match site.find(path.as_bytes(), Accepts::identity(), now) {
+        Ok(Found::Content(id, representation)) => {
+            let found = (
+                representation.tag.expect("a tag").to_string(),
+                representation.content.is_some(),
+            );
+            site.release(id);
+            found
+        }
+        other => panic!("{path}: {other:?}"),
+    }
+}
+
+#[test]
+fn tag_does_not_depend_on_free_memory_and_a_file_returns_there_once_it_fits() {
+    let place = Place::new("one-tag");
+    for name in ["a", "b"] {
+        place.write(name, &name.repeat(60));
+    }
+    // Known long enough for times to tell.
+    std::thread::sleep(Duration::from_millis(2_100));
+    let mut roomy = open(&place, |options| options.cache_bytes = 1_000);
+    let expected = tag_and_memory(&mut roomy, "/b", 0);
+    assert!(expected.1);
+    let mut site = open(&place, |options| options.cache_bytes = 100);
+    // Another worker with the same options, whose memory is free.
+    let mut other = open(&place, |options| options.cache_bytes = 100);
+    assert_eq!(tag_and_memory(&mut other, "/b", 0), expected);
+    let held = hold(&mut site, "/a", 0).expect("found");
+    let (tag, in_memory) = tag_and_memory(&mut site, "/b", 0);
+    assert!(!in_memory, "120 bytes are held, 100 allowed");
+    assert_eq!(tag, expected.0);
+    assert_eq!(get(&mut site, "/b", 0), Ok("b".repeat(60)));
+    // For as long as there is no room it stays the same file.
+    assert_eq!(
+        tag_and_memory(&mut site, "/b", SECOND),
+        (tag.clone(), false)
+    );
+    site.release(held.0);
+    assert_eq!(
+        tag_and_memory(&mut site, "/b", 2 * SECOND - 1),
+        (tag, false)
+    );
+    assert_eq!(tag_and_memory(&mut site, "/b", 2 * SECOND), expected);
+    assert_eq!(get(&mut site, "/b", 2 * SECOND), Ok("b".repeat(60)));
+}
+
+#[test]
+fn tag_is_of_the_content_up_to_the_longest_in_memory_and_of_the_file_beyond() {
+    let place = Place::new("tag-limit");
+    for (name, length) in [("at", 50), ("at-too", 50), ("past", 51), ("past-too", 51)] {
+        place.write(name, &"x".repeat(length));
+    }
+    let mut site = open(&place, |options| options.cache_file_bytes = 50);
+    let mut tag = |path| tag_and_memory(&mut site, path, 0).0;
+    assert_eq!(tag("/at"), tag("/at-too"), "one content");
+    assert_ne!(tag("/past"), tag("/past-too"), "two files");
+}
+
+#[test]
+#[cfg(target_os = "linux")] // mmap(2) notes the first write to a page only
+fn content_written_through_a_memory_map_is_seen_after_a_second() {
+    use std::os::fd::AsRawFd;
+    let place = Place::new("mapped");
+    place.write("a", "old");
+    let path = place.0.join("a");
+    let file = fs::File::options().read(true).write(true).open(&path);
+    let file = file.expect("a file");
+    let (access, shared) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
+    // SAFETY: the file is open and longer than what is mapped, at a place that the system chooses.
+    let map = unsafe { libc::mmap(std::ptr::null_mut(), 3, access, shared, file.as_raw_fd(), 0) };
+    assert_ne!(map, libc::MAP_FAILED);
+    let write = |text: &[u8; 3]| {
+        // SAFETY: three bytes are mapped for writing, and nobody here has a reference to them.
+        unsafe { std::ptr::copy_nonoverlapping(text.as_ptr(), map.cast(), 3) };
+    };
+    let times = || {
+        use std::os::unix::fs::MetadataExt;
+        let status = fs::metadata(&path).expect("a status");
+        (
+            status.mtime(),
+            status.mtime_nsec(),
+            status.ctime(),
+            status.ctime_nsec(),
+        )
+    };
+    write(b"one");
+    let before = times();
+    // Known long enough for times to tell.
+    std::thread::sleep(Duration::from_millis(2_100));
+    let mut site = open(&place, |_| {});
+    assert_eq!(get(&mut site, "/a", 0).as_deref(), Ok("one"));
+    let head = ask(&mut site, "/a", 0);
+    let (tag, _) = tag_and_memory(&mut site, "/a", 0);
+    write(b"two");
+    if times() != before {
+        println!(
+            "NOT RUN: the file system has written the page back meanwhile, and noted the time"
+        );
+    }
+    assert_eq!(get(&mut site, "/a", SECOND - 1).as_deref(), Ok("one"));
+    assert_eq!(get(&mut site, "/a", SECOND).as_deref(), Ok("two"));
+    assert_ne!(tag_and_memory(&mut site, "/a", SECOND).0, tag);
+    assert_eq!(recall(&mut site, &head, SECOND), None);
+    // SAFETY: it is mapped, and used no more.
+    unsafe { libc::munmap(map, 3) };
+}
+
+/// Puts a link to `target` in the place of the link `name`, as deployments do: `ln -s`, `mv -T`.
+fn replace_link(place: &Place, name: &str, target: &str) {
+    let new = place.0.join("new-link");
+    std::os::unix::fs::symlink(target, &new).expect("a link");
+    fs::rename(new, place.0.join(name)).expect("renamed");
+}
+
+#[test]
+fn directory_that_another_takes_the_place_of_is_left_within_a_second() {
+    let place = Place::new("deployed");
+    for version in ["one", "two"] {
+        place.write(&format!("{version}/a"), version);
+        place.write(&format!("{version}/large"), &version.repeat(LARGE / 3));
+    }
+    place.write("two/new", "new");
+    replace_link(&place, "root", "one");
+    let options = DirectoryOptions::default();
+    let mut site = Directory::open(&place.0.join("root"), options).expect("a directory");
+    assert_eq!(get(&mut site, "/a", 0).as_deref(), Ok("one"));
+    let head = ask(&mut site, "/a", 0);
+    assert!(recall(&mut site, &head, 0).is_some());
+    let held = hold(&mut site, "/large", 0).expect("found");
+    replace_link(&place, "root", "two");
+    assert_eq!(get(&mut site, "/a", SECOND - 1).as_deref(), Ok("one"));
+    // What is not known is looked up, and that shows it.
+    assert_eq!(get(&mut site, "/new", SECOND - 1).as_deref(), Ok("new"));
+    assert_eq!(recall(&mut site, &head, SECOND - 1), None);
+    assert_eq!(get(&mut site, "/a", SECOND - 1).as_deref(), Ok("two"));
+    replace_link(&place, "root", "one");
+    assert_eq!(get(&mut site, "/a", 2 * SECOND).as_deref(), Ok("one"));
+    // What began goes on, though its directory was left.
+    let old = "one".repeat(LARGE / 3).into_bytes();
+    assert_eq!(read(&mut site, held), Some(old));
+    site.release(held.0);
+}
+
+#[test]
+fn directory_that_is_gone_is_busy_until_it_is_there_again() {
+    let place = Place::new("removed");
+    place.write("root/a", "first");
+    let root = place.0.join("root");
+    let mut site = Directory::open(&root, DirectoryOptions::default()).expect("a directory");
+    assert_eq!(get(&mut site, "/a", 0).as_deref(), Ok("first"));
+    let held = hold(&mut site, "/a", 0).expect("found");
+    // Made again under another inode number, for this one is open.
+    fs::remove_dir_all(&root).expect("removed");
+    assert_eq!(get(&mut site, "/a", SECOND), Err(SiteError::Busy));
+    assert_eq!(get(&mut site, "/none", SECOND), Err(SiteError::Busy));
+    fs::write(&root, "a file is no directory").expect("a file");
+    assert_eq!(get(&mut site, "/a", SECOND), Err(SiteError::Busy));
+    fs::remove_file(&root).expect("removed");
+    place.write("root/a", "second");
+    assert_eq!(get(&mut site, "/a", SECOND).as_deref(), Ok("second"));
+    assert_eq!(read(&mut site, held).as_deref(), Some(&b"first"[..]));
+    site.release(held.0);
+    // Moved away and back.
+    fs::rename(&root, place.0.join("away")).expect("moved");
+    assert_eq!(get(&mut site, "/a", 2 * SECOND), Err(SiteError::Busy));
+    fs::rename(place.0.join("away"), &root).expect("moved back");
+    assert_eq!(get(&mut site, "/a", 2 * SECOND).as_deref(), Ok("second"));
+}
+
+/// Runs `test` as a user to whom no file belongs, without what the superuser may.
+#[cfg(target_os = "linux")]
+fn as_stranger<R: Send>(test: impl FnOnce() -> R + Send) -> R {
+    const NOBODY: libc::uid_t = 65_534;
+    std::thread::scope(|scope| {
+        let stranger = scope.spawn(|| {
+            // The file-system user is this thread's own (setfsuid(2)). Who is not the superuser cannot
+            // change it, and need not: modes are in force then.
+            // SAFETY: no memory is passed.
+            unsafe { libc::setfsuid(NOBODY) };
+            test()
+        });
+        stranger.join().expect("it ends")
+    })
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn directory_that_may_only_be_searched_serves_its_index_and_no_list() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new("searched");
+    place.write("index.html", "root");
+    place.write("sub/index.html", "sub");
+    place.write("bare/a", "a");
+    for name in ["", "sub", "bare"] {
+        let mode = fs::Permissions::from_mode(0o711);
+        fs::set_permissions(place.0.join(name), mode).expect("its mode");
+    }
+    as_stranger(|| {
+        let mut site = open(&place, |options| options.listing = true);
+        assert_eq!(get(&mut site, "/", 0).as_deref(), Ok("root"));
+        assert_eq!(get(&mut site, "/sub/", 0).as_deref(), Ok("sub"));
+        let found = site.find(b"/sub", Accepts::identity(), 0);
+        assert!(matches!(found, Ok(Found::Directory)), "{found:?}");
+        assert_eq!(get(&mut site, "/bare/a", 0).as_deref(), Ok("a"));
+        assert_eq!(get(&mut site, "/bare/", 0), Err(SiteError::Forbidden));
+    });
+}
+
+#[test]
+fn absolute_link_that_leads_into_the_directory_is_followed() {
+    let place = Place::new("absolute-links");
+    place.write("root/sub/a", "inside");
+    place.write("secret", "outside");
+    for (name, target) in [("in", "root/sub/a"), ("out", "secret")] {
+        let target = place.0.join(target);
+        std::os::unix::fs::symlink(target, place.0.join("root").join(name)).expect("a link");
+    }
+    let root = place.0.join("root");
+    let mut site = Directory::open(&root, DirectoryOptions::default()).expect("a directory");
+    assert_eq!(get(&mut site, "/in", 0).as_deref(), Ok("inside"));
+    assert_eq!(get(&mut site, "/out", 0), Err(SiteError::Forbidden));
+}
+
 #[test]
 fn listings_that_slow_clients_hold_are_bounded_and_leave_room_for_short_ones() {
     let place = Place::new("listings");
@@ -427,10 +653,34 @@ fn hidden_names_are_not_there_unless_allowed() {
 }
 
 #[test]
-fn compressed_neighbour_that_is_older_is_not_sent() {
+fn compressed_neighbour_that_is_older_by_a_second_is_not_sent() {
     let place = Place::new("older");
     place.write("a.js", "plain");
     place.write("a.js.gz", "zipped");
+    let set = |name: &str, time: Duration| {
+        let file = fs::File::options().write(true).open(place.0.join(name));
+        file.and_then(|file| file.set_modified(SystemTime::UNIX_EPOCH + time))
+            .expect("a time");
+    };
+    const SECONDS: u64 = 1_700_000_000;
+    for (plain, zipped, offered) in [
+        // Its time was cut to the second, as by `brotli -k` and `pigz`.
+        ((SECONDS, 999_999_999), (SECONDS, 0), true),
+        ((SECONDS, 100), (SECONDS - 1, 101), true),
+        ((SECONDS, 100), (SECONDS - 1, 100), false),
+        ((SECONDS, 0), (SECONDS - 1, 0), false),
+        ((SECONDS, 0), (SECONDS, 0), true),
+        ((SECONDS, 0), (SECONDS + 1_000, 0), true),
+    ] {
+        set("a.js", Duration::new(plain.0, plain.1));
+        set("a.js.gz", Duration::new(zipped.0, zipped.1));
+        let mut site = open(&place, |options| options.precompressed = true);
+        let found = site.find(b"/a.js", Accepts::identity(), 0);
+        let Ok(Found::Content(_, representation)) = found else {
+            panic!("not found");
+        };
+        assert_eq!(representation.varies, offered, "{plain:?} {zipped:?}");
+    }
     for (seconds_ago, offered) in [(100, true), (50, true), (200, false)] {
         settle(&place, "a.js", 100);
         settle(&place, "a.js.gz", seconds_ago);

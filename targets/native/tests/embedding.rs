@@ -138,6 +138,62 @@ fn until(mut what: impl FnMut() -> bool) {
     }
 }
 
+/// Lines of the log about the routes under `/flood`.
+struct Lines;
+
+static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+impl log::Log for Lines {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        let line = record.args().to_string();
+        if line.contains("/flood/") {
+            LINES.lock().unwrap().push(line);
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// Says in a field what its client says in the query.
+fn echoes(_: &mut Context<'_, App>, request: &Request<'_>, reply: Reply<'_>) -> Next {
+    let mut memory = [0; 64];
+    let value =
+        capuchin_core::http::path::query_decode(request.query().unwrap_or_default(), &mut memory);
+    reply
+        .status(Status::OK)
+        .field("X-Value", value.unwrap_or_default())
+        .empty()
+}
+
+#[test]
+fn handlers_that_fail_whenever_a_client_wants_log_one_line_a_minute_each() {
+    let _ = log::set_logger(&Lines);
+    log::set_max_level(log::LevelFilter::Info);
+    let (running, _, address) = serve(|server| {
+        server.route(Method::Get, "/flood/panic", &panics).route(
+            Method::Get,
+            "/flood/echo",
+            &echoes,
+        )
+    });
+    for _ in 0..200 {
+        for path in ["/flood/panic", "/flood/echo?a%0Db"] {
+            assert!(get(&address, path).0.starts_with("HTTP/1.1 500"), "{path}");
+        }
+    }
+    finish(running);
+    let lines = LINES.lock().unwrap();
+    for route in ["/flood/panic", "/flood/echo"] {
+        let about = lines.iter().filter(|line| line.contains(route)).count();
+        // One a minute, and the requests take less than a few minutes on any machine.
+        assert!((1..10).contains(&about), "{route}: {about} of {lines:?}");
+    }
+}
+
 #[test]
 fn panic_anywhere_in_a_handler_costs_its_own_connection_500() {
     let (running, _, address) = serve(|server| server);

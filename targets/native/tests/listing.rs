@@ -10,6 +10,7 @@ use common::{Place, Running};
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
+use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
 
 /// Where the rows' links lead, with the directory's path before them.
@@ -80,7 +81,7 @@ fn columns_are_sorted_by_their_links() {
 }
 
 #[test]
-fn names_of_all_bytes_are_linked_and_their_requests_are_one_line_of_the_log() {
+fn names_of_all_bytes_are_linked_and_served_and_each_request_is_one_line_of_the_log() {
     let place = Place::new("list-bytes");
     let (site, log) = (place.0.join("site"), place.0.join("log"));
     fs::create_dir(&site).expect("a directory");
@@ -101,7 +102,25 @@ fn names_of_all_bytes_are_linked_and_their_requests_are_one_line_of_the_log() {
     let links: BTreeSet<String> = rows(&page).into_iter().collect();
     assert_eq!(links, expected);
     for link in &links {
-        running.get(link);
+        let mut client = running.connect();
+        write!(
+            client,
+            "GET {link} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+        )
+        .expect("sent");
+        let mut reply = Vec::new();
+        client.read_to_end(&mut reply).expect("a response");
+        assert!(
+            reply.starts_with(b"HTTP/1.1 200 "),
+            "{link}: {}",
+            reply.escape_ascii()
+        );
+        // The file's only byte is the last of its name.
+        let byte = match link.strip_prefix("/n%") {
+            Some(digits) => u8::from_str_radix(digits, 16).expect("two digits"),
+            None => link.as_bytes()[2],
+        };
+        assert_eq!(reply.last(), Some(&byte), "{link}");
     }
     running.signal(libc::SIGTERM);
     assert_eq!(running.end().code(), Some(0));

@@ -167,9 +167,9 @@ static void make_facts(const capuchin_config *config)
   add_fact("body_ms", value_or(limit->body_ms, 30000));
   add_fact("handler_ms", value_or(limit->handler_ms, 60000));
   add_fact("write_ms", value_or(limit->write_ms, 30000));
-  add_fact("idle_ms", value_or(limit->idle_ms, 60000));
+  add_fact("idle_ms", value_or(limit->idle_ms, 75000));
   add_fact("linger_ms", value_or(limit->linger_ms, 2000));
-  add_fact("drain_ms", value_or(limit->drain_ms, 10000));
+  add_fact("drain_ms", value_or(limit->drain_ms, 8000));
   /* Workers share it: only where there is one, a client can meet it at a known number. */
   if (config->workers == 1) {
     add_fact("connections", config->connections);

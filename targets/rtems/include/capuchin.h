@@ -211,9 +211,9 @@ typedef struct {
   uint32_t body_ms;                 /* between two pieces of a body; 30,000 */
   uint32_t handler_ms;              /* for a deferred reply; 60,000 */
   uint32_t write_ms;                /* while the client takes nothing of a reply; 30,000 */
-  uint32_t idle_ms;                 /* between two requests; 60,000 */
+  uint32_t idle_ms;                 /* between two requests; 75,000 */
   uint32_t linger_ms;               /* for the client to take the last reply; 2,000 */
-  uint32_t drain_ms;                /* for requests in flight when the server stops; 10,000 */
+  uint32_t drain_ms;                /* for requests in flight when the server stops; 8,000 */
 } capuchin_limits;
 
 /* What a server is made of; begin with CAPUCHIN_CONFIG_DEFAULT. What it points to stays as it is. */

@@ -10,7 +10,9 @@ use capuchin_core::http::conditional::EntityTag;
 use capuchin_core::http::date::HttpDate;
 use capuchin_core::http::encoding::Coding;
 use capuchin_core::http::media_type;
+use capuchin_core::http::path;
 use capuchin_core::site::{Accepts, Content, ContentId, Found, Representation, Site, SiteError};
+use capuchin_core::throttle::Throttle;
 use capuchin_core::transport::Clock;
 use capuchin_posix::{File, FileStatus, Kind, OpenError, PosixClock, Root};
 use core::ops::Range;
@@ -25,6 +27,8 @@ const LONGEST_PATH: usize = 256;
 pub struct Files {
     root: Root,
     held: &'static mut [Held],
+    /// For lines about files that cannot be opened.
+    throttle: Throttle<1>,
 }
 
 /// A file that a reply holds.
@@ -53,26 +57,30 @@ impl Held {
 impl Files {
     /// At most as many files as `held` has places are open at a time.
     pub fn new(root: Root, held: &'static mut [Held]) -> Self {
-        Self { root, held }
+        Self {
+            root,
+            held,
+            throttle: Throttle::new(),
+        }
     }
 
-    fn open(&self, path: &[u8]) -> Result<(File, FileStatus), SiteError> {
-        let file = self.root.open_beneath(path).map_err(site_error)?;
+    fn open(&self, path: &[u8]) -> Result<(File, FileStatus), OpenError> {
+        let file = self.root.open_beneath(path)?;
         match file.status() {
             Ok(status) => Ok((file, status)),
             Err(error) => {
                 file.close();
-                Err(site_error(error))
+                Err(error)
             }
         }
     }
 
     /// The file that answers for `path`; `None` for a directory whose slash is missing.
-    fn resolve(&self, path: &[u8]) -> Result<Option<(File, FileStatus)>, SiteError> {
+    fn resolve(&self, path: &[u8]) -> Result<Option<(File, FileStatus)>, OpenError> {
         if path.ends_with(b"/") {
             let mut memory = [0; LONGEST_PATH];
             let length = path.len() + INDEX.len();
-            let whole = memory.get_mut(..length).ok_or(SiteError::NotFound)?;
+            let whole = memory.get_mut(..length).ok_or(OpenError::TooLong)?;
             whole[..path.len()].copy_from_slice(path);
             whole[path.len()..].copy_from_slice(INDEX);
             return self.regular(self.open(whole)?).map(Some);
@@ -85,23 +93,25 @@ impl Files {
         self.regular((file, status)).map(Some)
     }
 
-    fn regular(&self, (file, status): (File, FileStatus)) -> Result<(File, FileStatus), SiteError> {
+    fn regular(&self, (file, status): (File, FileStatus)) -> Result<(File, FileStatus), OpenError> {
         if status.kind == Kind::Regular {
             return Ok((file, status));
         }
         file.close();
-        Err(SiteError::Forbidden)
+        Err(OpenError::Forbidden)
     }
-}
 
-fn site_error(error: OpenError) -> SiteError {
-    match error {
-        OpenError::NotFound | OpenError::TooLong => SiteError::NotFound,
-        OpenError::Forbidden => SiteError::Forbidden,
-        OpenError::Exhausted => SiteError::Busy,
-        other => {
-            log::warn!("a file cannot be opened: {other}");
-            SiteError::Failed
+    fn site_error(&mut self, error: OpenError, now: u64) -> SiteError {
+        match error {
+            OpenError::NotFound | OpenError::TooLong => SiteError::NotFound,
+            OpenError::Forbidden => SiteError::Forbidden,
+            OpenError::Exhausted => SiteError::Busy,
+            other => {
+                if let Some(more) = self.throttle.admit(0, now) {
+                    log::warn!("a file cannot be opened: {other}{more}");
+                }
+                SiteError::Failed
+            }
         }
     }
 }
@@ -114,11 +124,16 @@ fn type_of(path: &[u8]) -> &'static str {
 impl Site for Files {
     type File = File;
 
-    fn find(&mut self, path: &[u8], _: Accepts<'_>, _: u64) -> Result<Found<'_>, SiteError> {
+    fn find(&mut self, path: &[u8], _: Accepts<'_>, now: u64) -> Result<Found<'_>, SiteError> {
+        // The file systems of RTEMS take a backslash for a slash.
+        if !path::is_portable(path) {
+            return Err(SiteError::NotFound);
+        }
         let Some(place) = self.held.iter().position(|held| held.0.is_none()) else {
             return Err(SiteError::Busy);
         };
-        let Some((file, status)) = self.resolve(path)? else {
+        let resolved = self.resolve(path);
+        let Some((file, status)) = resolved.map_err(|error| self.site_error(error, now))? else {
             return Ok(Found::Directory);
         };
         let nanoseconds = status
@@ -174,6 +189,38 @@ mod tests {
     use std::ffi::CString;
     use std::os::unix::ffi::OsStrExt;
     use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+    #[test]
+    fn names_that_rtems_would_take_for_paths_are_not_found() {
+        let directory =
+            std::env::temp_dir().join(std::format!("capuchin-names-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let root = CString::new(directory.as_os_str().as_bytes()).unwrap();
+        let root = Root::open(&root, Links::Beneath).unwrap();
+        let mut files = Files::new(root, std::vec![Held::NONE].leak());
+        for (name, found) in [
+            ("a b", true),
+            ("a\\b", false),
+            ("..\\b", false),
+            ("a\nb", false),
+        ] {
+            std::fs::write(directory.join(name), name).unwrap();
+            let path = [b"/", name.as_bytes()].concat();
+            match files.find(&path, Accepts::identity(), 0) {
+                Ok(Found::Content(id, _)) => {
+                    assert!(found, "{name}");
+                    files.release(id);
+                }
+                other => {
+                    assert!(
+                        !found && matches!(other, Err(SiteError::NotFound)),
+                        "{name}"
+                    );
+                }
+            }
+        }
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
 
     #[test]
     fn file_has_validators_once_a_coarse_time_of_change_is_over() {

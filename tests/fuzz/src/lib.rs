@@ -189,13 +189,11 @@ fn complete_head(bytes: &[u8], head: &Head<'_>) {
     }
     let path = head.path();
     assert!(path.is_empty() || path[0] == b'/' || path == b"*");
-    assert!(!path.contains(&b'?') && !head.target().contains(&b'#'));
-    let _ = (
-        head.query(),
-        head.host(),
-        head.keep_alive(),
-        head.expects_continue(),
-    );
+    assert!(!path.contains(&b'?') && !path.contains(&b'#'));
+    assert!(!head.query().is_some_and(|query| query.contains(&b'#')));
+    let no_target = |byte: &u8| *byte <= b' ' || *byte == 0x7f;
+    assert!(!head.target().is_empty() && !head.target().iter().any(no_target));
+    let _ = (head.host(), head.keep_alive(), head.expects_continue());
 }
 
 /// What a chunked body decodes to: data, consumed bytes, and how it ended.
@@ -305,7 +303,7 @@ pub fn path(data: &[u8]) {
 
 fn normal_path(raw: &[u8], path: &[u8]) {
     assert!(path.len() <= raw.len());
-    assert!(!path.contains(&b'\\') && !path.iter().any(u8::is_ascii_control));
+    assert!(!path.contains(&0));
     let inner = path.strip_prefix(b"/").expect("a slash in front");
     let mut segments = inner.split(|&byte| byte == b'/').peekable();
     while let Some(segment) = segments.next() {
@@ -330,11 +328,31 @@ pub fn range(data: &[u8]) {
     let (length, field) = first_line(data);
     let length = number(length).unwrap_or(1000);
     for length in [length, 0, 1, u64::MAX] {
-        if let Selection::Part { start, end } = range::evaluate(field, length) {
-            assert!(start < end && end <= length);
-            let single = format!("bytes={start}-{}", end - 1);
-            let again = range::evaluate(single.as_bytes(), length);
-            assert_eq!(again, Selection::Part { start, end });
+        match range::evaluate(field, length) {
+            Selection::Part { start, end } => {
+                assert!(start < end && end <= length);
+                let single = format!("bytes={start}-{}", end - 1);
+                let again = range::evaluate(single.as_bytes(), length);
+                assert_eq!(again, Selection::Part { start, end });
+            }
+            Selection::Parts(parts) => {
+                let ranges: Vec<_> = parts.iter().collect();
+                assert!((2..=range::PARTS_LIMIT).contains(&ranges.len()));
+                for (at, part) in ranges.iter().enumerate() {
+                    assert!(part.start < part.end && part.end <= length);
+                    let apart = |other: &std::ops::Range<u64>| {
+                        part.end < other.start || other.end < part.start
+                    };
+                    assert!(ranges[..at].iter().all(apart));
+                }
+                let text: Vec<_> = ranges
+                    .iter()
+                    .map(|part| format!("{}-{}", part.start, part.end - 1))
+                    .collect();
+                let again = range::evaluate(format!("bytes={}", text.join(",")).as_bytes(), length);
+                assert_eq!(again, Selection::Parts(parts));
+            }
+            Selection::Whole | Selection::Unsatisfiable => {}
         }
     }
 }

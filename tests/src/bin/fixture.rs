@@ -18,7 +18,7 @@ const STORM_THREADS: usize = 8;
 /// Bytes of a collected body at most: it is echoed, so that a response has to hold it, too.
 const COLLECT_BYTES: u16 = 4_096;
 /// Field lines that the native target takes.
-const FIELDS: usize = 64;
+const FIELDS: usize = 100;
 
 #[derive(Default)]
 struct App {

@@ -3,12 +3,12 @@
 use super::files::{folder, soon};
 use super::{Case, get};
 use crate::client::{Client, End};
-use crate::ensure;
-use crate::failure::Outcome;
+use crate::failure::{During, Outcome};
 use crate::pattern;
 use crate::reply::{Asked, Framing};
 use crate::site_fixture::{LiveFolder, replace};
 use crate::target::{Features, Target};
+use crate::{ensure, fail};
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -39,6 +39,11 @@ pub const CASES: &[Case] = &[
         name: "growing_file_never_gives_more_than_promised",
         needs: Features::LIVE,
         run: growing,
+    },
+    Case {
+        name: "file_that_is_written_all_the_time_gets_a_response_to_each_request",
+        needs: Features::LIVE,
+        run: written_all_the_time,
     },
 ];
 
@@ -230,4 +235,45 @@ fn growing(target: &Target) -> Outcome {
         .exchange(Asked::Get, get("/plain.txt"))?
         .expect_body(200, crate::site_fixture::PLAIN)?;
     Ok(())
+}
+
+/// Before the first byte of a response the server can still say that the file is being changed.
+fn written_all_the_time(target: &Target) -> Outcome {
+    use std::io::Write as _;
+    let folder = folder(target)?;
+    let (path, url) = (folder.path.join("f.log"), format!("{}/f.log", folder.url));
+    fs::write(&path, vec![b'L'; 300_000])?;
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| -> Outcome {
+            let mut file = fs::OpenOptions::new().append(true).open(&path)?;
+            while !done.load(Ordering::Relaxed) {
+                file.write_all(b"L")?;
+            }
+            Ok(())
+        });
+        let read = (0..40).try_for_each(|n| {
+            let mut client = target.connect()?;
+            client.send(get(&url))?;
+            let head = client
+                .head(Asked::Get, Instant::now() + target.patience())
+                .during(format!("request {n}"))?;
+            match head.status {
+                200 => Ok(()),
+                503 => {
+                    ensure!(
+                        head.field("Retry-After").is_some(),
+                        "503 without Retry-After"
+                    );
+                    Ok(())
+                }
+                status => fail!("{status}"),
+            }
+        });
+        done.store(true, Ordering::Relaxed);
+        let written = writer
+            .join()
+            .map_err(|_| crate::failure::Failure::new("the writer panicked"))?;
+        written.and(read)
+    })
 }

@@ -160,6 +160,8 @@ fn parameters(target: &Target) -> Outcome {
         ("/echo/./abc", "abc"),
         ("//echo//abc", "abc"),
         ("/echo/abc?word=other", "abc"),
+        ("/echo%2Fabc", "abc"),
+        ("/echo/abc#part", "abc"),
     ] {
         let reply = client.exchange(Asked::Get, get(path))?;
         reply
@@ -169,7 +171,10 @@ fn parameters(target: &Target) -> Outcome {
     for (path, status) in [
         ("/echo/", 404),
         ("/echo/a/b", 404),
-        ("/echo/a%2Fb", 400),
+        ("/echo/a%2Fb", 404),
+        ("/echo/a%5Cb", 400),
+        ("/echo/a%0Ab", 400),
+        ("/echo/a\\b", 400),
         ("/echo/%zz", 400),
         ("/Hello", 404),
         ("/hello/", 404),

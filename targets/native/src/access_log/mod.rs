@@ -59,6 +59,8 @@ struct Shared {
     reopen: AtomicBool,
     end: AtomicBool,
     ended: AtomicBool,
+    /// Standard output is a pipe that nobody reads any more, which was said. It does not come back.
+    is_unread: AtomicBool,
     /// How many of the lost lines were said, and when.
     said: Mutex<(u64, Option<Instant>)>,
     /// What workers had gathered when they ended, to be written after the queue.
@@ -71,7 +73,7 @@ impl Shared {
     /// Says how many of the lines `lost` so far were not told of, not too often. Any thread may: the
     /// writer may be stuck.
     fn say_losses(&self, lost: u64, at_end: bool) {
-        if lost == 0 {
+        if lost == 0 || self.is_unread.load(Ordering::SeqCst) {
             return;
         }
         let Ok(mut said) = self.said.try_lock() else {

@@ -33,7 +33,8 @@ impl Writer {
             let wait = if ending { Duration::ZERO } else { TICK };
             let received = self.lines.next(Some(wait));
             let asked = self.shared.reopen.swap(false, Ordering::SeqCst);
-            if asked || !self.lines.has_output() {
+            let is_unread = self.shared.is_unread.load(Ordering::SeqCst);
+            if !is_unread && (asked || !self.lines.has_output()) {
                 self.reopen(asked, &mut open_failed);
             }
             let over = match received {
@@ -87,8 +88,12 @@ impl Writer {
     fn write(&mut self, batch: &[u8], failed: &mut bool) {
         let result = self.lines.write(batch);
         if let Err(error) = &result {
-            if error.kind() == io::ErrorKind::BrokenPipe && !matches!(self.place, Place::Stdout) {
-                // The pipe's reader went away; the next may come.
+            if error.kind() == io::ErrorKind::BrokenPipe {
+                if matches!(self.place, Place::Stdout) {
+                    log::warn!("nobody reads the access log on standard output any more: it ends");
+                    self.shared.is_unread.store(true, Ordering::SeqCst);
+                }
+                // The reader of a named pipe went away; the next may come.
                 self.lines.set_output(None);
             } else if !*failed && self.lines.has_output() {
                 log::error!("the access log cannot be written: {error}");

@@ -165,6 +165,13 @@ impl Directory {
         self.drop_unused(index);
     }
 
+    /// Takes all nodes out of the cache.
+    pub(super) fn unlist_all(&mut self) {
+        for index in 0..self.nodes.len() {
+            self.unlist(index as u32);
+        }
+    }
+
     pub(super) fn drop_unused(&mut self, index: u32) {
         let place = &mut self.nodes[index as usize];
         if let Some(node) = place.take_if(|node| !node.listed && node.held == 0) {

@@ -2,14 +2,16 @@
 //! cache.
 
 use super::DirectoryOptions;
-use super::node::{CODINGS, Loaded, Node, Source, Stored, Variant};
+use super::node::{CODINGS, Loaded, Node, Opened, Source, Stored, Variant};
+use super::served::{Look, Served};
 use crate::listing::{self, View};
+use crate::throttle;
 use capuchin_core::http::conditional::EntityTag;
 use capuchin_core::http::date::HttpDate;
 use capuchin_core::http::media_type;
 use capuchin_core::http::write::Writer;
 use capuchin_core::site::SiteError;
-use capuchin_posix::{File, FileStatus, Kind, OpenError, Root};
+use capuchin_posix::{FileStatus, Kind, Lookup, OpenError};
 use std::io;
 
 /// Attempts to read a file that changes while it is read.
@@ -18,66 +20,78 @@ const READ_ATTEMPTS: usize = 3;
 /// Bytes of the fields that describe a file: some 200 are usual.
 const READY_BYTES: usize = 512;
 
+/// A compressed neighbour may be older than its file by less than this: `brotli -k`, `pigz` and others
+/// cut the time that they copy to the second.
+const NEIGHBOUR_OLDER_NS: u64 = 1_000_000_000;
+
 /// A directory and how it is served.
 #[derive(Debug)]
 pub(super) struct Loader {
-    pub(super) root: Root,
+    pub(super) served: Served,
     pub(super) options: DirectoryOptions,
 }
 
 impl Loader {
-    /// Looks a path up in the file system; contents of up to `longest` bytes are read to memory.
-    pub(super) fn load(
-        &self,
-        path: &[u8],
-        view: &View,
-        longest: usize,
-    ) -> Result<Loaded, SiteError> {
+    /// Looks a path up in the file system. Contents that may be kept in memory are read, and their files
+    /// stay open until it is known whether there is room for them.
+    pub(super) fn load(&self, path: &[u8], view: Option<&View>) -> Result<Loaded, SiteError> {
+        match self.served.look() {
+            Look::Same => {}
+            Look::Gone => return Ok(Loaded::NoRoot),
+            Look::Another(served) => return Ok(Loaded::AnotherRoot(served)),
+        }
         if !self.options.hidden && has_hidden_name(path) {
             return Err(SiteError::NotFound);
         }
-        let file = Opened(self.root.open_beneath(path).map_err(site_error)?);
-        let status = file.0.status().map_err(site_error)?;
-        match (status.kind, path.ends_with(b"/")) {
-            (Kind::Regular, false) => self
-                .load_file(path, path, file, status, longest)
-                .map(|node| Loaded::Node(Box::new(node))),
-            (Kind::Regular, true) => Err(SiteError::NotFound),
-            (Kind::Directory, false) => Ok(Loaded::Directory),
-            (Kind::Directory, true) => self
-                .load_directory(path, file, view, longest)
-                .map(|node| Loaded::Node(Box::new(node))),
-            _ => Err(SiteError::Forbidden),
+        let found = self.served.root.find_beneath(path);
+        let node = match (self.allowed(path, found)?, path.ends_with(b"/")) {
+            (Lookup::File(file), false) => self.load_file(path, path, Opened(file))?,
+            (Lookup::File(file), true) => {
+                file.close();
+                return Err(SiteError::NotFound);
+            }
+            (Lookup::Directory, false) => return Ok(Loaded::Directory),
+            (Lookup::Directory, true) => self.load_directory(path, view)?,
+        };
+        Ok(Loaded::Node(Box::new(node)))
+    }
+
+    /// What was found at `path`, or what a client is told; a log of level debug tells which permission is
+    /// lacking.
+    fn allowed<T>(&self, path: &[u8], found: Result<T, OpenError>) -> Result<T, SiteError> {
+        if matches!(found, Err(OpenError::Forbidden)) && log::log_enabled!(log::Level::Debug) {
+            match self.served.root.refusal(path) {
+                Some(refusal) => log::debug!("403 for {}: {refusal}", path.escape_ascii()),
+                None => log::debug!("403 for {}: it was changed meanwhile", path.escape_ascii()),
+            }
         }
+        found.map_err(site_error)
+    }
+
+    /// Bytes of the longest content that may be kept in memory, and has its tag computed from it.
+    fn longest(&self) -> usize {
+        self.options.cache_file_bytes.min(self.options.cache_bytes)
     }
 
     /// The index file of a directory, or its listing.
-    fn load_directory(
-        &self,
-        path: &[u8],
-        directory: Opened,
-        view: &View,
-        longest: usize,
-    ) -> Result<Node, SiteError> {
+    fn load_directory(&self, path: &[u8], view: Option<&View>) -> Result<Node, SiteError> {
+        let root = &self.served.root;
         for index in &self.options.index {
             let name = [path, index.as_bytes()].concat();
-            match self.root.open_beneath(&name) {
-                Ok(file) => {
-                    let file = Opened(file);
-                    let status = file.0.status().map_err(site_error)?;
-                    if status.kind == Kind::Regular {
-                        return self.load_file(path, &name, file, status, longest);
-                    }
-                }
-                Err(OpenError::NotFound) => {}
-                Err(error) => return Err(site_error(error)),
+            match root.find_beneath(&name) {
+                Ok(Lookup::File(file)) => return self.load_file(path, &name, Opened(file)),
+                Ok(Lookup::Directory) | Err(OpenError::NotFound) => {}
+                Err(error) => return self.allowed(&name, Err(error)),
             }
         }
         if !self.options.listing {
+            let path = path.escape_ascii();
+            log::debug!("403 for {path}: it has no index file, and directories are not listed");
             return Err(SiteError::Forbidden);
         }
-        let listing = listing::make(&self.root, path, directory.into_file(), &self.options, view)
-            .map_err(site_error)?;
+        let directory = self.allowed(path, root.open_beneath(path))?;
+        let listing =
+            listing::make(root, path, directory, &self.options, view).map_err(site_error)?;
         let page = listing.html.into_boxed_slice();
         let status = FileStatus {
             kind: Kind::Regular,
@@ -99,9 +113,13 @@ impl Loader {
             tag: None,
             modified: [0; 29],
             ready: Box::default(),
+            file: None,
         };
         Ok(Node {
-            path: listing::cache_key(path, view).into(),
+            path: match view {
+                Some(view) => view.cache_key(path),
+                None => path.into(),
+            },
             serial: 0,
             variants: [Some(variant), None, None],
             media_type: listing::MEDIA_TYPE,
@@ -117,14 +135,9 @@ impl Loader {
     }
 
     /// A regular file with its compressed neighbours. `name` is the file's own path.
-    fn load_file(
-        &self,
-        path: &[u8],
-        name: &[u8],
-        file: Opened,
-        status: FileStatus,
-        longest: usize,
-    ) -> Result<Node, SiteError> {
+    fn load_file(&self, path: &[u8], name: &[u8], file: Opened) -> Result<Node, SiteError> {
+        let longest = self.longest();
+        let status = file.0.status().map_err(site_error)?;
         let mut variants = [
             Some(variant(file, status, longest).map_err(site_error)?),
             None,
@@ -132,13 +145,13 @@ impl Loader {
         ];
         if self.options.precompressed {
             for (place, suffix) in variants[1..].iter_mut().zip([&b".gz"[..], b".br"]) {
-                let Ok(file) = self.root.open_beneath(&[name, suffix].concat()) else {
+                let neighbour = self.served.root.find_beneath(&[name, suffix].concat());
+                let Ok(Lookup::File(file)) = neighbour else {
                     continue;
                 };
                 let file = Opened(file);
                 let Ok(other) = file.0.status() else { continue };
-                let age = |status: FileStatus| (status.modified, status.modified_nanoseconds);
-                if other.kind == Kind::Regular && age(other) >= age(status) {
+                if modified_ns(other).saturating_add(NEIGHBOUR_OLDER_NS) > modified_ns(status) {
                     *place = variant(file, other, longest).ok();
                 }
             }
@@ -176,33 +189,25 @@ impl Loader {
     }
 }
 
-/// A file that is closed unless somebody takes it.
-struct Opened(File);
-
-impl Opened {
-    fn into_file(self) -> File {
-        let file = self.0;
-        std::mem::forget(self);
-        file
-    }
+/// When a file was modified, in nanoseconds since 1970.
+fn modified_ns(status: FileStatus) -> u64 {
+    let seconds = status.modified.saturating_mul(1_000_000_000);
+    seconds.saturating_add(u64::from(status.modified_nanoseconds))
 }
 
-impl Drop for Opened {
-    fn drop(&mut self) {
-        self.0.close();
-    }
-}
-
-/// The content in memory if it is not longer than `longest` and holds still, else the open file.
+/// The content in memory beside its open file if it is not longer than `longest`, else the file. A short one
+/// that does not hold still has no tag that would be its content's, and is [`OpenError::Exhausted`].
 fn variant(file: Opened, mut status: FileStatus, longest: usize) -> Result<Variant, OpenError> {
     let mut content = None;
-    for _ in 0..READ_ATTEMPTS {
-        let Some(length) = usize::try_from(status.length)
-            .ok()
-            .filter(|&length| length <= longest)
-        else {
-            break;
-        };
+    let mut attempts = 0;
+    while let Some(length) = usize::try_from(status.length)
+        .ok()
+        .filter(|&length| length <= longest)
+    {
+        attempts += 1;
+        if attempts > READ_ATTEMPTS {
+            return Err(OpenError::Exhausted);
+        }
         let mut bytes = vec![0; length];
         let read = file.0.read_at(&mut bytes, 0)?;
         let after = file.0.status()?;
@@ -221,10 +226,15 @@ fn variant(file: Opened, mut status: FileStatus, longest: usize) -> Result<Varia
         .saturating_mul(1_000_000_000)
         .saturating_add(u64::from(status.changed_nanoseconds));
     // A file that is replaced twice within one tick of the file system's clock may keep all
-    // that is known of it; a tag of the content itself tells the two apart.
+    // that is known of it; a tag of the content itself tells the two apart. Which of them it is
+    // depends on the length alone: not on the memory that is free, which another worker may have.
     let tag = match &content {
         Some(bytes) => EntityTag::of_content(bytes),
         None => EntityTag::of_file(status.length, nanoseconds, status.inode),
+    };
+    let (source, file) = match content {
+        Some(bytes) => (Source::Memory(Stored { bytes, head: 0 }), Some(file)),
+        None => (Source::File(file.into_file()), None),
     };
     Ok(Variant {
         status,
@@ -233,10 +243,8 @@ fn variant(file: Opened, mut status: FileStatus, longest: usize) -> Result<Varia
         tag: Some(tag),
         modified: HttpDate(status.modified).format(),
         ready: Box::default(),
-        source: match content {
-            Some(bytes) => Source::Memory(Stored { bytes, head: 0 }),
-            None => Source::File(file.into_file()),
-        },
+        source,
+        file,
     })
 }
 
@@ -254,10 +262,11 @@ fn site_error(error: OpenError) -> SiteError {
         OpenError::Forbidden => SiteError::Forbidden,
         OpenError::Exhausted => SiteError::Busy,
         other => {
-            log::warn!(
-                "a file cannot be read: {other} ({})",
-                io::Error::last_os_error()
-            );
+            let error = io::Error::last_os_error();
+            let kind = error.raw_os_error().unwrap_or(0).unsigned_abs() as usize;
+            if let Some(more) = throttle::admit(kind) {
+                log::warn!("a file cannot be read: {other} ({error}){more}");
+            }
             SiteError::Failed
         }
     }

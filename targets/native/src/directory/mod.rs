@@ -7,27 +7,40 @@
 //! one that grows, for nothing tells bytes that were added from bytes that were written anew.
 //! A file that is replaced by renaming goes on to be sent as it was.
 //!
+//! The directory itself is looked for by its path each time that something is looked up in it. Where
+//! the path leads to another directory, that one is served from then on; where it leads to none, requests
+//! are answered with 503 until it does. What is being sent goes on.
+//!
+//! A file's entity tag depends on the file and on the options, never on what memory is free, so that all
+//! workers tell the same one: it is computed from the content of files up to
+//! [`DirectoryOptions::cache_file_bytes`], and from what the file system knows of larger ones. A file that
+//! is written through a memory map may change without a new time (the kernel notes the first write to a
+//! page only): up to that size, the content is compared once a second; of a larger file, the new content
+//! may be sent with the old tag.
+//!
 //! Memory and open files are bounded whatever clients do: contents that no longer fit are sent from
 //! their files; files beyond the budget, and lists of directories that no longer fit, are refused
-//! (503) until others have been read. What no reply holds makes way first.
+//! (503) until others have been read. What no reply holds makes way first. What replies hold stays in
+//! memory until they are sent or given up (`--timeout-write`), [`DirectoryOptions::cache_bytes`] at most;
+//! until then other files are sent from the disk, and they return to memory at the first look after that.
 
 mod cache;
 mod loader;
 mod node;
+mod served;
 
-use crate::listing::{self, View};
+use crate::listing::View;
 use crate::repeats::Repeats;
 use capuchin_core::http::encoding::{Coding, Codings};
 use capuchin_core::reply::Opening;
 use capuchin_core::site::{Accepts, Content, ContentId, Found, Site, SiteError};
-use capuchin_posix::{File, Links, OpenError, Root};
+use capuchin_posix::{File, Links, OpenError};
 use loader::Loader;
 use node::{CODINGS, Loaded, Node, Source, Variant};
+use served::Served;
 use std::collections::HashMap;
-use std::ffi::{CStr, CString};
 use std::fmt;
 use std::ops::Range;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// How a directory is served.
@@ -37,7 +50,8 @@ pub struct DirectoryOptions {
     pub index: Vec<String>,
     /// Whether a directory without index file is shown as a list.
     pub listing: bool,
-    /// Rows of one page of such a list, from 1 to [`LISTING_PAGE_LIMIT`].
+    /// Rows of one page of such a list, from 1 to [`LISTING_PAGE_LIMIT`]. A page of long names ends
+    /// sooner, at a megabyte.
     pub listing_page: usize,
     /// Entries of a directory that are looked at for a page; a larger directory says that there are more.
     pub listing_entries: usize,
@@ -50,7 +64,7 @@ pub struct DirectoryOptions {
     /// Whether names that begin with a dot are served. `/.well-known/` (RFC 8615) always is.
     pub hidden: bool,
     /// Whether `NAME.br` and `NAME.gz` beside `NAME` are sent to clients that accept them, unless
-    /// they are older than it.
+    /// they are older than it by a second or more.
     pub precompressed: bool,
     /// Whether the system sends large files by itself (sendfile(2)): faster, but a file that is
     /// overwritten or cut *in place* while a client takes it may reach that client mixed, for the
@@ -59,9 +73,10 @@ pub struct DirectoryOptions {
     /// Paths whose files are kept at hand, for each worker.
     pub cache_files: usize,
     /// Bytes of contents kept in memory, for each worker; contents of replies that are still being
-    /// sent count, too.
+    /// sent count, too. While those take all of it, other files are sent from the disk.
     pub cache_bytes: usize,
-    /// Bytes of the longest content that is kept in memory.
+    /// Bytes of the longest content that is kept in memory, and of the longest whose entity tag is
+    /// computed from the content.
     pub cache_file_bytes: usize,
     /// Files that are open at the same time, for each worker: cached ones, which make way, and those
     /// of running replies, beyond which requests are answered with 503. A server lowers it to what
@@ -103,7 +118,7 @@ impl fmt::Display for DirectoryError {
             OpenError::NotFound => write!(f, "{path} is no directory: name one that exists"),
             OpenError::Forbidden => write!(
                 f,
-                "{path} may not be read: check its permissions, or run as another user"
+                "{path} may not be searched: check its permissions, or run as another user"
             ),
             reason => write!(f, "{path} cannot be opened: {reason}"),
         }
@@ -112,7 +127,8 @@ impl fmt::Display for DirectoryError {
 
 impl std::error::Error for DirectoryError {}
 
-/// Milliseconds for which the cache is believed without looking at the file system.
+/// Milliseconds for which the cache is believed without looking at the file system. Then the file is
+/// looked up and, unless it is larger than what is kept in memory, read again.
 const BELIEVED_MS: u64 = 1_000;
 
 /// Bytes of a file that are read to be sent at once.
@@ -163,7 +179,7 @@ impl Directory {
     /// # Errors
     /// [`DirectoryError`] when it is none or cannot be read.
     pub fn open(path: &Path, options: DirectoryOptions) -> Result<Self, DirectoryError> {
-        Self::open_by(path, options, Root::open)
+        Self::open_by(path, options, Served::open)
     }
 
     /// As [`Directory::open`], for a process that enters the sandbox: what it reads is all that can be
@@ -172,27 +188,20 @@ impl Directory {
         path: &Path,
         options: DirectoryOptions,
     ) -> Result<Self, DirectoryError> {
-        Self::open_by(path, options, |path, links| {
-            Root::open(path, links)?.limited()
-        })
+        Self::open_by(path, options, Served::open_limited)
     }
 
     fn open_by(
         path: &Path,
         options: DirectoryOptions,
-        open: impl FnOnce(&CStr, Links) -> Result<Root, OpenError>,
+        open: impl FnOnce(&Path, Links) -> Result<Served, OpenError>,
     ) -> Result<Self, DirectoryError> {
-        let failed = |reason| DirectoryError {
+        let served = open(path, options.links).map_err(|reason| DirectoryError {
             path: path.to_owned(),
             reason,
-        };
-        let name =
-            CString::new(path.as_os_str().as_bytes()).map_err(|_| failed(OpenError::NotFound))?;
-        let root = open(&name, options.links).map_err(failed)?;
-        // Opening a directory does not prove that names in it can be reached.
-        root.status_beneath(b"/").map_err(failed)?;
+        })?;
         Ok(Self {
-            loader: Loader { root, options },
+            loader: Loader { served, options },
             by_path: HashMap::default(),
             nodes: Vec::new(),
             vacant: Vec::new(),
@@ -208,23 +217,27 @@ impl Directory {
         })
     }
 
-    /// Which page of a listing a query asks for. Nothing else here depends on the query.
-    fn view(&self, path: &[u8], query: Option<&[u8]>) -> View {
-        if query.is_none() || !self.loader.options.listing || !path.ends_with(b"/") {
-            return View::default();
-        }
+    /// Which page of a directory's listing a query asks for, if it is not the one without a query.
+    #[inline(never)]
+    fn view(&self, path: &[u8], query: &[u8]) -> Option<View> {
         let known = self.by_path.get(path).copied();
         let node = known.and_then(|index| self.nodes.get(index as usize)?.as_ref());
-        match node {
-            Some(node) if !node.listing => View::default(), // it has an index file
-            _ => View::of_query(query),
-        }
+        // One that has an index file is the same whatever the query.
+        let is_listing = node.is_none_or(|node| node.listing);
+        is_listing.then(|| View::of_query(query)).flatten()
     }
 
     /// What the cache or the file system has for `path`, as a node's number.
-    fn node_for(&mut self, path: &[u8], view: &View, now: u64) -> Result<Option<u32>, SiteError> {
-        let key = listing::cache_key(path, view);
-        let cached = self.by_path.get(&*key).copied();
+    fn node_for(
+        &mut self,
+        path: &[u8],
+        view: Option<&View>,
+        now: u64,
+    ) -> Result<Option<u32>, SiteError> {
+        let mut cached = match view {
+            None => self.by_path.get(path).copied(),
+            Some(view) => self.by_path.get(&*view.cache_key(path)).copied(),
+        };
         if let Some(index) = cached
             && let Some(node) = self.node_mut(index)
             && now.wrapping_sub(node.checked) < BELIEVED_MS
@@ -233,24 +246,30 @@ impl Directory {
             node.recent = true;
             return Ok(Some(index));
         }
-        let options = &self.loader.options;
-        let longest = options.cache_file_bytes.min(options.cache_bytes);
-        let loaded = match self.loader.load(path, view, longest) {
-            // Only a node with an open file gives a descriptor back.
-            Err(SiteError::Busy) if self.evict_one(Node::has_descriptor) => {
-                self.loader.load(path, view, longest)
-            }
-            loaded => loaded,
-        };
+        let mut loaded = self.load(path, view);
+        if let Ok(Loaded::AnotherRoot(served)) = loaded {
+            self.unlist_all();
+            cached = None;
+            self.loader.served = *served;
+            loaded = self.load(path, view);
+        }
+        if let Ok(Loaded::NoRoot) = loaded {
+            self.unlist_all();
+            return Err(SiteError::Busy);
+        }
         if let Some(index) = cached {
             // It may have made way itself.
             let Some(node) = self.node_mut(index) else {
-                return self.take_in(path, view, loaded?, now);
+                return self.take_in(loaded?, now);
             };
             match &loaded {
                 Ok(Loaded::Node(fresh)) if node.same_files(fresh) => {
                     (node.checked, node.recent) = (now, true);
-                    return Ok(Some(index));
+                    // What had no room in memory goes there as soon as it has.
+                    if fresh.bytes() <= node.bytes() || !self.make_room(fresh) {
+                        return Ok(Some(index));
+                    }
+                    self.unlist(index);
                 }
                 // It cannot be looked at for want of a descriptor, or while somebody has a lease on
                 // it: better what is known than nothing. The next request looks again.
@@ -261,29 +280,34 @@ impl Directory {
                 _ => self.unlist(index),
             }
         }
-        self.take_in(path, view, loaded?, now)
+        self.take_in(loaded?, now)
+    }
+
+    /// What the file system has for `path`.
+    fn load(&mut self, path: &[u8], view: Option<&View>) -> Result<Loaded, SiteError> {
+        match self.loader.load(path, view) {
+            // Only a node with an open file gives a descriptor back.
+            Err(SiteError::Busy) if self.evict_one(Node::has_descriptor) => {
+                self.loader.load(path, view)
+            }
+            loaded => loaded,
+        }
     }
 
     /// Makes room for what was loaded and keeps it.
-    fn take_in(
-        &mut self,
-        path: &[u8],
-        view: &View,
-        loaded: Loaded,
-        now: u64,
-    ) -> Result<Option<u32>, SiteError> {
-        let Loaded::Node(mut node) = loaded else {
-            return Ok(None);
+    fn take_in(&mut self, loaded: Loaded, now: u64) -> Result<Option<u32>, SiteError> {
+        let mut node = match loaded {
+            Loaded::Node(node) => node,
+            Loaded::Directory => return Ok(None),
+            // It changed twice within moments: the next request looks again.
+            Loaded::AnotherRoot(_) | Loaded::NoRoot => return Err(SiteError::Busy),
         };
-        if !self.make_room(&node) {
-            if node.listing {
-                return Err(SiteError::Busy);
-            }
-            // Sent from its file instead.
-            match self.loader.load(path, view, 0)? {
-                Loaded::Node(without_content) => node = without_content,
-                Loaded::Directory => return Ok(None),
-            }
+        if self.make_room(&node) {
+            node.close_files();
+        } else if node.listing {
+            return Err(SiteError::Busy);
+        } else {
+            node.leave_memory();
         }
         if !self.stay_in_budget(&node) {
             return Err(SiteError::Busy);
@@ -302,8 +326,14 @@ impl Site for Directory {
         accepts: Accepts<'_>,
         now: u64,
     ) -> Result<Found<'_>, SiteError> {
-        let view = self.view(path, accepts.query());
-        let Some(index) = self.node_for(path, &view, now)? else {
+        // Nothing but a listing depends on the query.
+        let view = match path {
+            [.., b'/'] if self.loader.options.listing => {
+                accepts.query().and_then(|query| self.view(path, query))
+            }
+            _ => None,
+        };
+        let Some(index) = self.node_for(path, view.as_ref(), now)? else {
             return Ok(Found::Directory);
         };
         let Some(node) = self.node_mut(index) else {

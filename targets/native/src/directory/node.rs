@@ -1,5 +1,6 @@
 //! What the cache keeps of a path: its files or its listing, in memory or open.
 
+use super::served::Served;
 use capuchin_core::http::conditional::EntityTag;
 use capuchin_core::http::date::HttpDate;
 use capuchin_core::http::encoding::Coding;
@@ -39,6 +40,26 @@ pub(super) struct Variant {
     pub(super) modified: [u8; 29],
     /// The fields of a whole reply, of a content that is in a file.
     pub(super) ready: Box<[u8]>,
+    /// The file of a content in memory, until it is known whether there is room for that.
+    pub(super) file: Option<Opened>,
+}
+
+/// A file that is closed unless somebody takes it.
+#[derive(Debug)]
+pub(super) struct Opened(pub(super) File);
+
+impl Opened {
+    pub(super) fn into_file(self) -> File {
+        let file = self.0;
+        std::mem::forget(self);
+        file
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 #[derive(Debug)]
@@ -188,13 +209,34 @@ impl Node {
         self.files().next().is_some()
     }
 
+    /// Closes the files of contents that stay in memory.
+    pub(super) fn close_files(&mut self) {
+        for variant in self.variants.iter_mut().flatten() {
+            variant.file = None;
+        }
+    }
+
+    /// Has all contents sent from their files, with the fields that they have already.
+    pub(super) fn leave_memory(&mut self) {
+        for variant in self.variants.iter_mut().flatten() {
+            if let Some(file) = variant.file.take() {
+                if let Source::Memory(stored) = &variant.source {
+                    variant.ready = stored.fields().unwrap_or_default().into();
+                }
+                variant.source = Source::File(file.into_file());
+            }
+        }
+    }
+
     /// Whether nothing at all happened to its open files, not even that they lost their names.
     pub(super) fn files_untouched(&self) -> bool {
         self.files()
             .all(|(variant, file)| file.status() == Ok(variant.status))
     }
 
-    /// Whether the same files are behind both, or the same list.
+    /// Whether the same files with the same contents are behind both, or the same list. Contents in
+    /// memory are compared, for a file that is written through a memory map keeps its times. Where one of
+    /// them is not in memory, tags are: those of contents that would fit are computed from them.
     pub(super) fn same_files(&self, other: &Self) -> bool {
         self.variants
             .iter()
@@ -202,10 +244,12 @@ impl Node {
             .all(|pair| match pair {
                 (None, None) => true,
                 (Some(a), Some(b)) => match (&a.source, &b.source) {
-                    (Source::Memory(a), Source::Memory(b)) if self.listing && other.listing => {
-                        a.content() == b.content()
+                    (Source::Memory(one), Source::Memory(two)) => {
+                        let is_listing = self.listing && other.listing;
+                        (is_listing || a.settled && a.status == b.status)
+                            && one.content() == two.content()
                     }
-                    _ => a.settled && a.status == b.status,
+                    _ => a.settled && a.status == b.status && a.tag == b.tag,
                 },
                 _ => false,
             })
@@ -217,4 +261,8 @@ pub(super) enum Loaded {
     Node(Box<Node>),
     /// A directory, named without its slash.
     Directory,
+    /// The root's path leads to another directory.
+    AnotherRoot(Box<Served>),
+    /// The root's path leads to no directory.
+    NoRoot,
 }

@@ -13,10 +13,9 @@ mod view;
 pub(crate) use html::civil;
 pub(crate) use view::View;
 
-use crate::directory::DirectoryOptions;
+use crate::directory::{DirectoryOptions, LISTING_PAGE_LIMIT};
 use capuchin_posix::{Entries, File, FileStatus, Kind, Links, OpenError, Root};
 use order::{Entry, Key, Selection};
-use std::borrow::Cow;
 use view::{Order, Sort};
 
 /// `Content-Type` of a listing.
@@ -31,15 +30,6 @@ pub(crate) struct Listing {
     pub canonical: bool,
 }
 
-/// What the cache knows a page by: the directory's path, and what of the query decides. A path has no
-/// NUL, so nothing else has this key.
-pub(crate) fn cache_key<'p>(path: &'p [u8], view: &View) -> Cow<'p, [u8]> {
-    match view.query() {
-        query if query.is_empty() => Cow::Borrowed(path),
-        query => Cow::Owned([path, b"\0", query.as_bytes()].concat()),
-    }
-}
-
 /// What a page says of the whole directory.
 #[derive(Debug)]
 struct Summary {
@@ -51,7 +41,7 @@ struct Summary {
     unsorted: Option<usize>,
 }
 
-/// Makes the page of `directory`, which this closes. `path` is the directory's below `root`, decoded,
+/// Makes the page of `directory` that `view` asks for, or the first by name; closes the directory. `path` is the directory's below `root`, decoded,
 /// and ends with `/`.
 ///
 /// # Errors
@@ -61,8 +51,9 @@ pub(crate) fn make(
     path: &[u8],
     directory: File,
     options: &DirectoryOptions,
-    view: &View,
+    view: Option<&View>,
 ) -> Result<Listing, OpenError> {
+    let view = view.unwrap_or(&View::DEFAULT);
     let mut entries = Entries::of(directory)?;
     let lookup = Lookup {
         root,
@@ -70,19 +61,21 @@ pub(crate) fn make(
         directory,
         links: options.links,
     };
-    let is_too_large =
-        view.order.by != Sort::Name && has_more_than(options.listing_lookups, &mut entries)?;
-    let by_name = View::first(Order::DEFAULT);
-    let shown = if is_too_large { &by_name } else { view };
-    let mut selection = Selection::new(shown.begin(), shown.order, options.listing_page);
-    let is_cut = read(&mut entries, &lookup, options, shown.order, &mut selection)?;
+    // Of more entries than these, not all could be looked up.
+    let sortable = options.listing_lookups;
+    let is_too_large = view.order.by != Sort::Name
+        && sortable < options.listing_entries
+        && has_more_than(sortable, &mut entries)?;
+    let shown = if is_too_large { &View::DEFAULT } else { view };
+    let length = options.listing_page.clamp(1, LISTING_PAGE_LIMIT);
+    let mut selection = Selection::new(shown.begin(), shown.order, length);
+    let (looked_at, is_cut) = read(&mut entries, &lookup, options, shown.order, &mut selection)?;
     let page = selection.finish();
     let summary = Summary {
         directories: page.directories,
         files: page.files,
         cut_at: is_cut.then_some(options.listing_entries),
-        unsorted: (is_too_large || page.directories + page.files > options.listing_lookups as u64)
-            .then_some(options.listing_lookups),
+        unsorted: (is_too_large || looked_at > sortable).then_some(sortable),
     };
     let canonical = page.canonical && (!is_too_large || *view == View::first(view.order));
     let html = html::page(path, shown.order, &page, &summary, |entry| {
@@ -91,18 +84,18 @@ pub(crate) fn make(
     Ok(Listing { html, canonical })
 }
 
-/// Offers the entries that a listing has; tells whether there are more than may be looked at.
+/// Offers the entries that a listing has; tells how many were looked at, and whether there are more.
 fn read(
     entries: &mut Entries,
     lookup: &Lookup<'_>,
     options: &DirectoryOptions,
     order: Order,
     selection: &mut Selection<'_>,
-) -> Result<bool, OpenError> {
+) -> Result<(usize, bool), OpenError> {
     let (mut looked_at, mut lookups) = (0, options.listing_lookups);
     while let Some((name, kind)) = entries.next_entry()? {
         if looked_at == options.listing_entries {
-            return Ok(true);
+            return Ok((looked_at, true));
         }
         looked_at += 1;
         if name.starts_with(b".") && !options.hidden || !lookup.may_show(kind) {
@@ -132,7 +125,7 @@ fn read(
         };
         selection.offer(key, kind, status);
     }
-    Ok(false)
+    Ok((looked_at, false))
 }
 
 /// Whether there are more entries; what was read is read again after that.

@@ -229,7 +229,6 @@ pub(super) struct Page {
 impl<'a> Selection<'a> {
     /// For pages of `length` entries, at least one.
     pub fn new(begin: Begin<'a>, order: Order, length: usize) -> Self {
-        let length = length.max(1);
         // The last page, and the one before it with the entry after which that begins.
         let before = if begin == Begin::First {
             0

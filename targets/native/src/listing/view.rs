@@ -64,13 +64,19 @@ enum Place {
     Last,
 }
 
-impl Default for View {
-    fn default() -> Self {
-        Self::first(Order::DEFAULT)
-    }
-}
-
 impl View {
+    /// The first page by name, which a listing without query is.
+    pub(super) const DEFAULT: Self = Self {
+        order: Order::DEFAULT,
+        place: Place::First,
+    };
+
+    /// What a cache knows the page of the directory at `path` by. A path has no NUL, so nothing else has
+    /// this key.
+    pub(crate) fn cache_key(&self, path: &[u8]) -> Box<[u8]> {
+        [path, b"\0", self.query().as_bytes()].concat().into()
+    }
+
     pub(super) fn first(order: Order) -> Self {
         Self {
             order,
@@ -97,11 +103,15 @@ impl View {
         Self { order, place }
     }
 
-    /// Reads a query.
-    pub(crate) fn of_query(query: Option<&[u8]>) -> Self {
+    /// Reads a query; `None` if it asks for what a listing without query is.
+    pub(crate) fn of_query(query: &[u8]) -> Option<Self> {
+        Some(Self::read(query)).filter(|view| *view != Self::DEFAULT)
+    }
+
+    fn read(query: &[u8]) -> Self {
         let mut order = Order::DEFAULT;
         let (mut is_last, mut after, mut value) = (false, None, 0);
-        for parameter in query.unwrap_or_default().split(|&byte| byte == b'&') {
+        for parameter in query.split(|&byte| byte == b'&') {
             let Some(equals) = parameter.iter().position(|&byte| byte == b'=') else {
                 continue;
             };
@@ -143,7 +153,7 @@ impl View {
 
     /// The query that asks for this, without `?`: the only one of all that do which links have.
     /// Empty for the first page by name.
-    pub(crate) fn query(&self) -> String {
+    pub(super) fn query(&self) -> String {
         let mut query = String::new();
         let mut put = |name: &str, value: &str| {
             let separator = if query.is_empty() { "" } else { "&" };

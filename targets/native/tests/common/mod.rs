@@ -55,6 +55,14 @@ impl Running {
     }
 
     pub fn start_command(command: &mut Command) -> Self {
+        match Self::try_start(command) {
+            Ok(running) => running,
+            Err((status, said)) => panic!("no URL but status {status:?}, {said}"),
+        }
+    }
+
+    /// The program, or the status with which it ended and what it said.
+    pub fn try_start(command: &mut Command) -> Result<Self, (Option<i32>, String)> {
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -69,15 +77,16 @@ impl Running {
                 .stderr
                 .take()
                 .map(|mut stderr| stderr.read_to_string(&mut error));
-            panic!("no URL but {line:?}, {error}");
+            let status = child.wait().expect("our child");
+            return Err((status.code(), line + &error));
         };
         let (address, path) = address.split_once('/').unwrap_or((address, ""));
-        Self {
+        Ok(Self {
             address: address.to_owned(),
             path: format!("/{path}"),
             child,
             out,
-        }
+        })
     }
 
     pub fn capuchin(words: &[&str]) -> Self {

@@ -85,3 +85,48 @@ fn page_of_long_names_ends_at_its_limit_and_the_next_goes_on() {
         .collect();
     assert_eq!(all.len(), 1_000);
 }
+
+#[test]
+fn columns_promise_only_the_orders_that_their_links_give() {
+    let place = Place::new("promise");
+    for n in 0..6 {
+        place.write(format!("f{n}").as_bytes(), 10 - n);
+        place.write(format!(".hidden{n}").as_bytes(), 1);
+    }
+    for listing_lookups in 0..15 {
+        for listing_entries in 1..15 {
+            let options = DirectoryOptions {
+                listing_lookups,
+                listing_entries,
+                ..pages_of(100)
+            };
+            let by_name = place.html(&options, "");
+            let is_offered = by_name.contains("?sort=size");
+            let by_size = place.html(&options, "sort=size");
+            let is_sorted = !by_size.contains("Sorted by name only");
+            let limits = (listing_lookups, listing_entries);
+            assert_eq!(is_offered, is_sorted, "{limits:?}");
+            let expected = listing_lookups >= listing_entries.min(12);
+            assert_eq!(is_sorted, expected, "{limits:?}");
+        }
+    }
+}
+
+#[test]
+fn page_has_one_row_at_least_and_no_more_than_its_limit() {
+    let place = Place::new("page-length");
+    for n in 0..LISTING_PAGE_LIMIT + 1 {
+        place.write(format!("f{n}").as_bytes(), 0);
+    }
+    for (length, expected) in [
+        (0, 1),
+        (1, 1),
+        (LISTING_PAGE_LIMIT, LISTING_PAGE_LIMIT),
+        (LISTING_PAGE_LIMIT + 1, LISTING_PAGE_LIMIT),
+        (usize::MAX, LISTING_PAGE_LIMIT),
+    ] {
+        let html = place.html(&pages_of(length), "");
+        assert_eq!(rows(&html).len(), expected, "{length}");
+        assert!(link(&html, "Next").is_some(), "{length}");
+    }
+}

@@ -34,8 +34,8 @@ impl Place {
         let path = CString::new(self.0.as_os_str().as_bytes()).unwrap();
         let root = Root::open(&path, options.links).unwrap();
         let directory = root.open_beneath(b"/").unwrap();
-        let view = View::of_query(Some(query.as_bytes()));
-        make(&root, b"/", directory, options, &view)
+        let view = View::of_query(query.as_bytes());
+        make(&root, b"/", directory, options, view.as_ref())
     }
 
     fn html(&self, options: &DirectoryOptions, query: &str) -> String {

@@ -122,14 +122,7 @@ fn path_is_only_text_and_leads_to_the_directories_above() {
     let root = Root::open(&path, Links::Beneath).unwrap();
     let path = format!("/{name}/");
     let directory = root.open_beneath(path.as_bytes()).unwrap();
-    let made = make(
-        &root,
-        path.as_bytes(),
-        directory,
-        &pages_of(10),
-        &View::default(),
-    )
-    .unwrap();
+    let made = make(&root, path.as_bytes(), directory, &pages_of(10), None).unwrap();
     let html = String::from_utf8(made.html).unwrap();
     assert!(
         html.contains("<title>/&lt;b&gt;/&quot;x\\x0A/</title>"),
