@@ -60,17 +60,8 @@
 /* More urgent than a server of the default priority, 120: see "Priorities" in ../README.md. */
 #define NETWORK_TASK_PRIORITY 50
 
-/*
- * How long a lost interrupt of the NE2000 stays lost, and how long an acknowledgement is delayed, at most:
- * see look_after_the_network().
- */
-#define LOOK_TICKS (RTEMS_MILLISECONDS_TO_TICKS(20) + 1)
-
-/* Bytes of stack of the task that does so: it sends packets. */
-#define LOOK_STACK_BYTES (8 * 1024)
-
-/* The stack's, declared in headers of its own (netinet/tcp_var.h): sends delayed acknowledgements. */
-void tcp_fasttimo(void);
+/* How long a lost interrupt of the NE2000 stays lost, at most: see hear_what_is_pending(). */
+#define LISTEN_TICKS (RTEMS_MILLISECONDS_TO_TICKS(20) + 1)
 
 static struct rtems_bsdnet_ifconfig interface = {
     .name = BSP_NE2000_NETWORK_DRIVER_NAME,
@@ -106,23 +97,16 @@ static int failed(const char *reason)
  * Masking all and unmasking again makes an edge if anything is pending. Under the network semaphore
  * the driver's own tasks are at rest, and their mask is the one that is written here; but for a
  * receiver that waits for an mbuf, which there must be enough of anyway (see above).
- *
- * The stack acknowledges data that nothing is sent in answer to by a timer that runs five times a second.
- * A client that waits for an acknowledgement before it sends the rest of a request then waits 200 ms: by
- * Nagle's algorithm where it writes head and body apart, or by slow start where it begins with one
- * segment, as QEMU's network does for each body longer than that. So the timer's function is called more
- * often, under the network semaphore as the stack itself does.
  */
-static void look_after_the_network(void *unused)
+static void hear_what_is_pending(void *unused)
 {
     (void) unused;
     for (;;) {
         rtems_bsdnet_semaphore_release();
-        rtems_task_wake_after(LOOK_TICKS);
+        rtems_task_wake_after(LISTEN_TICKS);
         rtems_bsdnet_semaphore_obtain();
         outport_byte(NE2000_INTERRUPT_MASK, 0);
         outport_byte(NE2000_INTERRUPT_MASK, NE2000_INTERRUPTS);
-        tcp_fasttimo();
     }
 }
 
@@ -144,6 +128,6 @@ int capuchin_example_network_start(void)
         || (flags & IFF_UP) == 0)
         return failed("the NE2000 did not come up: start QEMU with " QEMU_DEVICE);
     /* This ends the system if CONFIGURE_MAXIMUM_TASKS leaves none. */
-    rtems_bsdnet_newproc("NEhr", LOOK_STACK_BYTES, look_after_the_network, NULL);
+    rtems_bsdnet_newproc("NEhr", RTEMS_MINIMUM_STACK_SIZE, hear_what_is_pending, NULL);
     return 0;
 }

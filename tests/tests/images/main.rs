@@ -8,7 +8,6 @@
 //!
 //! Without an RTEMS SDK or QEMU all is reported as ignored, and a line says what is missing.
 
-mod acknowledgement;
 mod build;
 mod channels;
 mod link;
@@ -78,7 +77,6 @@ fn main() -> ExitCode {
 fn own_trials(kind: &Kind, images: &Arc<Images>) -> Vec<Trial> {
     let mut trials = vec![
         power_on::trial(kind, images),
-        acknowledgement::trial(kind, images),
         channels::trial(kind, images),
         link::trial(kind, images),
     ];
