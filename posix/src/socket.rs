@@ -707,6 +707,7 @@ mod tests {
             share: false,
             fast_open: true,
             defer_seconds: 1,
+            both_families: false,
         };
         let socket = listen("127.0.0.1:0".parse().unwrap(), &options).unwrap();
         PosixTransport.close(socket).unwrap();
