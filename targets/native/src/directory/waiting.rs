@@ -114,13 +114,16 @@ impl Waiters {
 
 /// A result.
 pub(super) enum Done {
-    Found(Box<[u8]>, Result<Loaded, SiteError>),
+    /// In the root with this place.
+    Found(Box<[u8]>, (u64, u64), Result<Loaded, SiteError>),
     Read(BlockKey, Option<Vec<u8>>),
 }
 
 /// What came of a look-up.
 pub(super) struct LookedUp {
     pub key: Box<[u8]>,
+    /// The root that it was looked up in: see `Served::place`.
+    pub root: (u64, u64),
     pub loaded: Result<Loaded, SiteError>,
     /// Requests that wait for it.
     pub asked: usize,
@@ -238,10 +241,11 @@ impl Waiting {
         let mut found = Vec::new();
         for done in results {
             match done {
-                Done::Found(key, loaded) => {
+                Done::Found(key, root, loaded) => {
                     let flight = self.finds.remove(&key);
                     found.push(LookedUp {
                         key,
+                        root,
                         loaded,
                         asked: flight.map_or(0, |flight| flight.asked),
                     });
@@ -331,13 +335,14 @@ impl Waiting {
                 waiters: Arc::clone(&waiters),
                 done: None,
             };
-            let failed = Done::Found(key.into(), Err(SiteError::Failed));
+            let root = loader.served.place();
+            let failed = Done::Found(key.into(), root, Err(SiteError::Failed));
             let (loader, path, view) = (Arc::clone(loader), Box::<[u8]>::from(path), view.cloned());
             let job = Box::new(move || {
                 // From here on, for a job that is refused delivers nothing.
                 delivery.done = Some(failed);
                 let loaded = loader.load(&path, view.as_ref(), Patience::Any);
-                if let Some(Done::Found(_, result)) = &mut delivery.done {
+                if let Some(Done::Found(_, _, result)) = &mut delivery.done {
                     *result = loaded;
                 }
             });
