@@ -94,7 +94,9 @@ struct Waiters(Mutex<WaitersState>);
 #[derive(Debug, Default)]
 struct WaitersState {
     is_there: bool,
-    tickets: Vec<Ticket>,
+    /// By the numbers of their connections, each of which waits for one thing at a time: what hangs for long is asked
+    /// for by more and more clients that have gone since.
+    tickets: HashMap<u32, Ticket>,
 }
 
 impl Waiters {
@@ -106,7 +108,7 @@ impl Waiters {
     fn add(&self, ticket: Ticket) -> bool {
         let mut state = self.lock();
         if !state.is_there {
-            state.tickets.push(ticket);
+            state.tickets.insert(ticket.connection.index, ticket);
         }
         !state.is_there
     }
@@ -172,9 +174,9 @@ impl Inbox {
         let mut tickets = std::mem::take(&mut state.tickets);
         drop(state);
         if tickets.is_empty() {
-            tickets.push(NOBODY);
+            tickets.insert(NOBODY.connection.index, NOBODY);
         }
-        for ticket in tickets {
+        for ticket in tickets.into_values() {
             while self
                 .wake
                 .send(Message::Complete { ticket, value: 0 })
@@ -462,5 +464,28 @@ impl Drop for Waiting {
     fn drop(&mut self) {
         self.inbox.lock().closed = true;
         self.inbox.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_that_have_gone_take_no_memory_however_long_storage_hangs() {
+        let waiters = Waiters::default();
+        for generation in 0..1_000 {
+            for index in 0..3 {
+                let connection = Token { index, generation };
+                assert!(waiters.add(Ticket {
+                    connection,
+                    ..NOBODY
+                }));
+            }
+        }
+        let state = waiters.lock();
+        assert_eq!(state.tickets.len(), 3);
+        let last = |ticket: &Ticket| ticket.connection.generation == 999;
+        assert!(state.tickets.values().all(last));
     }
 }
