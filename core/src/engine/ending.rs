@@ -48,11 +48,23 @@ where
     /// Ends a connection for the sake of others: its client is told so where that is still possible and takes no
     /// waiting. What it has not taken is thrown away.
     pub fn turn_away(&mut self, slot: &mut Slot, token: Token) {
+        if slot.state == State::Loading {
+            self.give_up_content(slot);
+        }
         let has_told = slot.has_output() || slot.flags.has(Flags::REPLIED);
         match slot.state {
             State::Free | State::Fresh | State::Idle | State::Lingering | State::Discarding
                 if !has_told => {}
-            State::Head | State::Receiving | State::Collecting | State::Waiting if !has_told => {
+            State::Head
+            | State::Receiving
+            | State::Holding
+            | State::Collecting
+            | State::Waiting
+            | State::Finding
+            | State::Asking
+            | State::Loading
+                if !has_told =>
+            {
                 self.abandon(slot, token);
                 let status = Status::SERVICE_UNAVAILABLE;
                 let why =

@@ -14,12 +14,13 @@
 //! | in a body that a handler takes | any byte | if it holds one | yes | 503 |
 //! | sending | all taken that is ready, or [`PROGRESS_BYTES`](crate::limits::PROGRESS_BYTES) | if it holds one | yes | reset |
 //! | waiting for the application | the application's answer | only with requests behind, which the client chose to send | no | 503 |
+//! | waiting for storage | an answer of the site, or content | if it holds one | no | 503, or reset once its response has begun |
 //! | after the last response | - | holds none | yes | nothing |
 //!
 //! The last buffer is never kept: requests that need none for longer than a turn (a whole head without a body) are
 //! all served in it, so no number of holders makes them wait. If such a request needs its buffer after all, for the
 //! client does not take the response, a holder without progress has to go at once; while all buffers are taken, a quarter
-//! of [`Limits::stall_ms`] is long enough.
+//! of [`Limits::stall_ms`] is long enough. One that would wait for storage with it goes itself if there is no other.
 //!
 //! The search looks at a bounded number of slots and goes on where it stopped: with no more slots than that it is
 //! exact. Times come from the connections' deadlines, so none has to be kept up.
@@ -60,12 +61,18 @@ where
     }
 
     /// The connection at `index` was moved on, and the last buffer is taken: if that connection keeps it, a holder
-    /// without progress has to go.
+    /// without progress has to go; if there is none, the connection itself where it would wait for storage.
     #[inline(never)]
     pub(super) fn recover_last_lease(&mut self, index: u32) {
-        let keeps_one = self.slots.as_slice()[index as usize].lease.is_some();
-        if keeps_one && let Some(stalled) = self.most_stalled(Short::Buffers) {
-            self.evict(stalled, Counter::EvictedForBuffer);
+        if self.slots.as_slice()[index as usize].lease.is_none() {
+            return;
+        }
+        let stalled = self.most_stalled(Short::Buffers);
+        let slot = &self.slots.as_slice()[index as usize];
+        let waits =
+            matches!(slot.state, State::Finding | State::Loading) && !slot.flags.has(Flags::QUEUED);
+        if let Some(gone) = stalled.or(waits.then_some(index)) {
+            self.evict(gone, Counter::EvictedForBuffer);
         }
     }
 
