@@ -2,6 +2,7 @@
 
 use crate::options::Options;
 use capuchin::Running;
+use capuchin::access_log::Destination;
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -30,11 +31,16 @@ pub(crate) fn text(running: &Running, person: Option<&Options>) -> String {
         };
         let _ = writeln!(text, "{indent}{listener} takes {families}");
     }
-    if let Some(address) = running.status_address() {
-        let _ = writeln!(text, "{indent}counters: http://{address}/");
+    if let Some(listener) = running.status_address() {
+        for address in reachable(listener, listeners, &interfaces) {
+            let _ = writeln!(text, "{indent}counters: http://{address}/");
+        }
     }
-    if person.is_some() {
-        text.push_str("Ctrl-C stops it. Each request is logged here:\n");
+    if let Some(options) = person {
+        text.push_str(match options.access_log {
+            Some(Destination::File(_)) => "Ctrl-C stops it.\n",
+            Some(Destination::Stdout) | None => "Ctrl-C stops it. Each request is logged here:\n",
+        });
     }
     text
 }

@@ -28,7 +28,7 @@ impl fmt::Display for OutOfMemory {
         let megabytes = self.needed.div_ceil(1 << 20);
         write!(
             f,
-            "{megabytes} MB of memory are not to be had: raise the limit (ulimit -v), or lower --workers, \
+            "{megabytes} MB of memory are needed: raise the limit (ulimit -v), or lower --workers, \
              --max-connections or --max-head"
         )
     }

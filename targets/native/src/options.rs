@@ -58,7 +58,7 @@ Logs and counters
                            reopen FILE
   --access-format common|combined  [common]
   --log-level off|error|warn|info|debug|trace  [info]
-  --status ADDR:PORT       show counters at / and /metrics there
+  --status ADDRESS         show counters at / and /metrics there; an ADDRESS as with --listen
   --status-path PATH       show counters at PATH and PATH/metrics
 
 Limits
@@ -151,12 +151,9 @@ fn read(words: &mut dyn Iterator<Item = OsString>) -> Result<Command, String> {
             directory = Some(word.into());
             continue;
         }
-        // Both `--name VALUE` and `--name=VALUE`; a value may be any bytes.
-        let mut parts = word.as_bytes().splitn(2, |&byte| byte == b'=');
-        let option = &*String::from_utf8_lossy(parts.next().unwrap_or_default());
-        let value = parts
-            .next()
-            .map(|value| OsStr::from_bytes(value).to_owned());
+        let (option, value) = parts(word.as_bytes());
+        let option = &*String::from_utf8_lossy(option);
+        let value = value.map(|value| OsStr::from_bytes(value).to_owned());
         match option {
             "--" if value.is_none() => only_directories = true,
             "-h" | "--help" => return Ok(Command::Help),
@@ -187,6 +184,17 @@ fn read(words: &mut dyn Iterator<Item = OsString>) -> Result<Command, String> {
         options.site.index = DirectoryOptions::default().index;
     }
     Ok(Command::Serve(Box::new(options)))
+}
+
+/// An option's name and the value in the same word: `--name=VALUE`, `-p=VALUE` and `-pVALUE`. A value may be any bytes.
+fn parts(word: &[u8]) -> (&[u8], Option<&[u8]>) {
+    if let Some(equals) = word.iter().position(|&byte| byte == b'=') {
+        return (&word[..equals], Some(&word[equals + 1..]));
+    }
+    match word.strip_prefix(b"-p") {
+        Some(value) if !value.is_empty() => (b"-p", Some(value)),
+        _ => (word, None),
+    }
 }
 
 impl Default for Options {
@@ -494,8 +502,20 @@ impl Value<'_> {
         bytes
             .filter(|bytes| (least..=most).contains(bytes))
             .ok_or_else(|| {
+                let examples = [
+                    ("8192", 8_192),
+                    ("64K", 64 << 10),
+                    ("4M", 4 << 20),
+                    ("1G", 1 << 30),
+                ];
+                let allowed: Vec<&str> = examples
+                    .iter()
+                    .filter(|(_, bytes)| (least..=most).contains(bytes))
+                    .map(|&(text, _)| text)
+                    .collect();
+                let examples = allowed.join(" or ");
                 self.wrong(&format!(
-                    "is no size from {least} to {most} bytes: try 8192, 64K, 4M or 1G"
+                    "is no size from {least} to {most} bytes: try {examples}"
                 ))
             })
     }
@@ -614,7 +634,9 @@ mod tests {
             ("--status-path /a/../b d", "try /status"),
             ("--status-path /a//b d", "try /status"),
             ("--status-path /a/ d", "try /status"),
-            ("--max-head 32K d", "from 512 to 32767"),
+            ("--max-head 32K d", "from 512 to 32767 bytes: try 8192"),
+            ("--cache-file-bytes x d", "try 8192 or 64K or 4M or 1G"),
+            ("-px d", "-p: 'x' is no whole number"),
             ("--nonsense d", "no option"),
             ("--work 3 d", "did you mean --workers?"),
             ("--sandbox --links all d", "leave out --links all"),

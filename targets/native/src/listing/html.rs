@@ -140,8 +140,9 @@ fn put_row(html: &mut String, entry: &Entry, status: FileStatus) {
     } else {
         let _ = write!(
             html,
-            " title=\"{} bytes\">{}",
+            " title=\"{} byte{}\">{}",
             status.length,
+            if status.length == 1 { "" } else { "s" },
             size(status.length)
         );
     }
