@@ -44,7 +44,7 @@ pub(crate) const O_LOOK: c_int = libc::O_PATH;
 /// There is no flag to stay in a directory: openat2(2) would.
 pub(crate) const O_BENEATH: c_int = 0;
 
-/// What [`open_beneath`] fails with at a link that leaves the directory, be it to come back (openat2(2)).
+/// What [`open_beneath`] fails with at a link that leaves the directory, even if the path comes back (openat2(2)).
 pub(crate) const LEAVES_ROOT: c_int = libc::EXDEV;
 
 /// A file that is opened with [`O_LOOK`] notices nothing, whatever it is.

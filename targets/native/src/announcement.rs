@@ -6,8 +6,8 @@ use capuchin::access_log::Destination;
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// For a script a URL a line. For a person at a terminal, who gave these options, also what is served and how to stop
-/// it.
+/// One URL a line, for scripts. At a terminal, where `person` has the options, also what is served and how to stop the
+/// server.
 pub(crate) fn text(running: &Running, person: Option<&Options>) -> String {
     let mut text = String::new();
     if let Some(options) = person {
@@ -86,7 +86,7 @@ fn is_all_of_v6(address: SocketAddr) -> bool {
     address.ip() == IpAddr::from(Ipv6Addr::UNSPECIFIED)
 }
 
-/// The addresses of this machine; none where they cannot be found out.
+/// The addresses of this machine; none where the system does not tell them.
 #[cfg(feature = "interfaces")]
 fn interfaces() -> Vec<IpAddr> {
     let all = if_addrs::get_if_addrs().unwrap_or_default();

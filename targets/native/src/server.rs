@@ -751,7 +751,7 @@ fn spawn(
     Err(error)
 }
 
-/// What an error of the system's means to who starts a server.
+/// The error of the system, as whoever starts a server is told.
 pub(crate) fn lacking(error: &dyn fmt::Display) -> String {
     format!("{error}: close other programs or raise the limits (ulimit -a)")
 }

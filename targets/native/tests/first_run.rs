@@ -390,7 +390,7 @@ fn defaults_fit_load_balancers_and_container_runtimes() {
     }
 }
 
-/// Not a way to write to a terminal that is gone, but to see that the test above reads what it should.
+/// Shows that the tests above read what a program writes to the terminal.
 #[test]
 fn terminal_of_the_tests_hands_on_what_is_written() {
     let (controller, terminal) = terminal();
