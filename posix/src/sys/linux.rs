@@ -298,8 +298,8 @@ pub(crate) fn read_at_hand(file: c_int, buffer: &mut [u8], offset: u64) -> Resul
     }
 }
 
-/// What reading a file may wait for: only file systems of which it is known are taken to be on a disk of this
-/// computer (statfs(2)).
+/// What reading a file may wait for (statfs(2)). Only file systems that are known to be local are taken to be on a
+/// disk of this computer.
 pub(crate) fn storage(file: c_int) -> Storage {
     const RAMFS: i64 = 0x8584_58f6; // linux/magic.h
     const F2FS: i64 = 0xf2f5_2010;

@@ -63,7 +63,7 @@ impl LineQueue {
     /// Queues whole lines, at once or not at all. Where nobody will write them any more they are lost.
     ///
     /// # Errors
-    /// Gives the lines back while the queue is full: whoever does not try again says so by
+    /// Gives the lines back while the queue is full: a caller that does not try again reports the loss by
     /// [`LineQueue::lose`].
     pub fn put(&self, batch: Vec<u8>) -> Result<(), Vec<u8>> {
         let bytes = batch.len();

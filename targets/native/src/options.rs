@@ -50,7 +50,7 @@ Files
   --cache-bytes SIZE       contents kept in memory by each worker [4M]
   --cache-file-bytes SIZE  the longest content kept in memory [64K]
   --file-threads N         threads of all workers that read what is not in memory and make lists,
-                           started when needed; with 0 the workers do that, and wait for the disk [16]
+                           started when needed; with 0 workers wait for the disk themselves [16]
   --file-queue N           requests that may wait for such a thread; more get 503 [1024]
 
 Logs and counters
@@ -82,7 +82,7 @@ Timeouts, in seconds (0.5 is half a second)
   --timeout-write S        for a client to take 4 KB of a response, or the rest of it [30]
   --timeout-idle S         between two requests [75]
   --timeout-linger S       for a client to read its last reply [2]
-  --timeout-stall S        for a connection without progress while others wait for its buffer or place [2]
+  --timeout-stall S        for progress while others wait for the connection's buffer or place [2]
   --timeout-drain S        for requests in flight after SIGTERM or SIGINT [8]
 
 Network
@@ -97,7 +97,7 @@ Network
 SIZE is a number of bytes; K, M or G behind it stand for 1,024 bytes, 1,024 K and 1,024 M.
 
 SIGTERM and SIGINT finish the requests in flight and end with status 0; a second one ends at once
-with status 1, as the server does when one of its threads fails. Mistakes in options end with status 2.
+with status 1, as does a failure of a thread. Mistakes in options end with status 2.
 ";
 
 /// What the command line asks for.

@@ -751,7 +751,7 @@ fn spawn(
     Err(error)
 }
 
-/// The error of the system, as whoever starts a server is told.
+/// The sentence about an error of the system that keeps a server from starting.
 pub(crate) fn lacking(error: &dyn fmt::Display) -> String {
     format!("{error}: close other programs or raise the limits (ulimit -a)")
 }

@@ -29,7 +29,7 @@ impl Writer {
         let (mut write_failed, mut open_failed) = (false, false);
         loop {
             let ending = self.shared.end.load(Ordering::SeqCst);
-            // After the end is told nothing new comes: what is queued is all there is.
+            // Nothing is queued once the end was announced.
             let wait = if ending { Duration::ZERO } else { TICK };
             let received = self.lines.next(Some(wait));
             let asked = self.shared.reopen.swap(false, Ordering::SeqCst);
