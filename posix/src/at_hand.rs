@@ -1,4 +1,4 @@
-//! What the system can tell without waiting for a disk or a network: what it has in memory already.
+//! What the system has in memory already, and can tell without waiting for a disk or a network.
 //!
 //! Opening and reading a file may take as long as its storage does, without bound for a network file system whose
 //! server is gone. Linux can be asked for what its caches have (`RESOLVE_CACHED` of openat2(2), `RWF_NOWAIT` of
@@ -28,8 +28,8 @@ impl File {
         sys::storage(self.descriptor())
     }
 
-    /// As [`File::read_at`] by one call, but nothing is waited for: less than there was room for also where the rest
-    /// is not in memory.
+    /// As [`File::read_at`] in one call, but does not wait: it reads less than there is room for where the rest is
+    /// not in memory.
     ///
     /// # Errors
     /// [`OpenError::WouldWait`] when the first byte is not in memory, or this cannot be known.
@@ -43,8 +43,8 @@ impl Root {
     /// says that opening does not wait.
     ///
     /// # Errors
-    /// [`OpenError::WouldWait`] when the way to the file is not in memory, or is not to be known in one call; else
-    /// as [`Root::find_beneath`].
+    /// [`OpenError::WouldWait`] when the directories on the path are not in memory, or one call cannot find the file;
+    /// else as [`Root::find_beneath`].
     pub fn find_at_hand(
         &self,
         path: &[u8],

@@ -392,7 +392,7 @@ mod tests {
             symlink("../root/file", base.join("root/out-and-in")).unwrap();
             symlink("root/dir", base.join("hop")).unwrap();
             symlink("../hop/deep/file", base.join("root/by-a-link-outside")).unwrap();
-            // Above the root nothing is told: neither that it is there nor that it is not.
+            // Nothing above the root is disclosed, not even whether it exists.
             symlink("../nothing", base.join("root/outside-missing")).unwrap();
             symlink("../secret/", base.join("root/outside-slash")).unwrap();
             symlink("../", base.join("root/outside-directory")).unwrap();

@@ -148,9 +148,8 @@ fn check(result: c_int) -> Result<(), UserError> {
     }
 }
 
-/// What cannot be written is an error from now on, not a signal that ends the process: writing to a
-/// peer that is gone (SIGPIPE), and beyond the largest file that the process may make (SIGXFSZ,
-/// setrlimit(2)). A program that has a handler for the latter keeps it.
+/// From now on a write that fails is an error, not a signal that ends the process: to a peer that is gone
+/// (SIGPIPE), and beyond the largest file that the process may make (SIGXFSZ, setrlimit(2)). A program that has a handler for the latter keeps it.
 pub fn ignore_write_signals() {
     // SAFETY: ignoring a signal runs no handler; one that is put back was there before.
     unsafe {

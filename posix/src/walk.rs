@@ -47,7 +47,7 @@ pub(crate) struct Walk {
     steps: u32,
 }
 
-/// Why a name leads no further.
+/// Why the walk cannot go on at a name.
 pub(crate) enum StepError {
     /// It is a symbolic link, which the kernel was told not to follow.
     Link,
@@ -135,7 +135,7 @@ impl Walk {
                 Ok(true) => return Ok(None),
                 // Another file took the link's place: the name is looked up again.
                 Ok(false) => {}
-                // What is there and what is not outside is nobody's business.
+                // Whether a file exists outside of the root must not be disclosed.
                 Err(_) if self.outside => return Err(OpenError::Forbidden),
                 Err(error) => return Err(error),
             }

@@ -45,8 +45,8 @@ where
         }
     }
 
-    /// Ends a connection for the sake of others: its client is told so where that is still possible and takes no
-    /// waiting. What it has not taken is thrown away.
+    /// Ends a connection for the sake of others. Its client gets 503 if no response to the request was begun and the
+    /// socket takes it at once. Output that the client has not taken is dropped.
     pub fn turn_away(&mut self, slot: &mut Slot, token: Token) {
         if slot.state == State::Loading {
             self.give_up_content(slot);

@@ -115,7 +115,7 @@ where
         }
         slot.out_end = end as u16;
         slot.count += length as u64;
-        // Each piece costs something, also one of nothing; its bytes count when they are sent.
+        // Each piece costs something, even an empty one; its bytes count when they are sent.
         budget.charge(1);
         if let Tail::Stream {
             framing: StreamFraming::Length,

@@ -222,7 +222,8 @@ where
         self.share = self.turn_left;
     }
 
-    /// Takes what a connection has used of its budget, beyond the small share that each may use, from what all may use.
+    /// Subtracts what a connection has used of its budget, beyond the small share that each may use, from the common
+    /// budget of the turn.
     #[inline(always)]
     pub fn settle(&mut self, budget: &Budget, before: usize) {
         let used = before - budget.bytes;

@@ -11,7 +11,7 @@
 //! # What it must not do
 //!
 //! It knows of no file system: symbolic links, case and which bytes a name may hold are decided by
-//! whoever opens files. On RTEMS a backslash separates directories, so a content source that opens
+//! the code that opens files. On RTEMS a backslash separates directories, so a content source that opens
 //! files there has to refuse it; see [`is_portable`].
 //!
 //! # Encoded slashes

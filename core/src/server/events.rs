@@ -30,8 +30,8 @@ where
             return self.desk.stats.count(Counter::EventsStale);
         }
         if slot.flags.has(Flags::QUEUED) {
-            // Its turn comes. Only an error cannot wait: it would be reported over and over. So is readiness while
-            // the queue takes several turns: events of others must not be crowded out by it.
+            // It is served when its turn comes. An error cannot wait, because it would be reported again and again. While
+            // the queue takes several turns, readiness would be, too, and crowd out the events of others.
             if readiness.contains(Readiness::FAILED) {
                 self.close(token.index);
             } else if self.is_behind {
@@ -44,7 +44,7 @@ where
             return self.close(token.index);
         }
         if slot.watch == Watch::Write && self.desk.turn_left == 0 {
-            // It would send a little of much. Others may have a short request.
+            // It would send a small part of a long response; others may have short requests.
             slot.flags.set(Flags::QUEUED);
             let slots = self.slots.as_mut_slice();
             return self.run_queue.push(slots, token.index);
@@ -342,7 +342,7 @@ where
         }
     }
 
-    /// Moves on the first `count` of those that have something left to do, as far as a share of their own goes.
+    /// Advances the first `count` connections in the queue, each by one share of the turn's bytes at most.
     #[cfg_attr(target_os = "rtems", inline(never))]
     pub(super) fn run_queued(&mut self, count: u32) {
         self.is_behind = false;

@@ -1,29 +1,30 @@
-//! Who has to go when buffers or places are short: the connection that has made no progress for longest.
+//! Which connection is ended when buffers or places are short: the one without progress for the longest time.
 //!
 //! A buffer is kept by a connection with part of a head, with part of a body that is collected, with output that the
 //! client does not take, or with requests behind one that is being answered. A place is kept by every connection.
 //! While nobody waits for either, only the deadlines of [`Limits`] apply. When somebody does, the holder that has
-//! been without progress for longest goes, if that is [`Limits::stall_ms`] or more:
+//! been without progress for the longest time is ended, if that is [`Limits::stall_ms`] or more:
 //!
-//! | state | progress is | may have to go for a buffer | for a place | is told |
+//! | state | progress is | may be ended for a buffer | for a place | the client gets |
 //! |---|---|---|---|---|
 //! | nothing received yet | the first byte | holds none | yes | nothing |
 //! | between two requests | a request | holds none | yes, at once | nothing |
 //! | in a head | its end | yes | yes | 503 |
 //! | in a body that is collected | its end, or [`PROGRESS_BYTES`](crate::limits::PROGRESS_BYTES) | yes | yes | 503 |
 //! | in a body that a handler takes | any byte | if it holds one | yes | 503 |
-//! | sending | all taken that is ready, or [`PROGRESS_BYTES`](crate::limits::PROGRESS_BYTES) | if it holds one | yes | reset |
+//! | sending | the client has taken all that is ready, or [`PROGRESS_BYTES`](crate::limits::PROGRESS_BYTES) | if it holds one | yes | reset |
 //! | waiting for the application | the application's answer | only with requests behind, which the client chose to send | no | 503 |
 //! | waiting for storage | an answer of the site, or content | if it holds one | no | 503, or reset once its response has begun |
 //! | after the last response | - | holds none | yes | nothing |
 //!
 //! The last buffer is never kept: requests that need none for longer than a turn (a whole head without a body) are
-//! all served in it, so no number of holders makes them wait. If such a request needs its buffer after all, for the
-//! client does not take the response, a holder without progress has to go at once; while all buffers are taken, a quarter
-//! of [`Limits::stall_ms`] is long enough. One that would wait for storage with it goes itself if there is no other.
+//! all served in it, so no number of holders makes them wait. If such a request has to keep its buffer after all, because
+//! the client does not take the response, a holder without progress is ended at once; while all buffers are taken, a
+//! quarter of [`Limits::stall_ms`] without progress is enough. One that would wait for storage with it ends itself if
+//! there is no other.
 //!
 //! The search looks at a bounded number of slots and goes on where it stopped: with no more slots than that it is
-//! exact. Times come from the connections' deadlines, so none has to be kept up.
+//! exact. Times are computed from the deadlines of the connections, so no others are stored.
 
 use super::events::{Phase, phase_of};
 use super::*;
@@ -34,7 +35,7 @@ const SAMPLE: u32 = 256;
 /// Milliseconds after which the search for a holder is repeated while somebody waits for a buffer.
 pub(super) const RETRY_MS: u32 = 100;
 
-/// Holders that are sent away in one turn for those that wait for a buffer.
+/// Holders that are ended in one turn for those that wait for a buffer.
 const EVICTED_PER_TURN: u32 = 8;
 
 /// What is short.
@@ -144,12 +145,12 @@ where
     }
 }
 
-/// Whether nobody loses anything if the connection is closed.
+/// Whether the connection can be closed without a loss for its client.
 fn is_idle(slot: &Slot) -> bool {
     slot.state == State::Idle && slot.lease.is_none()
 }
 
-/// Milliseconds that a connection has been without progress, if it may have to go for what is short.
+/// Milliseconds that a connection has been without progress, if it may be ended for what is short.
 fn stalled_for(slot: &Slot, short: Short, now: u32, limits: &Limits) -> Option<u32> {
     if slot.state == State::Free
         || slot.flags.has(Flags::DEAD | Flags::QUEUED | Flags::REFUSED)

@@ -43,12 +43,12 @@ const SCRATCH_MINIMUM: usize = 512;
 /// How long a listener rests after the system had no descriptor for a connection.
 const EXHAUSTED_PAUSE_MS: u64 = 100;
 
-/// How long a connection is left alone whose socket has twice taken nothing although it was reported to have room, and
-/// slots that are searched for such then.
+/// How long a connection is left alone after its socket was twice reported to have room and took nothing, and how
+/// many slots are searched for such connections when the time is over.
 const WRITER_PAUSE_MS: u64 = 50;
 const SLOTS_RESUMED: u32 = 256;
 
-/// Deadlines that are handled in one turn: connections that came together are let go of in several.
+/// Deadlines that are handled in one turn: connections whose deadlines pass together are closed over several turns.
 const EXPIRED_PER_TURN: usize = 64;
 
 /// In a token's index: listeners count down from here.

@@ -30,7 +30,7 @@ pub(crate) const O_LOOK: c_int = libc::O_PATH | libc::O_NONBLOCK;
 /// A file that is opened with [`O_LOOK`] notices nothing, whatever it is.
 pub(crate) const LOOKING_OPENS_NOTHING: bool = true;
 
-/// What [`open_beneath`] fails with at a link that leaves the directory, be it to come back (open(2)).
+/// What [`open_beneath`] fails with at a link that leaves the directory, even if the path comes back (open(2)).
 pub(crate) const LEAVES_ROOT: c_int = libc::ENOTCAPABLE;
 
 /// Refuses names that lead out of the directory (open(2)).

@@ -44,7 +44,7 @@ pub(crate) const O_LOOK: c_int = libc::O_PATH;
 /// There is no flag to stay in a directory: openat2(2) would.
 pub(crate) const O_BENEATH: c_int = 0;
 
-/// What [`open_beneath`] fails with at a link that leaves the directory, be it to come back (openat2(2)).
+/// What [`open_beneath`] fails with at a link that leaves the directory, even if the path comes back (openat2(2)).
 pub(crate) const LEAVES_ROOT: c_int = libc::EXDEV;
 
 /// A file that is opened with [`O_LOOK`] notices nothing, whatever it is.
@@ -298,8 +298,8 @@ pub(crate) fn read_at_hand(file: c_int, buffer: &mut [u8], offset: u64) -> Resul
     }
 }
 
-/// What reading a file may wait for: only file systems of which it is known are taken to be on a disk of this
-/// computer (statfs(2)).
+/// What reading a file may wait for (statfs(2)). Only file systems that are known to be local are taken to be on a
+/// disk of this computer.
 pub(crate) fn storage(file: c_int) -> Storage {
     const RAMFS: i64 = 0x8584_58f6; // linux/magic.h
     const F2FS: i64 = 0xf2f5_2010;

@@ -2,11 +2,12 @@
 
 use crate::options::Options;
 use capuchin::Running;
+use capuchin::access_log::Destination;
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// For a script a URL a line. For a person at a terminal, who gave these options, also what is served and how to stop
-/// it.
+/// One URL a line, for scripts. At a terminal, where `person` has the options, also what is served and how to stop the
+/// server.
 pub(crate) fn text(running: &Running, person: Option<&Options>) -> String {
     let mut text = String::new();
     if let Some(options) = person {
@@ -30,11 +31,16 @@ pub(crate) fn text(running: &Running, person: Option<&Options>) -> String {
         };
         let _ = writeln!(text, "{indent}{listener} takes {families}");
     }
-    if let Some(address) = running.status_address() {
-        let _ = writeln!(text, "{indent}counters: http://{address}/");
+    if let Some(listener) = running.status_address() {
+        for address in reachable(listener, listeners, &interfaces) {
+            let _ = writeln!(text, "{indent}counters: http://{address}/");
+        }
     }
-    if person.is_some() {
-        text.push_str("Ctrl-C stops it. Each request is logged here:\n");
+    if let Some(options) = person {
+        text.push_str(match options.access_log {
+            Some(Destination::File(_)) => "Ctrl-C stops it.\n",
+            Some(Destination::Stdout) | None => "Ctrl-C stops it. Each request is logged here:\n",
+        });
     }
     text
 }
@@ -80,7 +86,7 @@ fn is_all_of_v6(address: SocketAddr) -> bool {
     address.ip() == IpAddr::from(Ipv6Addr::UNSPECIFIED)
 }
 
-/// The addresses of this machine; none where they cannot be found out.
+/// The addresses of this machine; none where the system does not tell them.
 #[cfg(feature = "interfaces")]
 fn interfaces() -> Vec<IpAddr> {
     let all = if_addrs::get_if_addrs().unwrap_or_default();

@@ -22,7 +22,7 @@ const WORKER_LEAST: u64 = 8;
 const FILES_FIRST: u64 = 256;
 
 /// The fewest connections that are tried, however few descriptors there are.
-const CONNECTIONS_LEAST: u32 = 16;
+pub(crate) const CONNECTIONS_LEAST: u32 = 16;
 
 /// The fewest files of a worker: one with its compressed neighbours, and one more.
 const FILES_LEAST: u64 = 4;

@@ -114,7 +114,7 @@ impl Shared {
         loop {
             if let Some(job) = state.jobs.pop_front() {
                 drop(state);
-                // What it owned tells whoever waits for it; the log has the panic.
+                // Dropping the job tells those that wait for it; the panic is in the log.
                 if let Err(payload) = catch_unwind(AssertUnwindSafe(job)) {
                     std::mem::forget(payload);
                 }

@@ -63,7 +63,7 @@ impl LineQueue {
     /// Queues whole lines, at once or not at all. Where nobody will write them any more they are lost.
     ///
     /// # Errors
-    /// Gives the lines back while the queue is full: whoever does not try again says so by
+    /// Gives the lines back while the queue is full: a caller that does not try again reports the loss by
     /// [`LineQueue::lose`].
     pub fn put(&self, batch: Vec<u8>) -> Result<(), Vec<u8>> {
         let bytes = batch.len();
@@ -145,9 +145,19 @@ impl LineWriter {
     /// # Errors
     /// Why they were not written.
     pub fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        self.write_or(lines, &mut |_| {})
+    }
+
+    /// As [`LineWriter::write`]. `failed` is called with the error before the lines are counted as lost, so before any
+    /// thread can report the loss.
+    ///
+    /// # Errors
+    /// As [`LineWriter::write`].
+    pub fn write_or(&mut self, lines: &[u8], failed: &mut dyn FnMut(&io::Error)) -> io::Result<()> {
         let mut written = 0;
         let result = self.put_out(lines, &mut written);
-        if result.is_err() {
+        if let Err(error) = &result {
+            failed(error);
             self.counts.lose(lines_in(&lines[written..]));
             if written > 0 {
                 self.is_torn = lines[written - 1] != b'\n';
@@ -237,6 +247,19 @@ mod tests {
         assert!(writer.write(b"fifth\n").is_ok());
         assert_eq!(disk.0.lock().unwrap().0, b"first\nse\nfifth\n");
         assert_eq!(queue.lost(), 3);
+    }
+
+    #[test]
+    fn error_is_told_before_lines_count_as_lost() {
+        let (queue, mut writer) = line_queue(4, 1_000);
+        writer.set_output(Some(Box::new(Disk::default())));
+        let mut told = None;
+        let result = writer.write_or(b"line\n", &mut |error| {
+            told = Some((error.kind(), queue.lost()));
+        });
+        assert_eq!(result.unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert_eq!(told, Some((io::ErrorKind::StorageFull, 0)));
+        assert_eq!(queue.lost(), 1);
     }
 
     #[test]

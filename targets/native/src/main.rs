@@ -197,7 +197,7 @@ fn explain(error: &StartError) -> String {
     }
 }
 
-/// Prints to standard output. That nobody reads it any more, as behind `| head`, is no error.
+/// Prints to standard output. It is no error if nobody reads that any more, as with `| head`.
 fn print(text: &str) -> Result<(), String> {
     standard_output()
         .and_then(|mut out| out.write_all(text.as_bytes()))

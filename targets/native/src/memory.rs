@@ -16,7 +16,7 @@ const HEADROOM: usize = 20 << 20;
 /// The fewest buffers that a worker starts with.
 const BUFFERS_LEAST: usize = 16;
 
-/// The memory of a worker cannot be had.
+/// There is not enough memory for a worker.
 #[derive(Debug)]
 pub(crate) struct OutOfMemory {
     /// Bytes that the worker needs at least, those for others included.
@@ -28,7 +28,7 @@ impl fmt::Display for OutOfMemory {
         let megabytes = self.needed.div_ceil(1 << 20);
         write!(
             f,
-            "{megabytes} MB of memory are not to be had: raise the limit (ulimit -v), or lower --workers, \
+            "{megabytes} MB of memory are needed: raise the limit (ulimit -v), or lower --workers, \
              --max-connections or --max-head"
         )
     }
@@ -83,7 +83,7 @@ impl WorkerMemory {
         rows: usize,
         others: usize,
     ) -> Option<Self> {
-        // Given back at the end: what it took is free for others then.
+        // Dropped at the end, so that the memory is free for others.
         let theirs = needed(connections, count, size, rows).checked_mul(others)?;
         let headroom = zeroed::<u8>(HEADROOM.checked_add(theirs)?)?;
         let memory = Self {
@@ -146,7 +146,7 @@ impl Arena<Slot> for Slots {
 /// A type for which bytes of zeros are a valid value.
 ///
 /// # Safety
-/// They are.
+/// Bytes of zeros must be a valid value of the type.
 unsafe trait Zeroed: Copy {}
 
 // SAFETY: zero is a `u8`.

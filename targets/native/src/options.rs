@@ -17,7 +17,7 @@ Serves a directory over HTTP/1.1.
 
 Usage: capuchin [OPTIONS] [DIR]
 
-DIR is the current directory unless it is named. Example: capuchin --listen :8080 site
+DIR is the current directory by default. Example: capuchin --listen :8080 site
 
   -p, --port PORT          serve on this port of 127.0.0.1, for this machine only [8080]
   --listen ADDRESS         where to listen, may be repeated [127.0.0.1:8080]: an address or a host
@@ -35,7 +35,7 @@ DIR is the current directory unless it is named. Example: capuchin --listen :808
 
 Files
   --index NAME             tried for a directory, may be repeated [index.html]
-  --listing on|off         show directories without index file as lists [on]
+  --listing on|off         list directories that have no index file [on]
   --listing-page N         rows of one page of a list, up to 5000 [1000]
   --listing-entries N      entries of a directory that are listed; of more, those that the file
                            system gives first [1000000]
@@ -45,20 +45,20 @@ Files
   --hidden                 serve names that begin with a dot
   --precompressed          send NAME.br or NAME.gz to clients that accept them
   --sendfile on|off        let the system send large files: faster, but a file that is changed in
-                           place while it is sent may reach a client mixed [off]
-  --cache-files N          paths kept at hand by each worker [256]
+                           place while it is sent may reach a client as a mix of versions [off]
+  --cache-files N          paths whose files are kept open or in memory by each worker [256]
   --cache-bytes SIZE       contents kept in memory by each worker [4M]
   --cache-file-bytes SIZE  the longest content kept in memory [64K]
   --file-threads N         threads of all workers that read what is not in memory and make lists,
-                           started when needed; 0: workers wait for the disk themselves [16]
-  --file-queue N           look-ups that wait for one of them; more are 503 [1024]
+                           started when needed; with 0 workers wait for the disk themselves [16]
+  --file-queue N           requests that may wait for such a thread; more get 503 [1024]
 
 Logs and counters
   --access-log FILE|-      log every request, to FILE or standard output; SIGHUP and SIGUSR1
                            reopen FILE
   --access-format common|combined  [common]
   --log-level off|error|warn|info|debug|trace  [info]
-  --status ADDR:PORT       show counters at / and /metrics there
+  --status ADDRESS         show counters at / and /metrics there; an ADDRESS as with --listen
   --status-path PATH       show counters at PATH and PATH/metrics
 
 Limits
@@ -82,7 +82,7 @@ Timeouts, in seconds (0.5 is half a second)
   --timeout-write S        for a client to take 4 KB of a response, or the rest of it [30]
   --timeout-idle S         between two requests [75]
   --timeout-linger S       for a client to read its last reply [2]
-  --timeout-stall S        without progress, while others wait for the connection's buffer or place [2]
+  --timeout-stall S        for progress while others wait for the connection's buffer or place [2]
   --timeout-drain S        for requests in flight after SIGTERM or SIGINT [8]
 
 Network
@@ -94,10 +94,10 @@ Network
   -h, --help               print this
   -V, --version            print the version
 
-SIZE is a number of bytes, or one with K, M or G.
+SIZE is a number of bytes; K, M or G behind it stand for 1,024 bytes, 1,024 K and 1,024 M.
 
 SIGTERM and SIGINT finish the requests in flight and end with status 0; a second one ends at once
-with status 1, and so does a server of which a part breaks. Mistakes in options end with status 2.
+with status 1, as does a failure of a thread. Mistakes in options end with status 2.
 ";
 
 /// What the command line asks for.
@@ -151,12 +151,9 @@ fn read(words: &mut dyn Iterator<Item = OsString>) -> Result<Command, String> {
             directory = Some(word.into());
             continue;
         }
-        // Both `--name VALUE` and `--name=VALUE`; a value may be any bytes.
-        let mut parts = word.as_bytes().splitn(2, |&byte| byte == b'=');
-        let option = &*String::from_utf8_lossy(parts.next().unwrap_or_default());
-        let value = parts
-            .next()
-            .map(|value| OsStr::from_bytes(value).to_owned());
+        let (option, value) = parts(word.as_bytes());
+        let option = &*String::from_utf8_lossy(option);
+        let value = value.map(|value| OsStr::from_bytes(value).to_owned());
         match option {
             "--" if value.is_none() => only_directories = true,
             "-h" | "--help" => return Ok(Command::Help),
@@ -187,6 +184,17 @@ fn read(words: &mut dyn Iterator<Item = OsString>) -> Result<Command, String> {
         options.site.index = DirectoryOptions::default().index;
     }
     Ok(Command::Serve(Box::new(options)))
+}
+
+/// An option's name and the value in the same word: `--name=VALUE`, `-p=VALUE` and `-pVALUE`. A value may be any bytes.
+fn parts(word: &[u8]) -> (&[u8], Option<&[u8]>) {
+    if let Some(equals) = word.iter().position(|&byte| byte == b'=') {
+        return (&word[..equals], Some(&word[equals + 1..]));
+    }
+    match word.strip_prefix(b"-p") {
+        Some(value) if !value.is_empty() => (b"-p", Some(value)),
+        _ => (word, None),
+    }
 }
 
 impl Default for Options {
@@ -318,7 +326,7 @@ impl Options {
 /// The port that is listened on unless another one is named.
 const DEFAULT_PORT: u16 = 8080;
 
-/// A port of this machine that no other machine reaches.
+/// The address for a port that only programs on this machine reach.
 fn local(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
@@ -332,7 +340,7 @@ fn has_address(address: SocketAddr) -> bool {
     }
 }
 
-/// The most letters in which a mistyped option differs from the one that was meant.
+/// The largest edit distance between a mistyped option and the one that is suggested.
 const TYPING_ERRORS: usize = 3;
 
 /// Says that an option is unknown, and which one may have been meant.
@@ -342,7 +350,7 @@ fn no_option(option: &str) -> String {
         name.is_some_and(|name| name.starts_with(|first: char| first.is_ascii_lowercase()))
     });
     let distance = |known: &str| match known.starts_with(option) {
-        true => 1, // cut short
+        true => 1, // an abbreviation
         false => strsim::damerau_levenshtein(known, option),
     };
     let nearest = known
@@ -424,7 +432,7 @@ impl Value<'_> {
                 }
             }
         }
-        // That this machine has none of them is told by the attempt to listen.
+        // If this machine has none of them, the attempt to listen says so.
         Ok(if had.is_empty() { found } else { had })
     }
 
@@ -494,8 +502,20 @@ impl Value<'_> {
         bytes
             .filter(|bytes| (least..=most).contains(bytes))
             .ok_or_else(|| {
+                let examples = [
+                    ("8192", 8_192),
+                    ("64K", 64 << 10),
+                    ("4M", 4 << 20),
+                    ("1G", 1 << 30),
+                ];
+                let allowed: Vec<&str> = examples
+                    .iter()
+                    .filter(|(_, bytes)| (least..=most).contains(bytes))
+                    .map(|&(text, _)| text)
+                    .collect();
+                let examples = allowed.join(" or ");
                 self.wrong(&format!(
-                    "is no size from {least} to {most} bytes: try 8192, 64K, 4M or 1G"
+                    "is no size from {least} to {most} bytes: try {examples}"
                 ))
             })
     }
@@ -614,7 +634,9 @@ mod tests {
             ("--status-path /a/../b d", "try /status"),
             ("--status-path /a//b d", "try /status"),
             ("--status-path /a/ d", "try /status"),
-            ("--max-head 32K d", "from 512 to 32767"),
+            ("--max-head 32K d", "from 512 to 32767 bytes: try 8192"),
+            ("--cache-file-bytes x d", "try 8192 or 64K or 4M or 1G"),
+            ("-px d", "-p: 'x' is no whole number"),
             ("--nonsense d", "no option"),
             ("--work 3 d", "did you mean --workers?"),
             ("--sandbox --links all d", "leave out --links all"),

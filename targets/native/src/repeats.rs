@@ -26,9 +26,9 @@ const MOST: u32 = 1_024;
 /// often so many.
 const SAMPLE: u32 = 17;
 
-/// Numbers that hints have between two times that all heads are forgotten. The next ones are other numbers, until all
-/// 16 bits are used up after 255 times: a hint from before leads to no entry, so that no head is compared with one that
-/// its own connection did not send.
+/// Numbers of hints from one clearing of the table to the next. Each clearing begins a new range of numbers, until the
+/// 16 bits are used up after 255 of them, so a hint from before a clearing leads to no entry, and no head is compared
+/// with one that its own connection did not send.
 const HINTS: u16 = HEADS as u16;
 const _: () = assert!(HEADS < 1 << 15);
 
@@ -68,8 +68,8 @@ impl<T> Default for Repeats<T> {
 }
 
 impl<T: Copy> Repeats<T> {
-    /// What exactly this head led to. It is looked for first where `hint` says that its connection's last one was;
-    /// [`NO_HINT`] and hints from before all was forgotten say nothing.
+    /// What a head with exactly these bytes led to. The entry that `hint` names, that of the connection's last head, is
+    /// compared first; [`NO_HINT`] and hints from before the last clearing name none.
     #[inline]
     pub fn get(&mut self, head: &[u8], hint: &mut u16) -> Option<T> {
         let place = hint.wrapping_sub(self.first_hint);
@@ -128,7 +128,7 @@ impl<T: Copy> Repeats<T> {
             }
             self.forget();
         }
-        // Should another head have the same hash, it is not found any more, which does no harm.
+        // If another head has the same hash, that one is not found any more, which does no harm.
         self.places
             .insert(self.hash.hash_one(head), self.entries.len() as u16);
         self.entries.push((head.into(), what));

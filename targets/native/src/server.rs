@@ -1,7 +1,7 @@
 //! Configuring, starting and stopping a server of several workers.
 
 use crate::access_log::{AccessLog, Destination, Reach};
-use crate::descriptors::{Needs, files_wanted};
+use crate::descriptors::{CONNECTIONS_LEAST as LEAST_CONNECTIONS, Needs, files_wanted};
 use crate::directory::{Directory, DirectoryError, DirectoryOptions};
 use crate::file_pool::FilePool;
 use crate::front::{Front, OnMessage, StatusPage};
@@ -99,8 +99,8 @@ impl fmt::Display for StartError {
             Self::Resources(what) => f.write_str(what),
             Self::Descriptors { granted, needed } => write!(
                 f,
-                "the limit of open files is {granted}, and {needed} are needed: raise it (ulimit -n), or lower the \
-                 number of workers (--workers)"
+                "the limit of open files is {granted}, and {needed} are needed: raise it (ulimit -n), or lower \
+                 --workers or, below {LEAST_CONNECTIONS}, --max-connections"
             ),
         }
     }
@@ -485,7 +485,11 @@ impl<A: Send + Sync + 'static> Server<A> {
         let mut status_listener = Listeners::default();
         let status_address = match self.status_address {
             Some(address) => {
-                local_address(status_listener.bind(address, &ListenOptions::default())?)
+                let options = ListenOptions {
+                    both_families: self.takes_both_families(address),
+                    ..ListenOptions::default()
+                };
+                local_address(status_listener.bind(address, &options)?)
             }
             None => None,
         };
@@ -524,14 +528,19 @@ impl<A: Send + Sync + 'static> Server<A> {
         enter_sandbox().map_err(|error| StartError::Sandbox(Some(error)))
     }
 
+    /// Whether a listener on `address` is for all addresses of IPv6 and has to take IPv4 as well, because no other
+    /// listener does at that port.
+    fn takes_both_families(&self, address: SocketAddr) -> bool {
+        let all_of_v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
+        address.ip() == IpAddr::from(Ipv6Addr::UNSPECIFIED) && !self.addresses.contains(&all_of_v4)
+    }
+
     /// Listeners on every address, for each of `groups`; and the addresses, chosen ports filled in.
     fn bind(&self, groups: usize) -> Result<(Vec<Listeners>, Vec<SocketAddr>), StartError> {
         let mut per_group: Vec<Listeners> = (0..groups).map(|_| Listeners::default()).collect();
         let mut addresses = Vec::new();
         for &wanted in &self.addresses {
-            let all_of_v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, wanted.port()));
-            let both_families = !self.addresses.contains(&all_of_v4)
-                && wanted.ip() == IpAddr::from(Ipv6Addr::UNSPECIFIED);
+            let both_families = self.takes_both_families(wanted);
             let options = ListenOptions {
                 share: groups > 1,
                 fast_open: self.fast_open,
@@ -710,7 +719,7 @@ fn spawn(
 ) -> Result<(Wake, JoinHandle<()>), StartError> {
     let (sender, mut receiver) = queue(1);
     let failed = |error: &dyn fmt::Display| {
-        StartError::Resources(format!("the {name} cannot be started: {error}"))
+        StartError::Resources(format!("the thread '{name}' cannot be started: {error}"))
     };
     let (own_name, failures) = (name.to_owned(), Arc::clone(failures));
     let thread = start_thread(
@@ -742,7 +751,7 @@ fn spawn(
     Err(error)
 }
 
-/// What an error of the system's means to who starts a server.
+/// The sentence about an error of the system that keeps a server from starting.
 pub(crate) fn lacking(error: &dyn fmt::Display) -> String {
     format!("{error}: close other programs or raise the limits (ulimit -a)")
 }

@@ -27,9 +27,10 @@ pub(crate) const MESSAGES: usize = 512;
 /// Field lines that a head may have, unless something else is asked for.
 pub(crate) const FIELDS: u8 = 100;
 
-/// The most buffers that one worker has: as many connections can be in the middle of a request. Whole requests without
-/// a body need none to keep and are answered whoever holds the others; who holds one without progress makes way. So
-/// this bounds memory (64 MB with heads of 8 KB, touched only when used), not the number of clients.
+/// The most buffers that one worker has: as many connections can be in the middle of a request. A whole request without
+/// a body keeps no buffer and is answered whatever the others hold; a holder without progress loses its buffer to a
+/// connection that waits for one. So this bounds memory (160 MB with heads of 16 KB, touched only when used), not the
+/// number of clients.
 const LEASES_LIMIT: usize = 4_096;
 
 /// What a service has to do besides its requests.

@@ -38,6 +38,7 @@ fn addresses_are_written_in_the_usual_short_ways() {
     place.write("a.txt", "x");
     for words in [
         &["-p", "0"][..],
+        &["-p0"],
         &["--port=0"],
         &["--listen", "0"],
         &["--listen", "localhost:0"],
@@ -307,6 +308,54 @@ fn person_at_a_terminal_sees_what_is_served_where_and_each_request() {
 }
 
 #[test]
+fn person_at_a_terminal_is_not_promised_requests_that_go_to_a_file() {
+    let place = Place::new("terminal-and-file");
+    let log = place.0.join("log");
+    let (controller, terminal) = terminal();
+    let mut child = Command::new(CAPUCHIN)
+        .args(["--port", "0", "--access-log"])
+        .arg(&log)
+        .arg(place.path())
+        .stdout(terminal)
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program is there");
+    let mut lines = BufReader::new(controller).lines();
+    let said = lines.find(|line| {
+        let line = line.as_ref().expect("it prints");
+        line.contains("Ctrl-C")
+    });
+    let said = said.expect("the line").expect("UTF-8");
+    assert_eq!(said.trim_end(), "Ctrl-C stops it.");
+    // SAFETY: no memory is passed; the process is our child and not yet waited for.
+    unsafe { libc::kill(child.id() as i32, libc::SIGINT) };
+    assert_eq!(child.wait().expect("our child").code(), Some(0));
+}
+
+/// The listener of the counters takes the same addresses as `--listen`, and prints URLs that lead to it.
+#[test]
+fn counters_on_all_addresses_are_shown_by_both_families() {
+    let place = Place::new("status-families");
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        return; // no IPv6 here
+    }
+    let mut running = Running::capuchin(&["--status", ":0", place.path()]);
+    let mut url = |address: &str| {
+        let mut line = String::new();
+        running.out.read_line(&mut line).expect("it prints");
+        let url = line.trim().strip_prefix("counters: http://");
+        let url = url.unwrap_or_else(|| panic!("{line}")).to_owned();
+        assert!(url.starts_with(address), "{url}");
+        url.trim_end_matches('/').to_owned()
+    };
+    for address in [url("127.0.0.1:"), url("[::1]:")] {
+        let (head, page) = get(&address, "/");
+        assert!(head.starts_with("HTTP/1.1 200"), "{address}: {head}");
+        assert!(page.contains("connections_open"), "{page}");
+    }
+}
+
+#[test]
 fn pipe_gets_urls_and_no_requests() {
     let place = Place::new("pipe");
     place.write("a.txt", "x");
@@ -341,7 +390,7 @@ fn defaults_fit_load_balancers_and_container_runtimes() {
     }
 }
 
-/// Not a way to write to a terminal that is gone, but to see that the test above reads what it should.
+/// Shows that the tests above read what a program writes to the terminal.
 #[test]
 fn terminal_of_the_tests_hands_on_what_is_written() {
     let (controller, terminal) = terminal();

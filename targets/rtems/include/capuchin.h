@@ -176,8 +176,8 @@ typedef struct {
 /*
  * A row of the routing table. A pattern is a path whose segments may be parameters: "/led/:id" takes
  * one segment, "/files" and then a last segment '*' all the rest. It has no query. Patterns are tried in
- * the order of the table; a route that is never reached, for one before it takes all of its requests, is
- * an error. HEAD is answered by the GET route unless it has its own.
+ * the order of the table; a route that is never reached, because an earlier one takes all of its requests,
+ * is an error. HEAD is answered by the GET route unless it has its own.
  */
 typedef struct {
   capuchin_method method;
@@ -316,7 +316,7 @@ size_t capuchin_memory_size(const capuchin_config *config);
 /*
  * The same as a constant, for static memory: an upper bound, and a close one; capuchin_start() says when it
  * is not enough. The sizes are those of the configuration, and limits.head_bytes is half of buffer_size at
- * most. Sixteen connections more are there to be refused. A directory needs
+ * most. It includes sixteen connections more, which are only refused. A directory needs
  * CAPUCHIN_MEMORY_SIZE_DIRECTORY besides.
  */
 #define CAPUCHIN_MEMORY_SIZE(workers, connections, buffers, buffer_size, fields, messages,    \
@@ -440,7 +440,7 @@ capuchin_text capuchin_parameter(const capuchin_exchange *exchange, const char *
 /*
  * Writes the client's address and port, as in "192.168.1.7:49152" or "[fe80::1]:49152", as snprintf(3)
  * would: returns the length without the NUL, whether or not it fitted; 54 bytes are always enough. With
- * the library `own` the port is missing. In each of a handler's functions.
+ * the library `own` the port is missing. May be called in each of a handler's functions.
  */
 int capuchin_client_address(const capuchin_exchange *exchange, char *buffer, size_t size);
 /* What body returns to end the request with an error status and a text for the client. */

@@ -106,8 +106,8 @@ pub const CASES: &[Case] = &[
 
 const NEEDS: Features = Features::ROUTES.and(Features::TIMEOUTS);
 
-/// What a deadline may be late by: the timer's grain, and a machine that is busy otherwise. That deadlines are kept
-/// to their grain is tested in `core`, where time is simulated.
+/// By how much a deadline may be late: the resolution of the timer, and a machine that is busy otherwise. Exact
+/// deadlines are tested in `core`, where time is simulated.
 const SLACK: Duration = Duration::from_secs(10);
 
 /// What a deadline may seem early by: its clock starts when the server, not the client, acts.

@@ -29,7 +29,7 @@ impl Writer {
         let (mut write_failed, mut open_failed) = (false, false);
         loop {
             let ending = self.shared.end.load(Ordering::SeqCst);
-            // After the end is told nothing new comes: what is queued is all there is.
+            // Nothing is queued once the end was announced.
             let wait = if ending { Duration::ZERO } else { TICK };
             let received = self.lines.next(Some(wait));
             let asked = self.shared.reopen.swap(false, Ordering::SeqCst);
@@ -86,13 +86,17 @@ impl Writer {
     }
 
     fn write(&mut self, batch: &[u8], failed: &mut bool) {
-        let result = self.lines.write(batch);
+        let is_stdout = matches!(self.place, Place::Stdout);
+        let shared = &self.shared;
+        // Before the lines count as lost: a worker would report them, and one report is enough.
+        let result = self.lines.write_or(batch, &mut |error| {
+            if is_stdout && error.kind() == io::ErrorKind::BrokenPipe {
+                shared.is_unread.store(true, Ordering::SeqCst);
+                log::warn!("nobody reads the access log on standard output any more: it ends");
+            }
+        });
         if let Err(error) = &result {
             if error.kind() == io::ErrorKind::BrokenPipe {
-                if matches!(self.place, Place::Stdout) {
-                    log::warn!("nobody reads the access log on standard output any more: it ends");
-                    self.shared.is_unread.store(true, Ordering::SeqCst);
-                }
                 // The reader of a named pipe went away; the next may come.
                 self.lines.set_output(None);
             } else if !*failed && self.lines.has_output() {

@@ -1,4 +1,4 @@
-//! The cache of a directory: which nodes it keeps, within which budgets, and which of them make way.
+//! The cache of a directory: which nodes it keeps, within which budgets, and which of them are evicted.
 
 use super::Directory;
 use super::node::Node;

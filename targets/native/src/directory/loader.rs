@@ -177,8 +177,8 @@ impl Loader {
         Ok(Loaded::Node(Box::new(node)))
     }
 
-    /// What was found at `path`, or what a client is told; a log of level debug tells which permission is
-    /// lacking.
+    /// What was found at `path`, or the error for the client; at level `debug` the log says which permission is
+    /// missing.
     fn allowed<T>(
         &self,
         path: &[u8],

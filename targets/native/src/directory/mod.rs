@@ -20,7 +20,7 @@
 //!
 //! Memory and open files are bounded whatever clients do: contents that no longer fit are sent from
 //! their files; files beyond the budget, and lists of directories that no longer fit, are refused
-//! (503) until others have been read. What no reply holds makes way first. What replies hold stays in
+//! (503) until others have been read. What no reply holds is evicted first. What replies hold stays in
 //! memory until they are sent or given up (`--timeout-write`), [`DirectoryOptions::cache_bytes`] at most;
 //! until then other files are sent from the disk, and they return to memory at the first look after that.
 
@@ -82,7 +82,7 @@ pub struct DirectoryOptions {
     /// overwritten or cut *in place* while a client takes it may reach that client mixed, for the
     /// system sends what is in the file by then. Files that are replaced by renaming are safe.
     pub sendfile: bool,
-    /// Paths whose files are kept at hand, for each worker.
+    /// Paths whose files are kept open or in memory, for each worker.
     pub cache_files: usize,
     /// Bytes of contents kept in memory, for each worker; contents of replies that are still being
     /// sent count, too. While those take all of it, other files are sent from the disk.
@@ -90,7 +90,7 @@ pub struct DirectoryOptions {
     /// Bytes of the longest content that is kept in memory, and of the longest whose entity tag is
     /// computed from the content.
     pub cache_file_bytes: usize,
-    /// Files that are open at the same time, for each worker: cached ones, which make way, and those
+    /// Files that are open at the same time, for each worker: cached ones, which are evicted, and those
     /// of running replies, beyond which requests are answered with 503. A server lowers it to what
     /// the process may open besides its connections.
     pub open_files: usize,
@@ -195,7 +195,7 @@ pub struct Directory {
     cost: u32,
     /// The piece of a file that is sent next.
     window: Vec<u8>,
-    /// The node that is looked at next when one has to go.
+    /// The node that is looked at next when one has to be evicted.
     hand: usize,
     /// The node that is looked at next when it is time to tidy up, and when that was last.
     tidy_hand: usize,
@@ -736,5 +736,5 @@ fn is_at_hand(file: File, range: &Range<u64>) -> bool {
         .all(|at| file.read_at_hand(&mut [0], at).is_ok())
 }
 
-/// Bytes of a file of which one is looked at, to find out whether they are in memory.
+/// One byte in this many is looked at, to find out whether a file is in memory.
 const PROBE: usize = 64 << 10;

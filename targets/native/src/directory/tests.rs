@@ -45,7 +45,7 @@ impl Gate {
         state.1.iter().filter(|asked| *asked == what).count()
     }
 
-    /// Returns once something was asked of storage so many times.
+    /// Returns once storage was asked for something `count` times.
     fn wait_for(&self, what: &str, count: usize) {
         let state = self.state.lock().unwrap();
         let is_missing = |state: &mut (Vec<&str>, Vec<String>)| {

@@ -1,6 +1,6 @@
 //! The page itself: HTML that needs no scripts and nothing from elsewhere.
 //!
-//! Names come from whoever can write to the directory, so every byte of them is escaped: for HTML in
+//! Names are chosen by anyone who can write to the directory, so every byte of them is escaped: for HTML in
 //! texts, by percent-encoding in links, which begin with `./` so that no name can be taken for a
 //! scheme.
 
@@ -140,8 +140,9 @@ fn put_row(html: &mut String, entry: &Entry, status: FileStatus) {
     } else {
         let _ = write!(
             html,
-            " title=\"{} bytes\">{}",
+            " title=\"{} byte{}\">{}",
             status.length,
+            if status.length == 1 { "" } else { "s" },
             size(status.length)
         );
     }

@@ -1,4 +1,4 @@
-//! A directory's entries as pages that a person likes to read.
+//! A directory's entries as HTML pages.
 //!
 //! A page is one sorted part of the whole directory, however large that is. The directory is read
 //! once from its beginning to its end, in bounded memory ([`order`]); only the entries that are shown
@@ -25,8 +25,8 @@ pub(crate) const MEDIA_TYPE: &str = "text/html; charset=utf-8";
 #[derive(Debug)]
 pub(crate) struct Listing {
     pub html: Vec<u8>,
-    /// Whether the links of a listing lead here. Other pages are as right, but may not be kept: there are
-    /// as many of them as clients can invent queries.
+    /// Whether a link of a listing leads to this page. Other pages are correct, too, but must not be cached: clients
+    /// can invent any number of queries for them.
     pub canonical: bool,
 }
 
@@ -176,7 +176,7 @@ impl Lookup<'_> {
             Ok(status) if matches!(status.kind, Kind::Regular | Kind::Directory) => {
                 Ok(Some(status))
             }
-            // Rows would be missing for no fault of theirs.
+            // The rows would be missing although nothing is wrong with the entries.
             Err(OpenError::Exhausted) => Err(OpenError::Exhausted),
             _ => Ok(None),
         }

@@ -2,8 +2,8 @@
 //!
 //! `?sort=name|size|time`, `&order=asc|desc`, and where the page begins: `&page=last`, or
 //! `&after=NAME` (with a slash for a directory) and, sorted by size or time, `&value=NUMBER`. All
-//! may be left out. What is unknown, or is not written as the links of a listing write it, does not
-//! count.
+//! may be left out. Unknown parameters, and values that are not written as the links of a listing write
+//! them, are ignored.
 
 use super::order::{Begin, Key};
 use std::fmt::Write;
@@ -151,8 +151,8 @@ impl View {
         Self::after(order, key)
     }
 
-    /// The query that asks for this, without `?`: the only one of all that do which links have.
-    /// Empty for the first page by name.
+    /// The query for this view, without `?`, as the links of a listing write it: other queries may ask for the
+    /// same view. Empty for the first page by name.
     pub(super) fn query(&self) -> String {
         let mut query = String::new();
         let mut put = |name: &str, value: &str| {
