@@ -66,8 +66,14 @@ where
         why: &dyn Display,
     ) -> Flow {
         self.stats.count(Counter::Rejected);
-        if slot.is_before_request() && self.input(slot).trim_ascii_start().starts_with(b"HEAD ") {
-            slot.flags.set(Flags::HEAD_ONLY);
+        if slot.is_before_request() {
+            // Only empty lines may come before a method. What is behind another byte must not count: whether it has
+            // arrived already is chance.
+            let input = self.input(slot);
+            let begin = input.iter().position(|&byte| !b"\r\n".contains(&byte));
+            if begin.is_some_and(|begin| input[begin..].starts_with(b"HEAD ")) {
+                slot.flags.set(Flags::HEAD_ONLY);
+            }
         }
         if self.service.observes() && !slot.flags.has(Flags::OBSERVED) {
             slot.flags.set(Flags::OBSERVED);
