@@ -36,7 +36,7 @@ const SAMPLE: u32 = 256;
 pub(super) const RETRY_MS: u32 = 100;
 
 /// Holders that are ended in one turn for those that wait for a buffer.
-const EVICTED_PER_TURN: u32 = 8;
+const EVICTED_PER_TURN: u32 = 64;
 
 /// What is short.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -303,6 +303,9 @@ pub(crate) fn read_at_hand(file: c_int, buffer: &mut [u8], offset: u64) -> Resul
 pub(crate) fn storage(file: c_int) -> Storage {
     const RAMFS: i64 = 0x8584_58f6; // linux/magic.h
     const F2FS: i64 = 0xf2f5_2010;
+    // The root of containers: its layers are on a disk as a rule.
+    const OVERLAYFS: i64 = 0x794c_7630;
+    const ZFS: i64 = 0x2fc1_2fc1;
     // SAFETY: zeros are a valid `statfs`.
     let mut status: libc::statfs = unsafe { core::mem::zeroed() };
     // SAFETY: `status` is valid for writing.
@@ -314,7 +317,7 @@ pub(crate) fn storage(file: c_int) -> Storage {
             if kind == libc::EXT4_SUPER_MAGIC as i64
                 || kind == libc::XFS_SUPER_MAGIC as i64
                 || kind == libc::BTRFS_SUPER_MAGIC as i64
-                || kind == F2FS =>
+                || [F2FS, OVERLAYFS, ZFS].contains(&kind) =>
         {
             Storage::Disk
         }

@@ -34,9 +34,31 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    jobs: VecDeque<Job>,
+    /// Look-ups and listings, whose number is limited.
+    look_ups: VecDeque<Job>,
+    /// Reads for responses under way.
+    reads: VecDeque<Job>,
+    /// The last job was a read.
+    has_read: bool,
     threads: usize,
     idle: usize,
+}
+
+impl State {
+    fn waiting(&self) -> usize {
+        self.look_ups.len() + self.reads.len()
+    }
+
+    /// The next job: of both kinds in turn, so that many of one do not keep the other waiting.
+    fn next(&mut self) -> Option<Job> {
+        let look_up_first = self.has_read || self.reads.is_empty();
+        self.has_read = !look_up_first || self.look_ups.is_empty();
+        if self.has_read {
+            self.reads.pop_front()
+        } else {
+            self.look_ups.pop_front()
+        }
+    }
 }
 
 impl fmt::Debug for FilePool {
@@ -58,22 +80,29 @@ impl FilePool {
 
     /// Has a job done; `false` when the queue is full, or no thread can be started.
     pub fn start(&self, job: Job) -> bool {
-        let state = self.0.lock();
-        if state.jobs.len() >= self.0.queue && state.idle <= state.jobs.len() {
+        let mut state = self.0.lock();
+        if state.look_ups.len() >= self.0.queue && state.idle <= state.waiting() {
             return false;
         }
-        self.push(state, job)
+        state.look_ups.push_back(job);
+        self.see_to_it(state, |state| &mut state.look_ups)
     }
 
-    /// As [`FilePool::start`], for a job that a response under way depends on: however many wait. There is one for each
-    /// connection at the most, so that their number is bounded by that of connections.
+    /// As [`FilePool::start`], for a read that a response under way depends on: however many wait, which who asks for
+    /// them limits.
     pub fn go_on(&self, job: Job) -> bool {
-        self.push(self.0.lock(), job)
+        let mut state = self.0.lock();
+        state.reads.push_back(job);
+        self.see_to_it(state, |state| &mut state.reads)
     }
 
-    fn push(&self, mut state: MutexGuard<'_, State>, job: Job) -> bool {
-        state.jobs.push_back(job);
-        if state.idle >= state.jobs.len() {
+    /// Has a thread do what was queued last in `queue`.
+    fn see_to_it(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        queue: fn(&mut State) -> &mut VecDeque<Job>,
+    ) -> bool {
+        if state.idle >= state.waiting() {
             drop(state);
             self.0.changed.notify_one();
             return true;
@@ -90,7 +119,7 @@ impl FilePool {
             if state.threads > 0 {
                 return true; // another does it
             }
-            state.jobs.pop_back();
+            queue(&mut state).pop_back();
             drop(state);
             let kind = error.raw_os_error().unwrap_or(0).unsigned_abs() as usize;
             if let Some(more) = throttle::admit(kind) {
@@ -112,7 +141,7 @@ impl Shared {
     fn work(&self) {
         let mut state = self.lock();
         loop {
-            if let Some(job) = state.jobs.pop_front() {
+            if let Some(job) = state.next() {
                 drop(state);
                 // Dropping the job tells those that wait for it; the panic is in the log.
                 if let Err(payload) = catch_unwind(AssertUnwindSafe(job)) {
@@ -128,7 +157,7 @@ impl Shared {
                 .unwrap_or_else(PoisonError::into_inner);
             state = woken;
             state.idle -= 1;
-            if timeout.timed_out() && state.jobs.is_empty() {
+            if timeout.timed_out() && state.waiting() == 0 {
                 state.threads -= 1;
                 return;
             }

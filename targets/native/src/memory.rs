@@ -9,9 +9,10 @@ use capuchin_core::pool::Arena;
 use std::alloc::{Layout, alloc_zeroed};
 use std::fmt;
 
-/// Bytes that have to be free behind a worker's memory: for the cached contents (4 MB) and listings (10 MB) of a directory, and
+/// Bytes that have to be free behind a worker's memory: for the cached contents (4 MB), listings (10 MB) and pieces
+/// of files from slow storage (12 MB) of a directory, and
 /// what a request allocates.
-const HEADROOM: usize = 20 << 20;
+const HEADROOM: usize = 32 << 20;
 
 /// The fewest buffers that a worker starts with.
 const BUFFERS_LEAST: usize = 16;

@@ -87,6 +87,10 @@ enum Wanted {
     Block(BlockKey),
 }
 
+/// Results of one worker that may be under way. A read goes on though its client has gone, so that clients which come
+/// and go while storage hangs would make their number grow; beyond this, responses that need one more read are cut off.
+const UNDER_WAY: usize = 4_096;
+
 /// The requests that wait for one result.
 #[derive(Debug, Default)]
 struct Waiters(Mutex<WaitersState>);
@@ -412,6 +416,9 @@ impl Waiting {
     fn read_block(&mut self, key: BlockKey, file: &Arc<Opened>, status: FileStatus) -> bool {
         if self.blocks.contains_key(&key) {
             return true;
+        }
+        if self.under_way >= UNDER_WAY {
+            return false;
         }
         let waiters = Arc::new(Waiters::default());
         let mut delivery = Delivery {
