@@ -52,7 +52,15 @@ where
         match slot.state {
             State::Free | State::Fresh | State::Idle | State::Lingering | State::Discarding
                 if !has_told => {}
-            State::Head | State::Receiving | State::Collecting | State::Waiting if !has_told => {
+            State::Head
+            | State::Receiving
+            | State::Holding
+            | State::Collecting
+            | State::Waiting
+            | State::Finding
+            | State::Asking
+                if !has_told =>
+            {
                 self.abandon(slot, token);
                 let status = Status::SERVICE_UNAVAILABLE;
                 let why =

@@ -13,7 +13,8 @@
 //! | in a body that is collected | its end, or [`PROGRESS_BYTES`](crate::limits::PROGRESS_BYTES) | yes | yes | 503 |
 //! | in a body that a handler takes | any byte | if it holds one | yes | 503 |
 //! | sending | the client has taken all that is ready, or [`PROGRESS_BYTES`](crate::limits::PROGRESS_BYTES) | if it holds one | yes | reset |
-//! | waiting for the application | the application's answer | only with requests behind, which the client chose to send | no | 503 |
+//! | waiting for the site, or for a handler to take a piece of a body | its answer | yes | no | 503 |
+//! | waiting for the application otherwise | the application's answer | only with requests behind, which the client chose to send | no | 503 |
 //! | after the last response | - | holds none | yes | nothing |
 //!
 //! The last buffer is never kept: requests that need none for longer than a turn (a whole head without a body) are
