@@ -247,3 +247,115 @@ fn drain_lets_waiting_requests_finish_and_ends_with_its_own_time() {
         });
     }
 }
+
+#[test]
+fn content_that_is_at_hand_no_more_once_its_head_was_sent_is_waited_for() {
+    let mut head = 0;
+    // The first client tells how long the head is; the second one has room for exactly that.
+    for is_first in [true, false] {
+        run_plain(&Setup::default(), |net, turn, app, stats| {
+            let client = net.connect(if is_first { 100_000 } else { head });
+            net.send(client, get("/fading/25000").as_bytes());
+            turns(turn, 3);
+            complete(net, turn, waiting(app));
+            let mut all = net.read(client);
+            if is_first {
+                head = all.len() - 10_000;
+                return;
+            }
+            assert!(all.ends_with(b"\r\n\r\n"), "the head and no more");
+            turns(turn, 3);
+            for _ in 0..200 {
+                if app.waiting.lock().unwrap().is_empty() {
+                    break;
+                }
+                complete(net, turn, waiting(app));
+                all.extend(net.read(client));
+                turns(turn, 3);
+            }
+            let expected: Vec<u8> = (0..25_000u64).map(|at| (at % 251) as u8).collect();
+            assert!(all[head..] == expected, "{}", all.len());
+            assert_eq!(stats.value(Counter::Replies2xx), 1);
+        });
+    }
+}
+
+#[test]
+fn who_waits_for_storage_makes_way_where_buffers_are_short_and_is_told() {
+    for path in ["/finding/1000", "/loading/25000"] {
+        let setup = Setup {
+            leases: 4,
+            ..Setup::default()
+        };
+        run_plain(&setup, |net, turn, _, stats| {
+            let waiting: Vec<_> = (0..3)
+                .map(|_| {
+                    let client = net.connect(10_000);
+                    net.send(client, get(path).as_bytes());
+                    turns(turn, 2);
+                    client
+                })
+                .collect();
+            advance(net, turn, LIMITS.stall_ms + 200);
+            // The head of this one has yet to end, so that it needs a buffer to keep.
+            let other = net.connect(10_000);
+            net.send(other, b"GET /hello");
+            advance(net, turn, 400);
+            assert_eq!(stats.value(Counter::EvictedForBuffer), 1, "{path}");
+            let told = net.received(waiting[0]);
+            assert_eq!(count(&told, "503"), 1, "{path}");
+            assert!(
+                net.ended(waiting[0]) && !net.was_reset(waiting[0]),
+                "{path}"
+            );
+            net.send(other, b" HTTP/1.1\r\nHost: a\r\n\r\n");
+            turns(turn, 2);
+            assert_eq!(count(&net.received(other), "200"), 1, "{path}");
+        });
+    }
+}
+
+#[test]
+fn last_buffer_is_never_kept_for_storage() {
+    for path in ["/finding/1000", "/loading/25000"] {
+        let setup = Setup {
+            leases: 4,
+            ..Setup::default()
+        };
+        run_plain(&setup, |net, turn, _, _| {
+            let mut told = 0;
+            for _ in 0..10 {
+                let client = net.connect(10_000);
+                net.send(client, get(path).as_bytes());
+                turns(turn, 2);
+                told += count(&net.received(client), "503");
+                let other = net.connect(10_000);
+                net.send(other, get("/hello").as_bytes());
+                turn();
+                assert_eq!(count(&net.received(other), "200"), 1, "{path}");
+                net.finish(other);
+                turns(turn, 2);
+            }
+            assert_eq!(told, 7, "{path}: three have buffers");
+        });
+    }
+}
+
+#[test]
+fn request_that_is_expensive_to_find_ends_its_turn_also_when_it_was_waited_for() {
+    run_plain(&Setup::default(), |net, turn, app, stats| {
+        let client = net.connect(100_000);
+        let pipeline = [get("/seeking/1"), get("/hello"), get("/hello")].concat();
+        net.send(client, pipeline.as_bytes());
+        turns(turn, 3);
+        let message = Message::Complete {
+            ticket: waiting(app),
+            value: 0,
+        };
+        net.world().messages.push_back(message);
+        turn();
+        assert_eq!(stats.value(Counter::Requests), 1);
+        turn();
+        assert_eq!(stats.value(Counter::Requests), 3);
+    });
+}

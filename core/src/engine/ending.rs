@@ -48,6 +48,9 @@ where
     /// Ends a connection for the sake of others. Its client gets 503 if no response to the request was begun and the
     /// socket takes it at once. Output that the client has not taken is dropped.
     pub fn turn_away(&mut self, slot: &mut Slot, token: Token) {
+        if slot.state == State::Loading {
+            self.give_up_content(slot);
+        }
         let has_told = slot.has_output() || slot.flags.has(Flags::REPLIED);
         match slot.state {
             State::Free | State::Fresh | State::Idle | State::Lingering | State::Discarding
@@ -59,6 +62,7 @@ where
             | State::Waiting
             | State::Finding
             | State::Asking
+            | State::Loading
                 if !has_told =>
             {
                 self.abandon(slot, token);

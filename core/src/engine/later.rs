@@ -195,7 +195,11 @@ where
                 self.reply_done(slot, token);
                 GO_ON
             }
-            Flushed::Changed => self.ask_again(slot, token),
+            Flushed::Changed => {
+                let flow = self.ask_again(slot, token);
+                budget.charge(self.service.cost() as usize);
+                flow
+            }
             Flushed::Pending if S::WAITS => self.wait_for_content(slot, token),
             blocked => {
                 self.drop_hollow_lease(slot);

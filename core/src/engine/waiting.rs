@@ -64,6 +64,7 @@ where
         let Some(next) = self.ask_service(slot, token, lease, &mut made) else {
             return Some(Want::Abort);
         };
+        budget.charge(self.service.cost() as usize);
         self.act(slot, token, &next, &made);
         GO_ON
     }
@@ -105,7 +106,8 @@ where
 
     /// Bytes of earlier responses, which need not wait for this one's content.
     pub(super) fn sent_before(slot: &Slot) -> usize {
-        if slot.count == 0 {
+        // Once all of the head was sent the buffer may be gone, and its positions mean nothing.
+        if slot.count == 0 && slot.has_output() {
             usize::from(slot.collected.saturating_sub(slot.out))
         } else {
             0

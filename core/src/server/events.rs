@@ -158,23 +158,23 @@ where
     #[inline(never)]
     fn pause_writer(&mut self, index: u32) {
         self.watch(index, Watch::Nothing);
-        if self.slots_to_resume == 0 {
+        if !self.has_paused_writers {
+            self.has_paused_writers = true;
             self.resume_at = self.desk.now + WRITER_PAUSE_MS;
         }
-        self.slots_to_resume = self.slots.as_slice().len() as u32;
+        self.has_paused_before |= index < self.resume_hand;
     }
 
-    /// Watches paused writers again, some of them at a time.
+    /// Watches paused writers again: goes over all slots there are, some of them at a time. A writer that is paused
+    /// behind the place where this has come to is met by the next round.
     #[cfg_attr(target_os = "rtems", inline(never))]
     pub(super) fn resume_writers(&mut self) {
-        if self.slots_to_resume == 0 || self.desk.now < self.resume_at {
+        if !self.has_paused_writers || self.desk.now < self.resume_at {
             return;
         }
         let count = self.slots.as_slice().len() as u32;
-        for _ in 0..self.slots_to_resume.min(SLOTS_RESUMED) {
-            let index = self.resume_hand % count;
-            self.resume_hand = index + 1;
-            self.slots_to_resume -= 1;
+        let end = self.resume_hand.saturating_add(SLOTS_RESUMED).min(count);
+        for index in self.resume_hand..end {
             let slot = &self.slots.as_slice()[index as usize];
             if slot.flags.has(Flags::BLOCKED)
                 && slot.watch == Watch::Nothing
@@ -182,6 +182,11 @@ where
             {
                 self.watch(index, Watch::Write);
             }
+        }
+        self.resume_hand = end;
+        if end == count {
+            self.resume_hand = 0;
+            self.has_paused_writers = core::mem::take(&mut self.has_paused_before);
         }
         self.resume_at = self.desk.now + WRITER_PAUSE_MS;
     }

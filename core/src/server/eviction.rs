@@ -13,14 +13,15 @@
 //! | in a body that is collected | its end, or [`PROGRESS_BYTES`](crate::limits::PROGRESS_BYTES) | yes | yes | 503 |
 //! | in a body that a handler takes | any byte | if it holds one | yes | 503 |
 //! | sending | the client has taken all that is ready, or [`PROGRESS_BYTES`](crate::limits::PROGRESS_BYTES) | if it holds one | yes | reset |
-//! | waiting for the site, or for a handler to take a piece of a body | its answer | yes | no | 503 |
-//! | waiting for the application otherwise | the application's answer | only with requests behind, which the client chose to send | no | 503 |
+//! | waiting for the application | the application's answer | only with requests behind, which the client chose to send | no | 503 |
+//! | waiting for storage | an answer of the site, or content | if it holds one | no | 503, or reset once its response has begun |
 //! | after the last response | - | holds none | yes | nothing |
 //!
 //! The last buffer is never kept: requests that need none for longer than a turn (a whole head without a body) are
 //! all served in it, so no number of holders makes them wait. If such a request has to keep its buffer after all, because
 //! the client does not take the response, a holder without progress is ended at once; while all buffers are taken, a
-//! quarter of [`Limits::stall_ms`] without progress is enough.
+//! quarter of [`Limits::stall_ms`] without progress is enough. One that would wait for storage with it ends itself if
+//! there is no other.
 //!
 //! The search looks at a bounded number of slots and goes on where it stopped: with no more slots than that it is
 //! exact. Times are computed from the deadlines of the connections, so no others are stored.
@@ -60,13 +61,19 @@ where
         }
     }
 
-    /// Called after the connection at `index` was advanced, while the last buffer is taken: if that connection keeps
-    /// it, a holder without progress is ended.
+    /// The connection at `index` was moved on, and the last buffer is taken: if that connection keeps it, a holder
+    /// without progress has to go; if there is none, the connection itself where it would wait for storage.
     #[inline(never)]
     pub(super) fn recover_last_lease(&mut self, index: u32) {
-        let keeps_one = self.slots.as_slice()[index as usize].lease.is_some();
-        if keeps_one && let Some(stalled) = self.most_stalled(Short::Buffers) {
-            self.evict(stalled, Counter::EvictedForBuffer);
+        if self.slots.as_slice()[index as usize].lease.is_none() {
+            return;
+        }
+        let stalled = self.most_stalled(Short::Buffers);
+        let slot = &self.slots.as_slice()[index as usize];
+        let waits =
+            matches!(slot.state, State::Finding | State::Loading) && !slot.flags.has(Flags::QUEUED);
+        if let Some(gone) = stalled.or(waits.then_some(index)) {
+            self.evict(gone, Counter::EvictedForBuffer);
         }
     }
 

@@ -162,8 +162,10 @@ pub struct Worker<'m, C, T, K, S, A> {
     /// The last turn left some of the run queue to the next.
     is_behind: bool,
     lease_queue: Queue,
-    /// Slots that may hold a paused writer, the next one of them, and when it is time.
-    slots_to_resume: u32,
+    /// Whether a slot may hold a paused writer, and whether one may lie before `resume_hand`.
+    has_paused_writers: bool,
+    has_paused_before: bool,
+    /// The slot at which looking for paused writers goes on, and when.
     resume_hand: u32,
     resume_at: u64,
     wheel: Wheel,
@@ -259,7 +261,8 @@ where
             run_queue: Queue::EMPTY,
             is_behind: false,
             lease_queue: Queue::EMPTY,
-            slots_to_resume: 0,
+            has_paused_writers: false,
+            has_paused_before: false,
             resume_hand: 0,
             resume_at: 0,
             wheel: Wheel::new(now),
@@ -414,7 +417,7 @@ where
         if let Deadline::After(caller) = until {
             consider(caller);
         }
-        if self.slots_to_resume > 0 {
+        if self.has_paused_writers {
             consider(left(self.resume_at));
         }
         for listener in &self.listeners {

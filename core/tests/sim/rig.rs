@@ -251,8 +251,9 @@ impl Handle<App> for Later {
 
 /// `/changing/N` is a file that changes N times before it is read; `/file/N` is a file of N bytes, `/memory/N` the same
 /// in memory, `/costly/N` the same and expensive to find, `/pieces/N` in memory by pieces, `/ready/N` in memory
-/// with its reply in one piece. `/finding/N` is in memory and found at the try after N; `/loading/N` is N bytes in
-/// memory, of which each 10,000 are at hand once they were waited for.
+/// with its reply in one piece. `/finding/N` is in memory and found at the try after N, `/seeking/N` is short and each
+/// try is expensive; `/loading/N` is N bytes in
+/// memory, of which each 10,000 are at hand once they were waited for; of `/fading/N` they are so for one look.
 #[derive(Default)]
 pub struct SimSite {
     held: Vec<Option<(u64, bool)>>,
@@ -272,6 +273,7 @@ pub struct SimSite {
     /// What is at hand of `loading`, and what is waited for.
     loading: HashMap<u32, HashSet<u64>>,
     wanted: Option<(u32, u64)>,
+    fading: HashSet<u32>,
     /// Heads, and what was found for them.
     pub remembered: HashMap<Vec<u8>, ContentId>,
 }
@@ -310,20 +312,22 @@ impl Site for SimSite {
         let (kind, length) = path[1..].split_once('/').ok_or(SiteError::NotFound)?;
         let length: u64 = length.parse().map_err(|_| SiteError::NotFound)?;
         let known = [
-            "file", "changing", "finding", "loading", "memory", "pieces", "ready", "costly",
+            "file", "changing", "finding", "seeking", "loading", "fading", "memory", "pieces",
+            "ready", "costly",
         ];
         if !known.contains(&kind) {
             return Err(SiteError::NotFound);
         }
-        if kind == "costly" {
+        if matches!(kind, "costly" | "seeking") {
             self.cost = u32::MAX;
         }
         let number = length;
         let length = match kind {
             "changing" | "finding" => 50_000,
+            "seeking" => 10,
             _ => length,
         };
-        if kind == "finding" {
+        if matches!(kind, "finding" | "seeking") {
             let left = self.tries_left.get_or_insert(number);
             if *left > 0 {
                 *left -= 1;
@@ -340,8 +344,11 @@ impl Site for SimSite {
             self.changes_left.get_or_insert(number);
             self.changing.insert(id.0, false);
         }
-        if kind == "loading" {
+        if matches!(kind, "loading" | "fading") {
             self.loading.insert(id.0, HashSet::new());
+        }
+        if kind == "fading" {
+            self.fading.insert(id.0);
         }
         // What `pieces` has is told only when it is asked for.
         let content = self.memory.get(..length as usize);
@@ -381,11 +388,15 @@ impl Site for SimSite {
             }
         }
         let block = range.start / 10_000;
-        if let Some(loaded) = self.loading.get(&id.0)
-            && !loaded.contains(&block)
-        {
-            self.wanted = Some((id.0, block));
-            return Content::Pending;
+        if let Some(loaded) = self.loading.get_mut(&id.0) {
+            let is_there = match self.fading.contains(&id.0) {
+                true => loaded.remove(&block),
+                false => loaded.contains(&block),
+            };
+            if !is_there {
+                self.wanted = Some((id.0, block));
+                return Content::Pending;
+            }
         }
         match self.held[id.0 as usize].expect("held") {
             // In pieces, as a site may.

@@ -6,6 +6,7 @@
 //! a network file system whose server is gone, costs a thread until it returns. When all threads hang, requests
 //! for what is not in memory are answered with 503, at once where the queue is full, else when a handler's time is over.
 
+use crate::throttle;
 use capuchin_posix::start_thread;
 use std::collections::VecDeque;
 use std::fmt;
@@ -91,9 +92,12 @@ impl FilePool {
             }
             state.jobs.pop_back();
             drop(state);
-            log::warn!(
-                "no thread can be started to read files ({error}): raise the limit (ulimit -u)"
-            );
+            let kind = error.raw_os_error().unwrap_or(0).unsigned_abs() as usize;
+            if let Some(more) = throttle::admit(kind) {
+                log::warn!(
+                    "no thread can be started to read files ({error}): raise the limit (ulimit -u){more}"
+                );
+            }
             return false;
         }
         true

@@ -283,7 +283,7 @@ typedef struct {
 /* Bytes of each; the library's own build checks them. Elsewhere than on RTEMS there is enough. */
 #ifdef __rtems__
 #define CAPUCHIN_SIZE_SERVER 208u
-#define CAPUCHIN_SIZE_WORKER 2368u
+#define CAPUCHIN_SIZE_WORKER 2496u
 #define CAPUCHIN_SIZE_ACCEPTOR 1536u
 #define CAPUCHIN_SIZE_CONNECTION 136u
 #define CAPUCHIN_SIZE_FILE 128u

@@ -644,7 +644,7 @@ mod sizes {
     use capuchin_core::Slot;
 
     pub const SERVER: usize = 208;
-    pub const WORKER: usize = 2_368;
+    pub const WORKER: usize = 2_496;
     pub const ACCEPTOR: usize = 1_536;
     pub const CONNECTION: usize = 136;
     pub const FILE: usize = 128;

@@ -16,8 +16,9 @@ const NOTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/size.txt");
 /// A change may add so many in a hundred.
 const SLACK_PERCENT: u64 = 3;
 
-/// What the command never is to have more of.
-const LIMIT: u64 = 400 << 10;
+/// What the command never is to have more of. It was 400 KB until listings of any size, threads for slow storage,
+/// several ranges, fair shares of buffers and addresses of all kinds came in.
+const LIMIT: u64 = 544 << 10;
 
 /// What a program with packed relocations asks the C library for.
 const PACKED: &[u8] = b"GLIBC_ABI_DT_RELR";

@@ -22,7 +22,7 @@ impl Directory {
     /// Lets go of a few cached files that were deleted or changed and that nobody asks for any
     /// more: for as long as it is open, a deleted file takes its room on the disk. Does something
     /// once a second at most; tells in how many milliseconds it wants to be called again, if at
-    /// all. `now` is as in [`Site::find`].
+    /// all. `now` is as in [`capuchin_core::site::Site::find`].
     pub fn tidy(&mut self, now: u64) -> Option<u32> {
         self.receive(now);
         if self.open_files == 0 {

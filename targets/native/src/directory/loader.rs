@@ -107,6 +107,10 @@ impl Loader {
     /// Opens the file at `path`, or tells that there is a directory.
     fn find(&self, path: &[u8], patience: Patience) -> Result<Target, OpenError> {
         let root = &self.served.root;
+        #[cfg(test)]
+        if let (Some(Seam(seam)), Patience::Any) = (&self.seam, patience) {
+            seam(&[b"find ", path].concat());
+        }
         let found = match patience {
             Patience::None => {
                 root.find_at_hand(path, |device| self.devices.of(device) != Storage::Remote)?

@@ -429,14 +429,21 @@ impl Directory {
         };
         let found = waiting.receive(now);
         self.let_go();
-        for LookedUp { key, loaded, asked } in found {
+        // The time was another thread's: it is not the cost of whoever asks next.
+        let cost = self.cost;
+        for LookedUp {
+            key,
+            root,
+            loaded,
+            asked,
+        } in found
+        {
+            if root != self.loader.served.place() {
+                continue; // another root is served by now: those who wait for it ask again
+            }
             match loaded {
                 // Those who wait for it ask again.
-                Ok(Loaded::AnotherRoot(served)) => {
-                    if served.place() != self.loader.served.place() {
-                        self.adopt(*served);
-                    }
-                }
+                Ok(Loaded::AnotherRoot(served)) => self.adopt(*served),
                 Err(SiteError::Busy) if self.evict_one(Node::has_descriptor) => {}
                 loaded => {
                     let result = self.settle(&key, loaded, now);
@@ -458,6 +465,7 @@ impl Directory {
                 }
             }
         }
+        self.cost = cost;
     }
 
     /// Lets go of what was kept for requests that did not come.

@@ -292,3 +292,28 @@ fn drain_ends_in_its_time_while_storage_hangs() {
         drop(stream);
     }
 }
+
+#[test]
+fn look_up_in_a_directory_that_was_replaced_meanwhile_is_made_again() {
+    let place = Place::new(
+        "replaced",
+        &["find /hung"],
+        limits(NEVER, NEVER),
+        DirectoryOptions::default(),
+    );
+    let hung = place.ask("/hung-0");
+    place.gate.wait_for("find /hung-0", 1);
+    let old = place.base.with_extension("old");
+    let _ = fs::remove_dir_all(&old);
+    fs::rename(&place.base, &old).unwrap();
+    fs::create_dir(&place.base).unwrap();
+    for name in ["fast", "hung-0"] {
+        fs::write(place.base.join(name), "new").unwrap();
+    }
+    assert!(place.get("/fast").ends_with(b"\r\n\r\nnew"));
+    place.gate.open();
+    let first = String::from_utf8(read(hung)).unwrap();
+    assert!(first.ends_with("\r\n\r\nnew"), "{first}");
+    assert!(place.get("/hung-0").ends_with(b"\r\n\r\nnew"));
+    fs::remove_dir_all(old).unwrap();
+}

@@ -94,7 +94,9 @@ struct Waiters(Mutex<WaitersState>);
 #[derive(Debug, Default)]
 struct WaitersState {
     is_there: bool,
-    tickets: Vec<Ticket>,
+    /// By the numbers of their connections, each of which waits for one thing at a time: what hangs for long is asked
+    /// for by more and more clients that have gone since.
+    tickets: HashMap<u32, Ticket>,
 }
 
 impl Waiters {
@@ -106,7 +108,7 @@ impl Waiters {
     fn add(&self, ticket: Ticket) -> bool {
         let mut state = self.lock();
         if !state.is_there {
-            state.tickets.push(ticket);
+            state.tickets.insert(ticket.connection.index, ticket);
         }
         !state.is_there
     }
@@ -114,13 +116,16 @@ impl Waiters {
 
 /// A result.
 pub(super) enum Done {
-    Found(Box<[u8]>, Result<Loaded, SiteError>),
+    /// In the root with this place.
+    Found(Box<[u8]>, (u64, u64), Result<Loaded, SiteError>),
     Read(BlockKey, Option<Vec<u8>>),
 }
 
 /// What came of a look-up.
 pub(super) struct LookedUp {
     pub key: Box<[u8]>,
+    /// The root that it was looked up in: see `Served::place`.
+    pub root: (u64, u64),
     pub loaded: Result<Loaded, SiteError>,
     /// Requests that wait for it.
     pub asked: usize,
@@ -169,9 +174,9 @@ impl Inbox {
         let mut tickets = std::mem::take(&mut state.tickets);
         drop(state);
         if tickets.is_empty() {
-            tickets.push(NOBODY);
+            tickets.insert(NOBODY.connection.index, NOBODY);
         }
-        for ticket in tickets {
+        for ticket in tickets.into_values() {
             while self
                 .wake
                 .send(Message::Complete { ticket, value: 0 })
@@ -238,10 +243,11 @@ impl Waiting {
         let mut found = Vec::new();
         for done in results {
             match done {
-                Done::Found(key, loaded) => {
+                Done::Found(key, root, loaded) => {
                     let flight = self.finds.remove(&key);
                     found.push(LookedUp {
                         key,
+                        root,
                         loaded,
                         asked: flight.map_or(0, |flight| flight.asked),
                     });
@@ -331,13 +337,14 @@ impl Waiting {
                 waiters: Arc::clone(&waiters),
                 done: None,
             };
-            let failed = Done::Found(key.into(), Err(SiteError::Failed));
+            let root = loader.served.place();
+            let failed = Done::Found(key.into(), root, Err(SiteError::Failed));
             let (loader, path, view) = (Arc::clone(loader), Box::<[u8]>::from(path), view.cloned());
             let job = Box::new(move || {
                 // From here on, for a job that is refused delivers nothing.
                 delivery.done = Some(failed);
                 let loaded = loader.load(&path, view.as_ref(), Patience::Any);
-                if let Some(Done::Found(_, result)) = &mut delivery.done {
+                if let Some(Done::Found(_, _, result)) = &mut delivery.done {
                     *result = loaded;
                 }
             });
@@ -457,5 +464,28 @@ impl Drop for Waiting {
     fn drop(&mut self) {
         self.inbox.lock().closed = true;
         self.inbox.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_that_have_gone_take_no_memory_however_long_storage_hangs() {
+        let waiters = Waiters::default();
+        for generation in 0..1_000 {
+            for index in 0..3 {
+                let connection = Token { index, generation };
+                assert!(waiters.add(Ticket {
+                    connection,
+                    ..NOBODY
+                }));
+            }
+        }
+        let state = waiters.lock();
+        assert_eq!(state.tickets.len(), 3);
+        let last = |ticket: &Ticket| ticket.connection.generation == 999;
+        assert!(state.tickets.values().all(last));
     }
 }

@@ -200,7 +200,9 @@ impl Course {
             server.pass(200);
         }
         server.settle(VALUE);
-        // A writer whose socket was reported to have room and took nothing rests for a moment.
+        // A writer whose socket was reported to have room and took nothing rests for a moment. From now on no socket
+        // does that.
+        server.network.end_faults();
         server.pass(200);
         server.settle(VALUE);
         if self.is_undisturbed(server.stats) {
@@ -210,8 +212,13 @@ impl Course {
             // A request that is not whole may keep a buffer, for which others wait.
             if expected.iter().all(|expected| !expected.is_partial) {
                 assert_eq!(
-                    taken, returned,
-                    "a connection between two requests keeps a buffer"
+                    taken,
+                    returned,
+                    "a connection between two requests keeps a buffer; sent: {:?}",
+                    self.clients
+                        .iter()
+                        .map(|client| shortened(&client.sent))
+                        .collect::<Vec<_>>()
                 );
                 self.compare(&expected, server);
             }
