@@ -129,7 +129,10 @@ fn whole_request_is_answered_in_its_turn_however_many_hold_buffers() {
                     net.finish(new);
                     turns(turn, 2);
                 }
-                assert_eq!(stats.value(Counter::EvictedForBuffer), 0, "{what}");
+                // One that would wait with the last buffer is ended itself.
+                if what != "a request that waits for the site" {
+                    assert_eq!(stats.value(Counter::EvictedForBuffer), 0, "{what}");
+                }
             });
         }
     }

@@ -24,17 +24,12 @@ where
     /// The service has not found yet what the request names.
     #[inline(never)]
     pub(super) fn wait_to_ask(&mut self, slot: &mut Slot, token: Token) {
-        let waits_already = matches!(slot.state, State::Finding | State::Asking);
-        if !waits_already && self.leases.is_exhausted() {
-            // The last buffer is for requests that are answered at once; this one would keep it.
-            return self.fail(slot, token, Status::SERVICE_UNAVAILABLE, &"");
-        }
         let next = if self.waits(slot, token) {
             State::Finding
         } else {
             State::Asking
         };
-        if waits_already {
+        if matches!(slot.state, State::Finding | State::Asking) {
             // The same deadline, however often the service is asked.
             slot.state = next;
         } else {
