@@ -31,7 +31,19 @@ fn text(net: &Net, client: Socket) -> String {
 }
 
 /// What a client holds a buffer with, and what it is told when it has to give it back.
-const HOLDERS: [(&str, &[u8], usize, &str); 5] = [
+const HOLDERS: [(&str, &[u8], usize, &str); 7] = [
+    (
+        "a request that waits for the site",
+        b"GET /finding/1000000 HTTP/1.1\r\nHost: a\r\n\r\n",
+        10_000,
+        "HTTP/1.1 503 ",
+    ),
+    (
+        "a body whose next piece the handler does not take yet",
+        b"POST /paced/a%20b HTTP/1.1\r\nHost: a\r\nX-Test: yes\r\nContent-Length: 9\r\n\r\nabc",
+        10_000,
+        "HTTP/1.1 503 ",
+    ),
     ("part of a head", b"G", 10_000, "HTTP/1.1 503 "),
     (
         "most of a head",
@@ -117,7 +129,10 @@ fn whole_request_is_answered_in_its_turn_however_many_hold_buffers() {
                     net.finish(new);
                     turns(turn, 2);
                 }
-                assert_eq!(stats.value(Counter::EvictedForBuffer), 0, "{what}");
+                // One that would wait with the last buffer is ended itself.
+                if what != "a request that waits for the site" {
+                    assert_eq!(stats.value(Counter::EvictedForBuffer), 0, "{what}");
+                }
             });
         }
     }
@@ -238,9 +253,13 @@ fn places_without_progress_make_way_for_newcomers_at_the_limit_and_beyond() {
         1_000,
         "",
     );
-    let held_by_application = "a request behind one that waits for the application";
+    let held_by_application = [
+        "a request behind one that waits for the application",
+        "a request that waits for the site",
+        "a body whose next piece the handler does not take yet",
+    ];
     for (what, sent, window, _) in HOLDERS.into_iter().chain([more]) {
-        if what == held_by_application {
+        if held_by_application.contains(&what) {
             continue;
         }
         run_plain(&setup(16, 8), |net, turn, _, stats| {

@@ -208,9 +208,10 @@ typedef struct {
   uint32_t requests_per_connection; /* no limit */
   uint32_t first_byte_ms;           /* from accept to a request; 20,000 */
   uint32_t head_ms;                 /* from a head's first byte to its end; 10,000 */
-  uint32_t body_ms;                 /* between two pieces of a body; 30,000 */
+  uint32_t body_ms;                 /* between two pieces of a body; for 4,096 bytes, or the rest, of one
+                                       that is collected; 30,000 */
   uint32_t handler_ms;              /* for a deferred reply; 60,000 */
-  uint32_t write_ms;                /* while the client takes nothing of a reply; 30,000 */
+  uint32_t write_ms;                /* for the client to take 4,096 bytes of a reply, or the rest; 30,000 */
   uint32_t idle_ms;                 /* between two requests; 75,000 */
   uint32_t linger_ms;               /* for the client to take the last reply; 2,000 */
   uint32_t drain_ms;                /* for requests in flight when the server stops; 8,000 */
