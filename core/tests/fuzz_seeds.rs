@@ -1,9 +1,5 @@
 //! Replays the seeds of the fuzz targets, so that the stable toolchain runs the targets' bodies.
 
-#[allow(
-    dead_code,
-    reason = "`connection` has a test of its own, `connection_properties`"
-)]
 #[path = "../../tests/fuzz/src/lib.rs"]
 mod targets;
 

@@ -285,7 +285,7 @@ pub const FIRST_HINT: u16 = 1_000;
 const SECRETS: [&[u8]; 2] = [b"Cookie:", b"Authorization:"];
 
 impl SimSite {
-    fn of(app: &App) -> Self {
+    pub fn of(app: &App) -> Self {
         Self {
             waiting: Arc::clone(&app.waiting),
             ..Self::default()

@@ -1,4 +1,5 @@
-//! The bodies of the fuzz targets: one function per parser, which panics when a promise is broken.
+//! The bodies of the fuzz targets: one function per parser and one for whole connections, which panic when a promise is
+//! broken.
 //!
 //! They are plain functions, so that `core/tests/fuzz_seeds.rs` replays the seeds with the stable
 //! toolchain and the property tests feed them generated input. Run one with
@@ -7,7 +8,8 @@
 //! `RUSTC_BOOTSTRAP=1 cargo fuzz run -s none head`.
 //!
 //! Inputs are what the parser reads, as it would arrive, so that seeds are readable files; how an
-//! input is split is derived from its bytes. That of `connection` is no such thing, but a list of decisions.
+//! input is split is derived from its bytes. The input of `connection` is a list of decisions instead, in which every
+//! byte means something.
 
 pub mod connection;
 

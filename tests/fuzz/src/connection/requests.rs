@@ -87,7 +87,7 @@ pub(super) fn request(input: &Input, client: usize) -> Vec<u8> {
 }
 
 fn path(input: &Input, client: usize, length: usize) -> String {
-    match input.below(17) {
+    match input.below(19) {
         0 => format!("/echo/c{client}-{length}"),
         1 => format!("/memory/{length}"),
         2 => format!("/pieces/{length}"),
@@ -101,8 +101,10 @@ fn path(input: &Input, client: usize, length: usize) -> String {
         10 => "/either".into(),
         11 => "/busy".into(),
         12 => input
-            .of(&["/broken", "/broken", "/excess", "/changing/1"])
+            .of(&["/broken", "/excess", "/changing/1", "/finding/1"])
             .into(),
+        16 => format!("/loading/{length}"),
+        17 => format!("/costly/{length}"),
         13 => "/goodbye".into(),
         14 => "/x/../hello?q".into(),
         15 => "/large".into(),

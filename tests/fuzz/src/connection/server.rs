@@ -71,7 +71,8 @@ impl Server<'_> {
                 pipe.read = pipe.to_client.len();
                 pipe.window = 1 << 20;
             }
-            let tickets = std::mem::take(&mut *self.app.tickets.lock().unwrap());
+            let mut tickets = std::mem::take(&mut *self.app.tickets.lock().unwrap());
+            tickets.append(&mut self.app.waiting.lock().unwrap());
             for ticket in tickets {
                 self.post(Message::Complete { ticket, value });
             }
@@ -118,10 +119,7 @@ pub(super) fn serve(setup: &Setup, network: &Network, test: impl FnOnce(&mut Ser
         channel: network.clone(),
         transport: network.clone(),
         clock: network.net.clone(),
-        service: Checked::new(
-            Routed::new(ROUTES, &app, SimSite::default()),
-            setup.observes,
-        ),
+        service: Checked::new(Routed::new(ROUTES, &app, SimSite::of(&app)), setup.observes),
         slots: &mut slots,
         leases: Leases::new(&mut bytes, &mut fields, setup.buffer_bytes, ROWS),
         scratch: &mut scratch,

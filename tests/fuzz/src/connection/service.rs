@@ -5,7 +5,7 @@ use capuchin_core::http::head::Head;
 use capuchin_core::http::write::Writer;
 use capuchin_core::reply::{Draft, Next, Opening};
 use capuchin_core::service::{
-    BodyProgress, Exchange, Outcome, Progress, Refusal, Request, Service,
+    BodyProgress, Exceeded, Exchange, Outcome, Progress, Refusal, Request, Service,
 };
 use capuchin_core::site::{Content, ContentId};
 use capuchin_core::transport::Socket;
@@ -55,6 +55,8 @@ impl<S> Checked<S> {
 
 impl<S: Service> Service for Checked<S> {
     type File = S::File;
+
+    const WAITS: bool = S::WAITS;
 
     fn connected(&mut self, index: u32, socket: Socket) {
         let before = self.open.insert(index, Connection::default());
@@ -148,6 +150,20 @@ impl<S: Service> Service for Checked<S> {
         self.connection(exchange.ticket.connection.index)
             .is_abandoned = true;
         self.inner.abandoned(exchange);
+    }
+
+    fn wait_for(&mut self, ticket: Ticket) -> bool {
+        let connection = self.connection(ticket.connection.index);
+        assert_eq!(connection.ticket, Some(ticket), "another request");
+        self.inner.wait_for(ticket)
+    }
+
+    fn exceeded(&mut self, limit: Exceeded) {
+        self.inner.exceeded(limit);
+    }
+
+    fn cost(&mut self) -> u32 {
+        self.inner.cost()
     }
 
     fn message(&mut self, value: u64) {
