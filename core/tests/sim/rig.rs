@@ -466,8 +466,9 @@ impl Site for SimSite {
         }
         assert!(head.trim_ascii_start().starts_with(b"GET ") && head.ends_with(b"\r\n\r\n"));
         // Of a pipeline none comes alone again.
-        let ends = head.windows(4).filter(|part| part == b"\r\n\r\n").count();
-        assert_eq!(ends - usize::from(head.starts_with(b"\r\n\r\n")), 1);
+        let request = head.trim_ascii_start(); // empty lines may come before it
+        let ends = request.windows(4).filter(|part| part == b"\r\n\r\n");
+        assert_eq!(ends.count(), 1);
         self.remembered.insert(head.to_vec(), id);
     }
 }
