@@ -32,6 +32,9 @@ const OTHER_DESCRIPTORS: usize = 64;
 /// A change may add so many in a hundred.
 const SLACK_PERCENT: u64 = 3;
 
+/// The same where the number of sends is up to the kernel: how much a socket takes at a time varies.
+const SLACK_OF_LARGE_FILES_PERCENT: u64 = 20;
+
 const HELP: &str = "\
 Counts Capuchin's user-space instructions per request by callgrind.
 
@@ -129,13 +132,17 @@ fn check(compiler: &str, counts: &[(&str, u64)]) -> Result<bool, String> {
             .lines()
             .find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
         let before: u64 = before.ok_or_else(|| format!("{NOTED} does not note {name}"))?;
-        let limit = before + before * SLACK_PERCENT / 100;
-        if *count > limit {
+        let percent = match *name {
+            "file-of-10-mb" => SLACK_OF_LARGE_FILES_PERCENT,
+            _ => SLACK_PERCENT,
+        };
+        let slack = before * percent / 100;
+        if *count > before + slack {
             println!(
-                "{name}: {count} instructions a request, over {SLACK_PERCENT} in a hundred more than {before}"
+                "{name}: {count} instructions a request, over {percent} in a hundred more than {before}"
             );
             holds = false;
-        } else if *count < before - before * SLACK_PERCENT / 100 {
+        } else if *count < before - slack {
             println!(
                 "{name}: {count} is well below {before}: note it (--write), or it may be lost again"
             );
